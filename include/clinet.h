@@ -1,0 +1,253 @@
+/*
+ * This Source Code Form is subject to the terms of the Mozilla Public
+ * License, v. 2.0.  If a copy of the MPL was not distributed with this
+ * file, You can obtain one at https://mozilla.org/MPL/2.0/.
+ */
+
+/*
+ * clinet.h: what the clinet module offers other kernel modules.
+ *
+ *   for a TCP/IP stack:  when to ask, and what the answer does
+ *                        (clinet_tcp_*, clinet_udp_*, and the plain calls of
+ *                        the contract, clinet_connect2 and its companions);
+ *   for a cluster:       the entries of other nodes (clinet_install,
+ *                        clinet_withdraw, clinet_purge);
+ *   for everybody:       counters (clinet_stats).
+ *
+ * A module that calls these names misc/clinet among its dependencies.
+ *
+ * In all of them: ports are in network byte order; an address points at 4
+ * (AF_INET) or 16 (AF_INET6) bytes in network byte order and is read only
+ * during the call; errno values are illumos's.  A NULL pointer is EINVAL, an
+ * address family other than these two EAFNOSUPPORT; calls without a result
+ * count such arguments and do nothing.  Unless said otherwise a function does
+ * not sleep, takes at most clinet's own innermost mutexes, and may be called
+ * from an interrupt thread and with any lock of the stack held.
+ */
+
+#ifndef	_CLINET_H
+#define	_CLINET_H
+
+#include <cl_inet.h>
+
+#ifdef	__cplusplus
+extern "C" {
+#endif
+
+/*
+ * The contract, called through its slots: each loads its slot once and calls
+ * what it found.  Without a provider clinet_connect2 answers 0.  A protocol
+ * other than TCP and UDP is answered 0 without a question.
+ *
+ * The answer is 0 or a positive errno.  A provider's negative value or
+ * EINPROGRESS, which would harm the stack, is counted and becomes
+ * EADDRNOTAVAIL.
+ */
+extern int clinet_connect2(uint8_t protocol, boolean_t is_outgoing,
+    sa_family_t addr_family, const uint8_t *laddrp, in_port_t lport,
+    const uint8_t *faddrp, in_port_t fport);
+extern void clinet_disconnect(uint8_t protocol, sa_family_t addr_family,
+    const uint8_t *laddrp, in_port_t lport,
+    const uint8_t *faddrp, in_port_t fport);
+extern void clinet_listen(uint8_t protocol, sa_family_t addr_family,
+    const uint8_t *laddrp, in_port_t lport);
+extern void clinet_unlisten(uint8_t protocol, sa_family_t addr_family,
+    const uint8_t *laddrp, in_port_t lport);
+extern void clinet_bind(uint8_t protocol, sa_family_t addr_family,
+    const uint8_t *laddrp, in_port_t lport);
+extern void clinet_unbind(uint8_t protocol, sa_family_t addr_family,
+    const uint8_t *laddrp, in_port_t lport);
+
+/*
+ * TCP.  One of these lives in each connection's own state; all zeros is a
+ * connection that never asked.  The members are clinet's.
+ */
+typedef struct clinet_tcp {
+	uint32_t	ct_state;	/* an accepted question is open */
+	sa_family_t	ct_family;
+	in_port_t	ct_lport;
+	in_port_t	ct_fport;
+	uint16_t	ct_pad;
+	uint8_t		ct_laddr[16];
+	uint8_t		ct_faddr[16];
+} clinet_tcp_t;
+
+/*
+ * To be called once per connect() (is_outgoing B_TRUE), after route and
+ * source are chosen and before the SYN leaves, and once per SYN that would
+ * create a connection (B_FALSE), before the SYN-ACK leaves.
+ *
+ * 0: go on.  An errno: a connect() fails with it, and the socket must not be
+ * used for another one; a SYN is dropped without a RST, and a copy of it that
+ * comes later asks again.  An unspecified local address is 0 without a
+ * question.  If ct still holds an accepted question, that one is ended first.
+ * The caller serialises the calls for one ct (it is inside the squeue).
+ */
+extern int clinet_tcp_connect(clinet_tcp_t *ct, boolean_t is_outgoing,
+    sa_family_t addr_family, const uint8_t *laddrp, in_port_t lport,
+    const uint8_t *faddrp, in_port_t fport);
+
+/*
+ * The connection is gone, or will not come to be.  May be called any number
+ * of times and for connections that never asked or were refused: the provider
+ * is told exactly once per accepted question, with the 5-tuple of the
+ * question.
+ */
+extern void clinet_tcp_disconnect(clinet_tcp_t *ct);
+
+/* A TCP endpoint starts or stops listening. */
+extern void clinet_tcp_listen(sa_family_t addr_family,
+    const uint8_t *laddrp, in_port_t lport);
+extern void clinet_tcp_unlisten(sa_family_t addr_family,
+    const uint8_t *laddrp, in_port_t lport);
+
+/*
+ * UDP.  The most recent destination of an endpoint: the two fields that a
+ * udp_t has, in the same layout.  IPv4 is kept as ::ffff:a.b.c.d.  All zeros
+ * is "none" and equals no destination.  The endpoint's lock protects them.
+ */
+typedef struct clinet_udp {
+	in6_addr_t	udp_cl_v6lastdst;
+	in_port_t	udp_cl_lastdstport;	/* network byte order */
+} clinet_udp_t;
+
+/*
+ * A question under way, on the caller's stack between two holds of the
+ * endpoint's lock.  The members are clinet's.
+ */
+typedef struct clinet_udp_ask {
+	clinet_udp_t	cua_dst;	/* the destination asked about */
+	uint16_t	cua_family;	/* and its family, as passed in */
+	uint16_t	cua_pad;
+	clinet_udp_t	cua_seen;	/* what the endpoint held before */
+	uint32_t	cua_generation;	/* resets of the endpoint so far */
+} clinet_udp_ask_t;
+
+/*
+ * sendto() and sendmsg(), with control data or without:
+ *
+ *	mutex_enter(endpoint lock);
+ *	error = clinet_udp_send_begin(cu, &ask, family, dst, port);
+ *	if (error == CLINET_UDP_ASK) {
+ *		mutex_exit(endpoint lock);
+ *		error = clinet_udp_send_ask(&ask, laddr, lport);
+ *		mutex_enter(endpoint lock);
+ *		if (error == 0)
+ *			clinet_udp_send_end(cu, &ask);
+ *	}
+ *	mutex_exit(endpoint lock);
+ *	if (error != 0)
+ *		return (error);
+ *
+ * begin answers 0 if this is the most recent destination (send, nothing to
+ * ask), CLINET_UDP_ASK if it is not, or an errno.  ask answers 0 or, refused,
+ * EHOSTUNREACH: the most recent destination stays as it was and the next send
+ * asks again.  end makes the destination the most recent one, unless the
+ * endpoint was reset or sent elsewhere since begin.
+ */
+#define	CLINET_UDP_ASK	(-1)
+
+extern int clinet_udp_send_begin(const clinet_udp_t *cu,
+    clinet_udp_ask_t *ask, sa_family_t addr_family,
+    const uint8_t *faddrp, in_port_t fport);
+extern int clinet_udp_send_ask(const clinet_udp_ask_t *ask,
+    const uint8_t *laddrp, in_port_t lport);
+extern void clinet_udp_send_end(clinet_udp_t *cu,
+    const clinet_udp_ask_t *ask);
+
+/*
+ * connect(): always asked about.  The same pattern; begin (lock held) forgets
+ * the most recent destination and answers 0 or an errno; ask (lock not held,
+ * after route and source are chosen) answers 0 or, refused, EADDRNOTAVAIL;
+ * end (lock held) makes the peer the most recent destination.  A connect()
+ * that was refused does not call end.
+ */
+extern int clinet_udp_connect_begin(clinet_udp_t *cu, clinet_udp_ask_t *ask,
+    sa_family_t addr_family, const uint8_t *faddrp, in_port_t fport);
+extern int clinet_udp_connect_ask(const clinet_udp_ask_t *ask,
+    const uint8_t *laddrp, in_port_t lport);
+extern void clinet_udp_connect_end(clinet_udp_t *cu,
+    const clinet_udp_ask_t *ask);
+
+/*
+ * Forgets the most recent destination: disconnect, a socket option that
+ * changes routing or headers, a send that IP failed.  Endpoint lock held.
+ */
+extern void clinet_udp_reset(clinet_udp_t *cu);
+
+/*
+ * bind and unbind, the latter on close as well: tell the provider, and forget
+ * the most recent destination.  Endpoint lock held.
+ */
+extern void clinet_udp_bind(clinet_udp_t *cu, sa_family_t addr_family,
+    const uint8_t *laddrp, in_port_t lport);
+extern void clinet_udp_unbind(clinet_udp_t *cu, sa_family_t addr_family,
+    const uint8_t *laddrp, in_port_t lport);
+
+/*
+ * The cluster's side of the built-in provider: what other nodes own, on the
+ * global stack.  All answer ENXIO if the built-in provider is not loaded.
+ */
+typedef uint32_t clinet_node_t;		/* 0 is no node */
+
+/*
+ * Records that `owner' owns the 5-tuple.  0, also if it did already.
+ * EADDRINUSE: this node or a third one holds it; nothing changes and a
+ * conflict is counted.  EINVAL: owner is 0 or this node, or the local address
+ * is unspecified.  EPROTONOSUPPORT: neither TCP nor UDP.  ENOSPC: full.
+ */
+extern int clinet_install(clinet_node_t owner, uint8_t protocol,
+    sa_family_t addr_family, const uint8_t *laddrp, in_port_t lport,
+    const uint8_t *faddrp, in_port_t fport);
+
+/* Takes it back.  0, or ENOENT if `owner' does not own the 5-tuple. */
+extern int clinet_withdraw(clinet_node_t owner, uint8_t protocol,
+    sa_family_t addr_family, const uint8_t *laddrp, in_port_t lport,
+    const uint8_t *faddrp, in_port_t fport);
+
+/* Drops all that `owner' owns: it left the cluster.  0, or EINVAL. */
+extern int clinet_purge(clinet_node_t owner);
+
+/*
+ * Counters since the module was loaded.  Members are only ever added at the
+ * end; the numbers of one snapshot are not taken at one instant.
+ */
+typedef struct clinet_stats {
+	uint64_t	cs_tcp_out_asked;	/* the slot was called */
+	uint64_t	cs_tcp_in_asked;
+	uint64_t	cs_udp_asked;
+	uint64_t	cs_tcp_out_refused;	/* ... and said no */
+	uint64_t	cs_tcp_in_refused;
+	uint64_t	cs_udp_refused;
+	uint64_t	cs_no_provider;		/* accepted: nobody to ask */
+	uint64_t	cs_no_laddr;		/* TCP, unspecified local */
+	uint64_t	cs_other_protocol;	/* neither TCP nor UDP */
+	uint64_t	cs_bad_argument;	/* NULL pointer, odd family */
+	uint64_t	cs_bad_answer;		/* negative or EINPROGRESS */
+	uint64_t	cs_ended;		/* disconnect was told */
+	uint64_t	cs_udp_overtaken;	/* end found it changed */
+	/* The built-in provider. */
+	uint64_t	cs_registered;		/* new 5-tuples */
+	uint64_t	cs_repeated;		/* ours already */
+	uint64_t	cs_owned_elsewhere;	/* refused: another node's */
+	uint64_t	cs_full_admitted;	/* no room: let through */
+	uint64_t	cs_full_refused;	/* no room: refused */
+	uint64_t	cs_removed;		/* last reference dropped */
+	uint64_t	cs_unknown;		/* ending of the unregistered */
+	uint64_t	cs_unspecified;		/* UDP, unspecified local */
+	uint64_t	cs_conflicts;		/* install of a held one */
+	uint64_t	cs_tuples;		/* gauge: entries in use */
+	uint64_t	cs_capacity;		/* gauge: entries at most */
+} clinet_stats_t;
+
+/*
+ * Copies min(size, sizeof (clinet_stats_t)) bytes to *cs; size is that of the
+ * caller's structure.  EINVAL for a NULL cs.
+ */
+extern int clinet_stats(clinet_stats_t *cs, size_t size);
+
+#ifdef	__cplusplus
+}
+#endif
+
+#endif	/* _CLINET_H */

@@ -1,0 +1,30 @@
+/*
+ * This Source Code Form is subject to the terms of the Mozilla Public
+ * License, v. 2.0.  If a copy of the MPL was not distributed with this
+ * file, You can obtain one at https://mozilla.org/MPL/2.0/.
+ */
+
+/* Kernel types of illumos (amd64, LP64) for where its headers are absent. */
+
+#ifndef	_SYS_TYPES_H
+#define	_SYS_TYPES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef	__cplusplus
+extern "C" {
+#endif
+
+typedef enum { B_FALSE, B_TRUE } boolean_t;
+
+typedef unsigned char	uchar_t;
+typedef unsigned short	ushort_t;
+typedef unsigned int	uint_t;
+typedef unsigned long	ulong_t;
+
+#ifdef	__cplusplus
+}
+#endif
+
+#endif	/* _SYS_TYPES_H */
