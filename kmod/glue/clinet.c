@@ -9,12 +9,8 @@
  * sets, and what Rust cannot call because it is variadic.  No decisions.
  */
 
-#include <sys/types.h>
-#include <sys/errno.h>
-#include <sys/cmn_err.h>
-#include <sys/modctl.h>
-
-#include "glue.h"
+#include "bindings.h"
+#include "abi_check.h"
 
 #ifndef	CLINET_VERSION
 #error "CLINET_VERSION comes from Cargo.toml through build.rs"

@@ -1,0 +1,25 @@
+/*
+ * This Source Code Form is subject to the terms of the Mozilla Public
+ * License, v. 2.0.  If a copy of the MPL was not distributed with this
+ * file, You can obtain one at https://mozilla.org/MPL/2.0/.
+ */
+
+/* What Rust sees of C: bindgen reads this, and the glue checks its layouts. */
+
+#ifndef	_CLINET_BINDINGS_H
+#define	_CLINET_BINDINGS_H
+
+#include <sys/types.h>
+#include <sys/errno.h>
+#include <sys/cmn_err.h>
+#include <sys/kmem.h>
+#include <sys/modctl.h>
+#include <sys/mutex.h>
+#include <sys/random.h>
+#include <netinet/in.h>
+
+#include <clinet.h>
+
+#include "glue.h"
+
+#endif	/* _CLINET_BINDINGS_H */

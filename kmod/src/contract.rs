@@ -1,0 +1,154 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! The contract, version 1.1: the slots, the version, and one question.
+//!
+//! `include/cl_inet.h` is the same for C, where it has the documentation.
+//! Nothing here sleeps or takes a lock; what the provider does behind its
+//! slot is bound by the same rules.
+
+use crate::flow::{Endpoint, FiveTuple, Protocol};
+use crate::kernel::errno::Errno;
+use crate::kernel::slot::{Connect, Disconnect, Local, Slot};
+use crate::kernel::sys;
+use crate::stats::{COUNTERS, Counter};
+
+/// Asks whether a 5-tuple is unique in the cluster.
+#[unsafe(no_mangle)]
+pub static cl_inet_connect2: Slot<Connect> = Slot::new();
+/// Tells that an accepted 5-tuple is no longer in use.
+#[unsafe(no_mangle)]
+pub static cl_inet_disconnect: Slot<Disconnect> = Slot::new();
+/// Tells that an endpoint listens.
+#[unsafe(no_mangle)]
+pub static cl_inet_listen: Slot<Local> = Slot::new();
+/// Tells that an endpoint no longer listens.
+#[unsafe(no_mangle)]
+pub static cl_inet_unlisten: Slot<Local> = Slot::new();
+/// Tells that a UDP endpoint is bound.
+#[unsafe(no_mangle)]
+pub static cl_inet_bind: Slot<Local> = Slot::new();
+/// Tells that a UDP endpoint is no longer bound.
+#[unsafe(no_mangle)]
+pub static cl_inet_unbind: Slot<Local> = Slot::new();
+
+/// A value with pointers that never change.
+#[repr(transparent)]
+pub struct Constant<T>(T);
+
+// SAFETY: the value is never written, and what it points at is either
+// constant too or a slot, which is made of atomics.
+unsafe impl<T> Sync for Constant<T> {}
+
+/// The version as C wants it.
+const VERSION: *const core::ffi::c_char = sys::CL_INET_VERSION.as_ptr().cast();
+
+/// The version of the contract that this module speaks.
+#[unsafe(no_mangle)]
+pub static cluster_version_supported: Constant<*const core::ffi::c_char> = Constant(VERSION);
+
+/// Where the slots of *this* module are: ip has variables of the same names.
+#[unsafe(no_mangle)]
+pub static clinet_contract: Constant<sys::clinet_contract_t> = Constant(sys::clinet_contract_t {
+    cc_size: size_of::<sys::clinet_contract_t>(),
+    cc_version: VERSION,
+    cc_connect2: (&raw const cl_inet_connect2).cast_mut().cast(),
+    cc_disconnect: (&raw const cl_inet_disconnect).cast_mut().cast(),
+    cc_listen: (&raw const cl_inet_listen).cast_mut().cast(),
+    cc_unlisten: (&raw const cl_inet_unlisten).cast_mut().cast(),
+    cc_bind: (&raw const cl_inet_bind).cast_mut().cast(),
+    cc_unbind: (&raw const cl_inet_unbind).cast_mut().cast(),
+});
+
+/// Has anybody associated a function? Then text of a provider may be running.
+pub fn is_associated() -> bool {
+    cl_inet_connect2.is_set()
+        || cl_inet_disconnect.is_set()
+        || cl_inet_listen.is_set()
+        || cl_inet_unlisten.is_set()
+        || cl_inet_bind.is_set()
+        || cl_inet_unbind.is_set()
+}
+
+/// A question that was not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// The provider said yes: it wants to learn of the end.
+    Asked,
+    /// Nobody was asked.
+    Unasked,
+}
+
+/// Puts the question to the provider.
+///
+/// TCP with an unspecified local address is accepted without a question; UDP
+/// is asked about, as stock illumos does.
+///
+/// # Errors
+///
+/// The provider's errno, or `EADDRNOTAVAIL` in place of an answer that would
+/// harm the stack.
+pub fn ask(tuple: &FiveTuple, outgoing: bool) -> Result<Accepted, Errno> {
+    if tuple.protocol == Protocol::Tcp && tuple.local.addr.is_unspecified() {
+        COUNTERS.cs_no_laddr.bump();
+        return Ok(Accepted::Unasked);
+    }
+    let Some(answer) = cl_inet_connect2.ask(tuple, outgoing) else {
+        COUNTERS.cs_no_provider.bump();
+        return Ok(Accepted::Unasked);
+    };
+    let (asked, refused) = counters(tuple.protocol, outgoing);
+    asked.bump();
+    if answer == 0 {
+        return Ok(Accepted::Asked);
+    }
+    refused.bump();
+    Err(Errno::from_answer(answer).unwrap_or_else(|| {
+        COUNTERS.cs_bad_answer.bump();
+        Errno::ADDRNOTAVAIL
+    }))
+}
+
+fn counters(protocol: Protocol, outgoing: bool) -> (&'static Counter, &'static Counter) {
+    match (protocol, outgoing) {
+        (Protocol::Tcp, true) => (&COUNTERS.cs_tcp_out_asked, &COUNTERS.cs_tcp_out_refused),
+        (Protocol::Tcp, false) => (&COUNTERS.cs_tcp_in_asked, &COUNTERS.cs_tcp_in_refused),
+        (Protocol::Udp, _) => (&COUNTERS.cs_udp_asked, &COUNTERS.cs_udp_refused),
+    }
+}
+
+/// Tells the provider that a 5-tuple is no longer in use. As with questions,
+/// TCP without a local address is nobody's business.
+pub fn end(tuple: &FiveTuple) {
+    if tuple.protocol == Protocol::Tcp && tuple.local.addr.is_unspecified() {
+        return;
+    }
+    if cl_inet_disconnect.tell(tuple) {
+        COUNTERS.cs_ended.bump();
+    }
+}
+
+/// What happens to a local endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalEvent {
+    /// It listens.
+    Listen,
+    /// It no longer listens.
+    Unlisten,
+    /// It is bound.
+    Bind,
+    /// It is no longer bound.
+    Unbind,
+}
+
+/// Tells the provider what happens to a local endpoint.
+pub fn tell(event: LocalEvent, endpoint: &Endpoint) {
+    let slot = match event {
+        LocalEvent::Listen => &cl_inet_listen,
+        LocalEvent::Unlisten => &cl_inet_unlisten,
+        LocalEvent::Bind => &cl_inet_bind,
+        LocalEvent::Unbind => &cl_inet_unbind,
+    };
+    slot.tell(endpoint);
+}

@@ -1,0 +1,372 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Addresses, endpoints and 5-tuples: the only place that reads the address
+//! pointers of a caller.
+//!
+//! What a caller hands over is an allegation: a protocol number, an address
+//! family and pointers that may be anything. Reading it gives a value that
+//! owns its bytes, or says what was wrong.
+
+use crate::kernel::errno::Errno;
+use crate::kernel::sys;
+
+/// The transport protocols whose 5-tuples are asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Protocol {
+    /// TCP.
+    Tcp = sys::IPPROTO_TCP as u8,
+    /// UDP.
+    Udp = sys::IPPROTO_UDP as u8,
+}
+
+impl Protocol {
+    /// The protocol with this number in the IP header.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        match u32::from(number) {
+            sys::IPPROTO_TCP => Some(Self::Tcp),
+            sys::IPPROTO_UDP => Some(Self::Udp),
+            _ => None,
+        }
+    }
+
+    /// Its number in the IP header.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+/// An address family as a caller named it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// `AF_INET`, four bytes.
+    V4,
+    /// `AF_INET6` (26 on illumos), sixteen bytes.
+    V6,
+}
+
+impl Family {
+    /// The family with this number on illumos.
+    #[must_use]
+    pub fn from_number(number: sys::sa_family_t) -> Option<Self> {
+        match u32::from(number) {
+            sys::AF_INET => Some(Self::V4),
+            sys::AF_INET6 => Some(Self::V6),
+            _ => None,
+        }
+    }
+
+    /// Its number on illumos.
+    #[must_use]
+    pub fn number(self) -> sys::sa_family_t {
+        (match self {
+            Self::V4 => sys::AF_INET,
+            Self::V6 => sys::AF_INET6,
+        }) as sys::sa_family_t
+    }
+}
+
+/// Why what a caller said is not a 5-tuple or an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reject {
+    /// A pointer is NULL.
+    Null,
+    /// The address family is neither `AF_INET` nor `AF_INET6`.
+    Family,
+    /// The protocol is neither TCP nor UDP: never asked about.
+    Protocol,
+}
+
+impl Reject {
+    /// The errno for it; `None` for another protocol, which is no error.
+    #[must_use]
+    pub fn errno(self) -> Option<Errno> {
+        match self {
+            Self::Null => Some(Errno::INVAL),
+            Self::Family => Some(Errno::AFNOSUPPORT),
+            Self::Protocol => None,
+        }
+    }
+}
+
+/// The first twelve bytes of an IPv4 address in IPv6 form.
+const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+
+/// An IP address together with the family it came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addr {
+    family: Family,
+    /// IPv4 as `::ffff:a.b.c.d`.
+    bytes: [u8; 16],
+}
+
+impl Addr {
+    /// An IPv4 address, network byte order.
+    #[must_use]
+    pub fn v4(octets: [u8; 4]) -> Self {
+        let mut bytes = [0; 16];
+        let (head, tail) = bytes.split_at_mut(MAPPED.len());
+        head.copy_from_slice(&MAPPED);
+        tail.copy_from_slice(&octets);
+        Self {
+            family: Family::V4,
+            bytes,
+        }
+    }
+
+    /// An IPv6 address, network byte order.
+    #[must_use]
+    pub fn v6(bytes: [u8; 16]) -> Self {
+        Self {
+            family: Family::V6,
+            bytes,
+        }
+    }
+
+    /// An address in IPv6 form that came in `family`. `None` if it came as
+    /// IPv4 and is not a mapped one.
+    #[must_use]
+    pub fn from_v6_form(family: Family, bytes: [u8; 16]) -> Option<Self> {
+        match family {
+            Family::V6 => Some(Self::v6(bytes)),
+            Family::V4 => bytes.starts_with(&MAPPED).then_some(Self { family, bytes }),
+        }
+    }
+
+    /// Copies a caller's address.
+    ///
+    /// # Errors
+    ///
+    /// [`Reject::Null`] for a NULL pointer.
+    ///
+    /// # Safety
+    ///
+    /// `pointer` is NULL or points at 4 (V4) or 16 (V6) readable bytes that
+    /// nobody writes during the call. Alignment does not matter.
+    pub unsafe fn read(family: Family, pointer: *const u8) -> Result<Self, Reject> {
+        if pointer.is_null() {
+            return Err(Reject::Null);
+        }
+        Ok(match family {
+            // SAFETY: four readable bytes by the contract of this function.
+            Family::V4 => Self::v4(unsafe { pointer.cast::<[u8; 4]>().read() }),
+            // SAFETY: sixteen readable bytes by the contract of this function.
+            Family::V6 => Self::v6(unsafe { pointer.cast::<[u8; 16]>().read() }),
+        })
+    }
+
+    /// The family it came in; [`Addr::v6_form`] does not depend on it.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Sixteen bytes, IPv4 as `::ffff:a.b.c.d`: equal addresses are equal here
+    /// in whichever family they came.
+    #[must_use]
+    pub fn v6_form(&self) -> [u8; 16] {
+        self.bytes
+    }
+
+    /// The bytes that a caller of this family passes; IPv4 uses the first
+    /// four, and the rest is zero.
+    #[must_use]
+    pub fn wire(&self) -> [u8; 16] {
+        match self.family {
+            Family::V6 => self.bytes,
+            Family::V4 => {
+                let mut wire = [0; 16];
+                let (_, octets) = self.bytes.split_at(MAPPED.len());
+                wire.split_at_mut(octets.len()).0.copy_from_slice(octets);
+                wire
+            }
+        }
+    }
+
+    /// `::`, `0.0.0.0`, or the latter in IPv6 form.
+    #[must_use]
+    pub fn is_unspecified(&self) -> bool {
+        let (head, octets) = self.bytes.split_at(MAPPED.len());
+        octets == [0; 4] && (head == MAPPED || head == [0; 12])
+    }
+}
+
+/// An address with a port, the latter in network byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SockAddr {
+    /// The address.
+    pub addr: Addr,
+    /// The port, network byte order.
+    pub port: sys::in_port_t,
+}
+
+/// Protocol, local and foreign end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FiveTuple {
+    /// The transport protocol.
+    pub protocol: Protocol,
+    /// This node's end.
+    pub local: SockAddr,
+    /// The other end.
+    pub foreign: SockAddr,
+}
+
+impl FiveTuple {
+    /// Reads a caller's 5-tuple. Everything that can be wrong is looked at in
+    /// this order: pointers, family, protocol.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    ///
+    /// # Safety
+    ///
+    /// Both pointers are as [`Addr::read`] wants them for `family`.
+    pub unsafe fn read(
+        protocol: u8,
+        family: sys::sa_family_t,
+        local: (*const u8, sys::in_port_t),
+        foreign: (*const u8, sys::in_port_t),
+    ) -> Result<Self, Reject> {
+        if foreign.0.is_null() {
+            return Err(Reject::Null);
+        }
+        // SAFETY: passed on by the caller.
+        let endpoint = unsafe { Endpoint::read(protocol, family, local.0, local.1)? };
+        // SAFETY: passed on by the caller; `endpoint` took its family from
+        // the same number.
+        let addr = unsafe { Addr::read(endpoint.addr.family(), foreign.0)? };
+        Ok(Self {
+            protocol: endpoint.protocol,
+            local: SockAddr {
+                addr: endpoint.addr,
+                port: endpoint.port,
+            },
+            foreign: SockAddr {
+                addr,
+                port: foreign.1,
+            },
+        })
+    }
+
+    /// The local end.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            protocol: self.protocol,
+            addr: self.local.addr,
+            port: self.local.port,
+        }
+    }
+}
+
+/// A local endpoint: what listens or is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The transport protocol.
+    pub protocol: Protocol,
+    /// The local address.
+    pub addr: Addr,
+    /// The local port, network byte order.
+    pub port: sys::in_port_t,
+}
+
+impl Endpoint {
+    /// Reads a caller's endpoint: pointer, family, protocol, in this order.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    ///
+    /// # Safety
+    ///
+    /// `pointer` is as [`Addr::read`] wants it for `family`.
+    pub unsafe fn read(
+        protocol: u8,
+        family: sys::sa_family_t,
+        pointer: *const u8,
+        port: sys::in_port_t,
+    ) -> Result<Self, Reject> {
+        if pointer.is_null() {
+            return Err(Reject::Null);
+        }
+        let family = Family::from_number(family).ok_or(Reject::Family)?;
+        let protocol = Protocol::from_number(protocol).ok_or(Reject::Protocol)?;
+        // SAFETY: passed on by the caller.
+        let addr = unsafe { Addr::read(family, pointer)? };
+        Ok(Self {
+            protocol,
+            addr,
+            port,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V4: sys::sa_family_t = sys::AF_INET as sys::sa_family_t;
+    const V6: sys::sa_family_t = sys::AF_INET6 as sys::sa_family_t;
+
+    fn read(protocol: u8, family: u16, addr: *const u8) -> Result<Endpoint, Reject> {
+        // SAFETY: the tests pass NULL or enough bytes for the family.
+        unsafe { Endpoint::read(protocol, family, addr, 80) }
+    }
+
+    #[test]
+    fn an_ipv4_address_and_its_mapped_form_are_one_address() {
+        let octets = [192, 0, 2, 10];
+        let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 10];
+        let four = read(6, V4, octets.as_ptr()).unwrap().addr;
+        let six = read(6, V6, mapped.as_ptr()).unwrap().addr;
+        assert_eq!(four.v6_form(), six.v6_form());
+        assert_eq!(
+            four.wire(),
+            [192, 0, 2, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        );
+        assert_eq!(six.wire(), mapped);
+    }
+
+    #[test]
+    fn three_addresses_are_unspecified_and_others_are_not() {
+        let mut mapped = [0; 16];
+        mapped[10] = 0xff;
+        mapped[11] = 0xff;
+        assert!(Addr::v4([0; 4]).is_unspecified());
+        assert!(Addr::v6([0; 16]).is_unspecified());
+        assert!(Addr::v6(mapped).is_unspecified());
+        let mut loopback = [0; 16];
+        loopback[15] = 1;
+        assert!(!Addr::v6(loopback).is_unspecified());
+        assert!(!Addr::v4([0, 0, 0, 1]).is_unspecified());
+        mapped[9] = 1;
+        assert!(!Addr::v6(mapped).is_unspecified());
+    }
+
+    #[test]
+    fn pointers_come_before_the_family_and_that_before_the_protocol() {
+        let bytes = [1; 16];
+        assert_eq!(read(132, 99, core::ptr::null()), Err(Reject::Null));
+        assert_eq!(read(132, 99, bytes.as_ptr()), Err(Reject::Family));
+        // Linux's AF_INET6 is not illumos's.
+        assert_eq!(read(6, 10, bytes.as_ptr()), Err(Reject::Family));
+        assert_eq!(read(132, V6, bytes.as_ptr()), Err(Reject::Protocol));
+        assert!(read(17, V6, bytes.as_ptr()).is_ok());
+    }
+
+    #[test]
+    fn a_five_tuple_needs_both_addresses() {
+        let bytes = [1; 16];
+        let null = core::ptr::null();
+        for (local, foreign) in [(bytes.as_ptr(), null), (null, bytes.as_ptr())] {
+            // SAFETY: NULL or sixteen bytes.
+            let tuple = unsafe { FiveTuple::read(6, V6, (local, 1), (foreign, 2)) };
+            assert_eq!(tuple, Err(Reject::Null));
+        }
+    }
+}

@@ -1,0 +1,25 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! What the kernel offers, as safe Rust over the raw declarations in [`sys`].
+//!
+//! Parts that call the kernel exist only where there is one; the host build,
+//! which runs unit tests and makes documentation, has the rest.
+
+pub mod errno;
+pub mod once;
+#[cfg(target_os = "illumos")]
+pub mod kmem;
+#[cfg(target_os = "illumos")]
+pub mod log;
+#[cfg(target_os = "illumos")]
+pub mod mutex;
+#[cfg(target_os = "illumos")]
+mod panic;
+#[cfg(target_os = "illumos")]
+pub mod probe;
+#[cfg(target_os = "illumos")]
+pub mod random;
+pub mod slot;
+pub mod sys;
