@@ -20,27 +20,9 @@ use serde_json::{Map, Value};
 /// where the native compiler needs none.
 const CC_TARGET: &str = "--target=x86_64-pc-solaris2.11";
 
-/// Kernel code: no FPU, no red zone, addresses in the top 2 GiB.
-const KERNEL_FLAGS: &[&str] = &[
-    "-m64",
-    "-std=gnu99",
-    "-O2",
-    "-mcmodel=kernel",
-    "-fno-pic",
-    "-mno-red-zone",
-    "-mno-mmx",
-    "-mno-sse",
-    "-msoft-float",
-    "-fno-omit-frame-pointer",
-    "-fno-optimize-sibling-calls",
-    "-fno-asynchronous-unwind-tables",
-    "-fno-stack-protector",
-    "-ffunction-sections",
-    "-fno-ident",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-];
+/// Flags of kernel C code: no FPU, no red zone, addresses in the top 2 GiB.
+/// The Makefile reads the same file.
+const KERNEL_FLAGS: &str = include_str!("kmod/cflags");
 
 fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
@@ -113,7 +95,7 @@ fn glue(out: &Path) -> Result<(), Box<dyn Error>> {
     for flag in target_flags().iter().chain(&include_flags()) {
         build.flag(flag);
     }
-    for flag in KERNEL_FLAGS {
+    for flag in KERNEL_FLAGS.lines() {
         build.flag(flag);
     }
     build.try_compile("clinet_glue")?;

@@ -155,9 +155,10 @@ cl_inet_slots_free(const cl_inet_provider_t *p)
 }
 
 /*
- * Associates a provider, written for `version', with clinet.  To be called
- * once everything that the functions need is set up, from _init() and before
- * mod_install() succeeds, for instance.  Does not sleep and takes no lock.
+ * Associates a provider, written for `version', with clinet.  To be called in
+ * _init(), after mod_install() and as the last thing that can fail: if the
+ * answer is not CL_INET_ASSOCIATED, undo what was done and return an errno.
+ * Does not sleep and takes no lock.
  *
  * After CL_INET_ASSOCIATED and after CL_INET_LOST the functions may be called
  * at any time until the machine is halted: the provider's _fini() has to

@@ -9,10 +9,13 @@
 #ifndef	_SYS_ATOMIC_H
 #define	_SYS_ATOMIC_H
 
+#include <sys/types.h>
+
 #ifdef	__cplusplus
 extern "C" {
 #endif
 
+extern void atomic_inc_32(volatile uint32_t *);
 extern void *atomic_cas_ptr(volatile void *, void *, void *);
 
 #ifdef	__cplusplus

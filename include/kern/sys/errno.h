@@ -14,6 +14,7 @@
 #define	EBUSY		16
 #define	EINVAL		22
 #define	ENOSPC		28
+#define	ENOTSUP		48
 #define	EPROTONOSUPPORT	120
 #define	EAFNOSUPPORT	124
 #define	EADDRINUSE	125

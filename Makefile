@@ -1,0 +1,106 @@
+# This Source Code Form is subject to the terms of the Mozilla Public
+# License, v. 2.0. If a copy of the MPL was not distributed with this
+# file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+# Every recipe that compiles runs through tools/toolchain, which installs what
+# is missing and sets the environment.
+T = tools/toolchain
+
+module = build/kernel/misc/amd64/clinet
+lab = build/lab
+foreign = $(patsubst tests-user/foreign/%.c,build/foreign/%, \
+	$(wildcard tests-user/foreign/provider_*.c)) build/foreign/example
+rust_provider = build/foreign/example_rust
+
+cflags = --target=x86_64-pc-solaris2.11 $(shell cat kmod/cflags) \
+	-D_KERNEL -Iinclude -Iinclude/kern
+
+.PHONY: all module lab demo test check-module fmt lint doc headers \
+	reproducible scripts fuzz captures clean help FORCE
+
+all: module lab ## Build the module and the tool (the default)
+
+module: $(module) ## Build build/kernel/misc/amd64/clinet
+
+lab: $(lab) ## Build build/lab, the tool that loads and drives the module
+
+demo: $(module) $(lab) $(foreign) ## Show two nodes sharing an address
+	$(lab) demo
+
+test: fmt lint doc headers scripts check-module reproducible $(foreign) $(rust_provider) ## Run all checks and tests
+	$T cargo test --locked --workspace
+
+check-module: $(module) $(lab) ## Check the module file against the kernel's rules
+	$(lab) check $(module)
+
+fmt: ## Check the format of the Rust sources
+	$T cargo fmt --all --check
+
+lint: ## Lint for the host and for the kernel target
+	$T cargo clippy --locked --workspace --all-targets -- -D warnings
+	$T tools/kernel-cargo clippy --lib -- -D warnings
+
+doc: ## Build the documentation in target/doc
+	$T env RUSTDOCFLAGS="-D warnings" \
+		cargo doc --locked --workspace --exclude clinet --no-deps
+	$T env RUSTDOCFLAGS="-D warnings" \
+		tools/kernel-cargo doc --lib --no-deps --document-private-items
+
+headers: ## Compile the public headers as C99 and C++, for kernel and user
+	@for mode in -D_KERNEL ""; do \
+		for std in "-x c -std=c99" "-x c++ -std=c++11"; do \
+			$T sh -c "\$$CLINET_CC $$std $$mode -ffreestanding \
+			    -pedantic -Wall -Wextra -Werror -Iinclude \
+			    -Iinclude/kern -fsyntax-only \
+			    tests-user/foreign/headers.c" || exit 1; \
+		done; \
+	done
+
+scripts: ## Lint the shell scripts
+	$T shellcheck tools/* kmod/link .ci/run tests-user/captures/make-captures
+
+reproducible: build/again/clinet ## Compare the module with one built elsewhere
+
+# From sources in another folder, with nothing of the first build.
+build/again/clinet: $(module)
+	rm -rf build/again
+	mkdir -p build/again/src
+	cp -R Cargo.toml Cargo.lock build.rs facts include kmod mapfiles tools \
+		tests-user build/again/src
+	cd build/again/src && tools/toolchain tools/build-module ../clinet
+	rm -rf build/again/src
+	cmp $(module) $@ || { rm -f $@; exit 1; }
+
+fuzz: ## Fuzz the loader for a minute (needs cargo-fuzz and a nightly Rust)
+	cd tests-user/fuzz && cargo +nightly fuzz run load -- -max_total_time=60
+
+captures: ## Make the captures of tests-user/captures again (root)
+	tests-user/captures/make-captures
+
+clean: ## Remove everything that was built
+	rm -rf build target
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1:\2/p' Makefile | \
+		awk -F: '{ printf "  %-14s %s\n", $$1, $$2 }'
+
+# Cargo knows best whether there is something to do.
+$(module): FORCE
+	@$T tools/build-module $@
+
+$(lab): FORCE
+	@$T cargo build --locked --release -p lab
+	@mkdir -p build
+	@cmp -s target/release/lab $@ || cp target/release/lab $@
+
+build/foreign/%: tests-user/foreign/%.c include/*.h include/kern/*/*.h kmod/cflags
+	@mkdir -p build/foreign
+	$T sh -c '$$CLINET_CC $(cflags) -Itests-user/foreign -c -o $@ $<'
+
+build/foreign/example: examples/provider.c include/*.h include/kern/*/*.h kmod/cflags
+	@mkdir -p build/foreign
+	$T sh -c '$$CLINET_CC $(cflags) -c -o $@ $<'
+
+build/foreign/provider_old build/foreign/provider_11: tests-user/foreign/recorder.h
+
+FORCE:
