@@ -8,13 +8,13 @@
 //! which runs unit tests and makes documentation, has the rest.
 
 pub mod errno;
-pub mod once;
 #[cfg(target_os = "illumos")]
 pub mod kmem;
 #[cfg(target_os = "illumos")]
 pub mod log;
 #[cfg(target_os = "illumos")]
 pub mod mutex;
+pub mod once;
 #[cfg(target_os = "illumos")]
 mod panic;
 #[cfg(target_os = "illumos")]
