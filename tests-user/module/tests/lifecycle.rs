@@ -1,0 +1,251 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Loading and unloading, tunables, and what is left behind.
+
+use clinet_kernel::{Context, Kernel};
+use clinet_module_tests::{EADDRINUSE, EINVAL, Loaded, TCP, Tuple, UDP, module_file, ptr_mut};
+
+const ENOENT: i32 = 2;
+const ENXIO: i32 = 6;
+const ENOSPC: i32 = 28;
+
+#[test]
+fn modinfo_shows_a_description_with_the_version() {
+    let loaded = Loaded::with_builtin();
+    let info = loaded.module.info();
+    assert_eq!(
+        info.linkinfo,
+        format!("cluster client 5-tuples {}", env!("CARGO_PKG_VERSION"))
+    );
+    assert!(info.linkinfo.len() <= 31);
+    assert_eq!(info.rev, 1);
+}
+
+#[test]
+fn a_module_that_nobody_used_unloads_without_a_trace() {
+    let kernel = Kernel::new();
+    for _ in 0..3 {
+        let module = kernel
+            .load("misc/clinet", &module_file(), &[("clinet_provider", 0)])
+            .unwrap();
+        kernel.unload(&module).unwrap();
+        assert_eq!(kernel.kmem_in_use(), 0);
+    }
+    assert!(kernel.log().is_empty());
+}
+
+/// The built-in provider is set up but loses to somebody who was there first:
+/// its memory stays, as the module does.
+#[test]
+fn memory_is_given_back_by_fini() {
+    let loaded = Loaded::new(&[("cl_inet_disconnect", 0x1234)]);
+    assert_ne!(loaded.kernel.kmem_in_use(), 0);
+    loaded
+        .slot("cl_inet_disconnect")
+        .store(0, std::sync::atomic::Ordering::SeqCst);
+    loaded.kernel.unload(&loaded.module).unwrap();
+    assert_eq!(loaded.kernel.kmem_in_use(), 0);
+}
+
+#[test]
+fn memory_follows_the_limit_and_hooks_allocate_nothing() {
+    let loaded = Loaded::new(&[("clinet_max_tuples", 64)]);
+    let small = loaded.kernel.kmem_in_use();
+    let large = Loaded::new(&[("clinet_max_tuples", 6400)])
+        .kernel
+        .kmem_in_use();
+    assert_eq!(large, small * 100);
+    let before = loaded.kernel.kmem_allocations();
+    for port in 0..100 {
+        for protocol in [TCP, UDP] {
+            let tuple = Tuple::v4(protocol, port, 80);
+            assert_eq!(loaded.connect2(true, &tuple), 0);
+            loaded.disconnect(&tuple);
+        }
+    }
+    assert_eq!(loaded.kernel.kmem_allocations(), before);
+}
+
+#[test]
+fn tunables_out_of_range_are_replaced_and_said_so() {
+    for limit in [0, 63, (1 << 24) + 1, u64::from(u32::MAX)] {
+        let loaded = Loaded::new(&[("clinet_max_tuples", limit)]);
+        assert_eq!(loaded.stat("capacity"), 65536, "{limit}");
+        let log = loaded.kernel.log();
+        assert!(
+            log.iter()
+                .any(|message| message.text.contains("clinet_max_tuples")),
+            "{log:?}"
+        );
+    }
+    let loaded = Loaded::new(&[("clinet_max_tuples", 64)]);
+    assert_eq!(loaded.stat("capacity"), 64);
+    assert!(loaded.kernel.log().is_empty());
+    let loaded = Loaded::new(&[("clinet_node_id", 0)]);
+    let log = loaded.kernel.log();
+    assert!(
+        log.iter()
+            .any(|message| message.text.contains("clinet_node_id")),
+        "{log:?}"
+    );
+}
+
+#[test]
+fn a_full_table_admits_or_refuses_as_it_is_told() {
+    for (policy, answer, counter) in [(0, 0, "full_admitted"), (1, 126, "full_refused")] {
+        let loaded = Loaded::new(&[("clinet_max_tuples", 64), ("clinet_full_refuse", policy)]);
+        for port in 0..64 {
+            assert_eq!(loaded.connect2(true, &Tuple::v4(TCP, port, 80)), 0);
+        }
+        assert_eq!(loaded.connect2(true, &Tuple::v4(TCP, 64, 80)), answer);
+        assert_eq!(loaded.stat(counter), 1);
+        assert_eq!(loaded.stat("tuples"), 64);
+        assert_eq!(
+            loaded.other_node("clinet_install", 2, &Tuple::v4(TCP, 65, 80)),
+            ENOSPC
+        );
+        // Those that are in stay in, and a place that becomes free is used.
+        assert_eq!(
+            loaded.other_node("clinet_install", 2, &Tuple::v4(TCP, 0, 80)),
+            EADDRINUSE
+        );
+        loaded.disconnect(&Tuple::v4(TCP, 0, 80));
+        assert_eq!(loaded.connect2(true, &Tuple::v4(TCP, 64, 80)), 0);
+        assert_eq!(loaded.stat(counter), 1);
+    }
+}
+
+#[test]
+fn other_nodes_entries_come_and_go() {
+    let loaded = Loaded::new(&[("clinet_node_id", 5)]);
+    let tuple = Tuple::v6(UDP, 1, 2);
+    let install = |owner| loaded.other_node("clinet_install", owner, &tuple);
+    let withdraw = |owner| loaded.other_node("clinet_withdraw", owner, &tuple);
+    for owner in [0, 5] {
+        assert_eq!(install(owner), EINVAL);
+        assert_eq!(loaded.call("clinet_purge", &[u64::from(owner)]), EINVAL);
+    }
+    assert_eq!(withdraw(6), ENOENT);
+    assert_eq!([install(6), install(6)], [0, 0]);
+    assert_eq!(install(7), EADDRINUSE);
+    assert_eq!(withdraw(7), ENOENT);
+    assert_eq!(withdraw(5), ENOENT);
+    assert_eq!(loaded.stat("conflicts"), 1);
+    assert_eq!(loaded.stat("tuples"), 1);
+    // Our own disconnect does not touch it.
+    loaded.disconnect(&tuple);
+    assert_eq!(loaded.stat("tuples"), 1);
+    assert_eq!(loaded.stat("unknown"), 1);
+    assert_eq!([withdraw(6), withdraw(6)], [0, ENOENT]);
+    for port in 0..10 {
+        assert_eq!(
+            loaded.other_node(
+                "clinet_install",
+                6 + u32::from(port % 2),
+                &Tuple::v4(TCP, port, 1)
+            ),
+            0
+        );
+    }
+    assert_eq!(loaded.call("clinet_purge", &[6]), 0);
+    assert_eq!(loaded.stat("tuples"), 5);
+    let sctp = Tuple {
+        protocol: 132,
+        ..tuple
+    };
+    assert_eq!(loaded.other_node("clinet_install", 6, &sctp), 120);
+    let unspecified = Tuple {
+        laddr: [0; 16],
+        ..tuple
+    };
+    assert_eq!(loaded.other_node("clinet_install", 6, &unspecified), EINVAL);
+}
+
+#[test]
+fn a_conflict_changes_nothing_and_is_counted() {
+    let loaded = Loaded::with_builtin();
+    let tuple = Tuple::v4(TCP, 1, 2);
+    assert_eq!(loaded.connect2(true, &tuple), 0);
+    assert_eq!(loaded.other_node("clinet_install", 2, &tuple), EADDRINUSE);
+    assert_eq!(loaded.stat("conflicts"), 1);
+    assert_eq!(loaded.connect2(true, &tuple), 0);
+    assert_eq!(loaded.stat("repeated"), 1);
+    // Two references, two ends.
+    loaded.disconnect(&tuple);
+    assert_eq!(loaded.stat("tuples"), 1);
+    loaded.disconnect(&tuple);
+    assert_eq!(loaded.stat("tuples"), 0);
+    loaded.disconnect(&tuple);
+    assert_eq!(loaded.stat("unknown"), 1);
+}
+
+#[test]
+fn the_conflict_probe_is_a_probe() {
+    let loaded = Loaded::with_builtin();
+    let image = loaded.module.image().unwrap();
+    let names: Vec<&str> = image
+        .probes()
+        .iter()
+        .map(|probe| probe.name.as_str())
+        .collect();
+    assert_eq!(names, ["install-conflict"]);
+}
+
+#[test]
+fn without_the_built_in_provider_there_is_nobody_to_tell() {
+    let loaded = Loaded::new(&[("clinet_provider", 0)]);
+    let tuple = Tuple::v4(TCP, 1, 2);
+    assert_eq!(loaded.other_node("clinet_install", 2, &tuple), ENXIO);
+    assert_eq!(loaded.other_node("clinet_withdraw", 2, &tuple), ENXIO);
+    assert_eq!(loaded.call("clinet_purge", &[2]), ENXIO);
+    assert_eq!(loaded.stat("capacity"), 0);
+}
+
+#[test]
+fn stats_write_no_more_than_they_were_given() {
+    let loaded = Loaded::with_builtin();
+    let mut bytes = [0xa5_u8; 400];
+    assert_eq!(loaded.call("clinet_stats", &[ptr_mut(&mut bytes), 12]), 0);
+    assert!(bytes[12..].iter().all(|byte| *byte == 0xa5));
+    assert!(bytes[..12].iter().all(|byte| *byte == 0));
+    assert_eq!(loaded.call("clinet_stats", &[ptr_mut(&mut bytes), 400]), 0);
+    assert!(bytes[192..].iter().all(|byte| *byte == 0xa5));
+    assert_eq!(loaded.call("clinet_stats", &[0, 400]), EINVAL);
+}
+
+/// Every hook works where ip calls it: in an interrupt thread, and with ip's
+/// locks held. The kernel of the tests faults on a wait or a wrong lock.
+#[test]
+fn hooks_run_in_every_context_of_ip() {
+    let mut loaded = Loaded::with_builtin();
+    let contexts = [
+        Context::interrupt(),
+        Context::no_sleep(),
+        Context::thread().holding("uf_lock"),
+        Context::thread().holding("connf_lock"),
+        Context::interrupt().holding("conn_lock"),
+    ];
+    for context in contexts {
+        loaded.context = context;
+        for protocol in [TCP, UDP] {
+            let tuple = Tuple::v6(protocol, 1, 2);
+            assert_eq!(loaded.connect2(false, &tuple), 0);
+            assert_eq!(loaded.other_node("clinet_install", 2, &tuple), EADDRINUSE);
+            loaded.disconnect(&tuple);
+        }
+    }
+    assert_eq!(loaded.stat("tuples"), 0);
+}
+
+#[test]
+fn the_hook_path_needs_little_stack() {
+    let loaded = Loaded::with_builtin();
+    let tuple = Tuple::v6(UDP, 1, 2);
+    assert_eq!(loaded.connect2(false, &tuple), 0);
+    loaded.disconnect(&tuple);
+    let depth = loaded.kernel.max_stack_depth();
+    assert!(depth < 1024, "{depth} bytes");
+    assert!(depth > 0);
+}
