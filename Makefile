@@ -38,13 +38,13 @@ fmt: ## Check the format of the Rust sources
 
 lint: ## Lint for the host and for the kernel target
 	$T cargo clippy --locked --workspace --all-targets -- -D warnings
-	$T tools/kernel-cargo clippy --lib -- -D warnings
+	$T tools/kernel-cargo clippy --package clinet --lib -- -D warnings
 
 doc: ## Build the documentation in target/doc
 	$T env RUSTDOCFLAGS="-D warnings" \
 		cargo doc --locked --workspace --exclude clinet --no-deps
 	$T env RUSTDOCFLAGS="-D warnings" \
-		tools/kernel-cargo doc --lib --no-deps --document-private-items
+		tools/kernel-cargo doc --package clinet --lib --no-deps --document-private-items
 
 headers: ## Compile the public headers as C99 and C++, for kernel and user
 	@for mode in -D_KERNEL ""; do \
@@ -65,9 +65,9 @@ reproducible: build/again/clinet ## Compare the module with one built elsewhere
 build/again/clinet: $(module)
 	rm -rf build/again
 	mkdir -p build/again/src
-	cp -R Cargo.toml Cargo.lock build.rs facts include kmod mapfiles tools \
-		tests-user build/again/src
-	cd build/again/src && tools/toolchain tools/build-module ../clinet
+	cp -R Cargo.toml Cargo.lock build.rs examples facts include kmod mapfiles \
+		tests-user tools build/again/src
+	cd build/again/src && tools/toolchain tools/build-module clinet mapfiles/clinet.map ../clinet
 	rm -rf build/again/src
 	cmp $(module) $@ || { rm -f $@; exit 1; }
 
@@ -86,7 +86,10 @@ help: ## List the targets
 
 # Cargo knows best whether there is something to do.
 $(module): FORCE
-	@$T tools/build-module $@
+	@$T tools/build-module clinet mapfiles/clinet.map $@
+
+$(rust_provider): FORCE
+	@$T tools/build-module provider-rust examples/provider-rust/provider.map $@
 
 $(lab): FORCE
 	@$T cargo build --locked --release -p lab

@@ -30,7 +30,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     for path in ["include", "kmod/glue", "facts/abi.json"] {
         println!("cargo::rerun-if-changed={path}");
     }
-    for variable in ["CLINET_AR", "CLINET_CC", "CLINET_CC_TARGET", "CLINET_HEADERS"] {
+    for variable in [
+        "CLINET_AR",
+        "CLINET_CC",
+        "CLINET_CC_TARGET",
+        "CLINET_HEADERS",
+    ] {
         println!("cargo::rerun-if-env-changed={variable}");
     }
     let abi: Value = serde_json::from_str(&fs::read_to_string("facts/abi.json")?)?;

@@ -191,6 +191,26 @@ impl Loaded {
         variable(&self.module, name)
     }
 
+    /// Changes a constant of the module.
+    pub fn overwrite(&self, name: &str, value: u64) {
+        self.overwrite_at(name, 0, value);
+    }
+
+    /// Changes a word of a constant of the module.
+    ///
+    /// # Panics
+    ///
+    /// If the page cannot be made writable.
+    pub fn overwrite_at(&self, name: &str, offset: u64, value: u64) {
+        let address = (self.module.address(name) + offset) as usize;
+        let page = std::ptr::with_exposed_provenance_mut::<libc::c_void>(address & !(PAGE - 1));
+        let all = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
+        // SAFETY: a page of the module, which no call is using.
+        assert_eq!(unsafe { libc::mprotect(page, PAGE, all) }, 0);
+        // SAFETY: an aligned word of the module's memory, writable now.
+        unsafe { std::ptr::with_exposed_provenance_mut::<u64>(address).write_volatile(value) };
+    }
+
     /// Are all slots NULL?
     #[must_use]
     pub fn slots_are_null(&self) -> bool {
