@@ -1,0 +1,220 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Link types: what stands in front of the IP header.
+
+use std::fmt;
+
+use etherparse::{EtherType, Ethernet2HeaderSlice, SingleVlanHeaderSlice, ether_type};
+
+use crate::decode::{Macs, Malformed};
+
+/// A supported link type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkType {
+    /// Ethernet II or IEEE 802.3, with or without VLAN tags.
+    Ethernet,
+    /// IPv4 or IPv6 with nothing in front.
+    Raw,
+    /// BSD loopback: the address family in either byte order.
+    Loopback,
+    /// Linux cooked capture, version 1.
+    LinuxCooked,
+    /// Linux cooked capture, version 2.
+    LinuxCooked2,
+    /// The IP observability header of Solaris and illumos.
+    Ipnet,
+}
+
+const SUPPORTED: &str = "Ethernet, raw IP, BSD loopback, Linux cooked (SLL and SLL2), ipnet";
+
+/// A link type that is not supported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnsupportedLink {
+    number: u32,
+    /// From a snoop file, whose numbers are those of DLPI.
+    dlpi: bool,
+}
+
+impl fmt::Display for UnsupportedLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.number;
+        let (kind, name) = if self.dlpi {
+            ("snoop datalink type", dlpi_name(number))
+        } else {
+            ("link type", linktype_name(number))
+        };
+        write!(f, "{kind} {number}")?;
+        if let Some(name) = name {
+            write!(f, " ({name})")?;
+        }
+        write!(f, " is not supported; supported are {SUPPORTED}")
+    }
+}
+
+impl LinkType {
+    /// By the number in a pcap or pcapng file.
+    pub(crate) fn from_linktype(number: u32) -> Result<Self, UnsupportedLink> {
+        match number {
+            0 | 108 => Ok(Self::Loopback),
+            1 => Ok(Self::Ethernet),
+            12 | 14 | 101 | 228 | 229 => Ok(Self::Raw),
+            113 => Ok(Self::LinuxCooked),
+            226 => Ok(Self::Ipnet),
+            276 => Ok(Self::LinuxCooked2),
+            _ => Err(UnsupportedLink {
+                number,
+                dlpi: false,
+            }),
+        }
+    }
+
+    /// By the number in a snoop file.
+    pub(crate) fn from_dlpi(number: u32) -> Result<Self, UnsupportedLink> {
+        match number {
+            0x0 | 0x4 | 0x18 | 0x19 => Ok(Self::Ethernet),
+            0x8000_0001 | 0x8000_0002 | 0x8000_0007 => Ok(Self::Raw),
+            0x8000_0005 => Ok(Self::Ipnet),
+            _ => Err(UnsupportedLink { number, dlpi: true }),
+        }
+    }
+
+    /// Takes the link-layer header off a frame. `None` if what follows is not
+    /// IP.
+    pub(crate) fn strip(self, frame: &[u8]) -> Result<Option<(Macs, &[u8])>, Malformed> {
+        match self {
+            Self::Ethernet => ethernet(frame),
+            Self::Raw => Ok(Some((Macs::None, frame))),
+            Self::Loopback => loopback(frame),
+            Self::LinuxCooked => {
+                let (header, rest) = frame.split_first_chunk::<16>().ok_or(Malformed)?;
+                no_macs(
+                    EtherType(u16::from_be_bytes([header[14], header[15]])),
+                    rest,
+                )
+            }
+            Self::LinuxCooked2 => {
+                let (header, rest) = frame.split_first_chunk::<20>().ok_or(Malformed)?;
+                no_macs(EtherType(u16::from_be_bytes([header[0], header[1]])), rest)
+            }
+            Self::Ipnet => {
+                let (_, packet) = frame.split_first_chunk::<24>().ok_or(Malformed)?;
+                Ok(Some((Macs::None, packet)))
+            }
+        }
+    }
+}
+
+fn ethernet(frame: &[u8]) -> Result<Option<(Macs, &[u8])>, Malformed> {
+    let header = Ethernet2HeaderSlice::from_slice(frame).map_err(|_| Malformed)?;
+    let macs = Macs::Ethernet {
+        source: header.source(),
+        destination: header.destination(),
+    };
+    let packet = behind_ether_type(header.ether_type(), &frame[header.slice().len()..])?;
+    Ok(packet.map(|packet| (macs, packet)))
+}
+
+fn no_macs(ether_type: EtherType, rest: &[u8]) -> Result<Option<(Macs, &[u8])>, Malformed> {
+    Ok(behind_ether_type(ether_type, rest)?.map(|packet| (Macs::None, packet)))
+}
+
+/// Follows VLAN tags, and LLC with SNAP, to IP.
+fn behind_ether_type(
+    mut ether_type: EtherType,
+    mut rest: &[u8],
+) -> Result<Option<&[u8]>, Malformed> {
+    loop {
+        match ether_type {
+            ether_type::IPV4 | ether_type::IPV6 => return Ok(Some(rest)),
+            ether_type::VLAN_TAGGED_FRAME
+            | ether_type::PROVIDER_BRIDGING
+            | ether_type::VLAN_DOUBLE_TAGGED_FRAME => {
+                let tag = SingleVlanHeaderSlice::from_slice(rest).map_err(|_| Malformed)?;
+                ether_type = tag.ether_type();
+                rest = &rest[tag.slice().len()..];
+            }
+            // Below 0x600 it is a length, and LLC follows.
+            EtherType(length) if length < 0x600 => match rest {
+                [0xaa, 0xaa, 0x03, 0, 0, 0, high, low, packet @ ..] => {
+                    ether_type = EtherType(u16::from_be_bytes([*high, *low]));
+                    if ether_type.0 < 0x600 {
+                        return Ok(None);
+                    }
+                    rest = packet;
+                }
+                _ => return Ok(None),
+            },
+            _ => return Ok(None),
+        }
+    }
+}
+
+/// The family is a number of the capturing system, in its byte order (type 0)
+/// or in network order (type 108). IPv6 is 24, 28 or 30 on the BSDs, 26 on
+/// illumos, 10 on Linux, 23 on Windows.
+fn loopback(frame: &[u8]) -> Result<Option<(Macs, &[u8])>, Malformed> {
+    let (family, packet) = frame.split_first_chunk::<4>().ok_or(Malformed)?;
+    let is_ip = |family: u32| matches!(family, 2 | 10 | 23 | 24 | 26 | 28 | 30);
+    if is_ip(u32::from_be_bytes(*family)) || is_ip(u32::from_le_bytes(*family)) {
+        Ok(Some((Macs::None, packet)))
+    } else {
+        Ok(None)
+    }
+}
+
+/// Names of the link types that are met most often among those which are not
+/// supported.
+fn linktype_name(number: u32) -> Option<&'static str> {
+    Some(match number {
+        6 => "IEEE 802.5 Token Ring",
+        9 => "PPP",
+        10 => "FDDI",
+        50 => "PPP over serial",
+        51 => "PPP over Ethernet",
+        104 => "Cisco HDLC",
+        105 => "IEEE 802.11",
+        107 => "Frame Relay",
+        109 => "OpenBSD enc",
+        117 => "OpenBSD pflog",
+        119 => "IEEE 802.11 with Prism header",
+        122 => "IP over Fibre Channel",
+        127 => "IEEE 802.11 with radiotap header",
+        147..=162 => "private use",
+        189 => "USB",
+        192 => "PPI",
+        195 => "IEEE 802.15.4",
+        201 => "Bluetooth HCI H4",
+        220 => "USB with Linux header",
+        227 => "CAN",
+        239 => "NFLOG",
+        242 => "IP over InfiniBand",
+        249 => "USBPcap",
+        252 => "Wireshark upper PDU",
+        253 => "netlink",
+        _ => return None,
+    })
+}
+
+fn dlpi_name(number: u32) -> Option<&'static str> {
+    Some(match number {
+        0x1 => "token bus",
+        0x2 => "token ring",
+        0x3 => "metro net",
+        0x5 => "HDLC",
+        0x6 => "character synchronous",
+        0x7 => "IBM channel-to-channel",
+        0x8 => "FDDI",
+        0x9 => "other",
+        0x0e => "software loopback",
+        0x10 => "Fibre Channel",
+        0x11 => "ATM",
+        0x12 => "classical IP over ATM",
+        0x1a => "InfiniBand",
+        0x8000_0003 => "virtual network interface",
+        0x8000_0004 => "IEEE 802.11",
+        0x8000_0006 => "IPMP",
+        _ => return None,
+    })
+}

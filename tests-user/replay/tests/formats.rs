@@ -1,0 +1,540 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! File formats, link types and damage.
+
+mod common;
+
+use clinet_replay::{CaptureError, ReplayError, ReplayFailure};
+use common::*;
+use proptest::prelude::*;
+
+const LOCAL: &str = "192.0.2.10:40000";
+const FOREIGN: &str = "198.51.100.7:80";
+
+fn packets() -> Vec<Vec<u8>> {
+    let mut t = Talk::new(NODE_A, LOCAL, FOREIGN);
+    t.connect(1).close(1).udp("198.51.100.7:53");
+    t.frames
+}
+
+fn put(out: &mut Vec<u8>, big: bool, number: u32) {
+    out.extend(if big {
+        number.to_be_bytes()
+    } else {
+        number.to_le_bytes()
+    });
+}
+
+fn put16(out: &mut Vec<u8>, big: bool, number: u16) {
+    out.extend(if big {
+        number.to_be_bytes()
+    } else {
+        number.to_le_bytes()
+    });
+}
+
+fn pcap_of(magic: u32, big: bool, packets: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put(&mut out, big, magic);
+    put16(&mut out, big, 2);
+    put16(&mut out, big, 4);
+    for number in [0, 0, 65535, 1] {
+        put(&mut out, big, number);
+    }
+    for packet in packets {
+        let len = packet.len() as u32;
+        for number in [1_700_000_000, 999_999, len, len] {
+            put(&mut out, big, number);
+        }
+        out.extend(packet);
+    }
+    out
+}
+
+fn block(big: bool, kind: u32, body: &[u8]) -> Vec<u8> {
+    let padded = body.len().next_multiple_of(4);
+    let len = padded as u32 + 12;
+    let mut out = Vec::new();
+    put(&mut out, big, kind);
+    put(&mut out, big, len);
+    out.extend(body);
+    out.resize(padded + 8, 0);
+    put(&mut out, big, len);
+    out
+}
+
+fn section(big: bool) -> Vec<u8> {
+    let mut body = Vec::new();
+    put(&mut body, big, 0x1a2b_3c4d);
+    put16(&mut body, big, 1);
+    put16(&mut body, big, 0);
+    body.extend([0xff; 8]);
+    block(big, 0x0a0d_0d0a, &body)
+}
+
+fn interface(big: bool, link: u16) -> Vec<u8> {
+    let mut body = Vec::new();
+    put16(&mut body, big, link);
+    put16(&mut body, big, 0);
+    put(&mut body, big, 0);
+    // if_name, if_tsresol (2^-10), if_tsoffset (100 s), end
+    put16(&mut body, big, 2);
+    put16(&mut body, big, 4);
+    body.extend(b"net0");
+    put16(&mut body, big, 9);
+    put16(&mut body, big, 1);
+    body.extend([0x8a, 0, 0, 0]);
+    put16(&mut body, big, 14);
+    put16(&mut body, big, 8);
+    body.extend(if big {
+        100i64.to_be_bytes()
+    } else {
+        100i64.to_le_bytes()
+    });
+    body.extend([0; 4]);
+    block(big, 1, &body)
+}
+
+fn enhanced(big: bool, interface: u32, packet: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    let len = packet.len() as u32;
+    for number in [interface, 0, 3 * 1024 + 512, len, len] {
+        put(&mut body, big, number);
+    }
+    body.extend(packet);
+    block(big, 6, &body)
+}
+
+fn simple(big: bool, packet: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    put(&mut body, big, packet.len() as u32);
+    body.extend(packet);
+    block(big, 3, &body)
+}
+
+fn old(big: bool, packet: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    put16(&mut body, big, 0);
+    put16(&mut body, big, 0);
+    let len = packet.len() as u32;
+    for number in [0, 0, len, len] {
+        put(&mut body, big, number);
+    }
+    body.extend(packet);
+    block(big, 2, &body)
+}
+
+/// Two sections of different byte order, all kinds of packet blocks, and blocks
+/// that are none.
+fn pcapng(packets: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (i, packet) in packets.iter().enumerate() {
+        let big = i >= packets.len() / 2;
+        if i == 0 || i == packets.len() / 2 {
+            out.extend(section(big));
+            out.extend(interface(big, 1));
+            out.extend(block(big, 5, &[1; 21]));
+        }
+        out.extend(match i % 3 {
+            0 => enhanced(big, 0, packet),
+            1 => simple(big, packet),
+            _ => old(big, packet),
+        });
+    }
+    out
+}
+
+fn snoop(link: u32, packets: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = b"snoop\0\0\0".to_vec();
+    put(&mut out, true, 2);
+    put(&mut out, true, link);
+    for packet in packets {
+        let len = packet.len() as u32;
+        let padding = len.next_multiple_of(4) - len;
+        for number in [len, len, 24 + len + padding, 0, 1_700_000_000, 5] {
+            put(&mut out, true, number);
+        }
+        out.extend(packet);
+        out.resize(out.len() + padding as usize, 0);
+    }
+    out
+}
+
+fn cause(result: Result<clinet_replay::Report, ReplayError>) -> (CaptureError, u64) {
+    let error = result.expect_err("a broken capture");
+    let packets = error.report.totals.packets;
+    match error.cause {
+        ReplayFailure::Capture(cause) => (cause, packets),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn all_formats_and_byte_orders_say_the_same() {
+    let packets = packets();
+    let expected = replay_frames(&packets);
+    assert_eq!(expected.totals.tcp_out, 1);
+    assert_eq!(expected.totals.udp_sends, 1);
+    for (magic, big) in [
+        (0xa1b2_c3d4, true),
+        (0xa1b2_c3d4, false),
+        (0xa1b2_3c4d, true),
+        (0xa1b2_3c4d, false),
+    ] {
+        assert_eq!(replay_file(&pcap_of(magic, big, &packets)), expected);
+    }
+    assert_eq!(replay_file(&pcapng(&packets)), expected);
+    for link in [0, 4] {
+        assert_eq!(replay_file(&snoop(link, &packets)), expected);
+    }
+}
+
+#[test]
+fn times_have_the_resolution_of_the_file() {
+    let a = frame(NODE_A, PEER, &datagram(LOCAL, FOREIGN));
+    let b = frame(NODE_B, PEER, &datagram(LOCAL, FOREIGN));
+    let both = [a, b];
+    let time = |file: &[u8]| replay_file(file).refusals[0].time.clone();
+    let expected = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        time(&pcap_of(0xa1b2_c3d4, true, &both)),
+        expected("1700000000.999999000")
+    );
+    assert_eq!(
+        time(&pcap_of(0xa1b2_3c4d, false, &both)),
+        expected("1700000000.000999999")
+    );
+    assert_eq!(time(&snoop(4, &both)), expected("1700000000.000005000"));
+    for big in [true, false] {
+        let head = [section(big), interface(big, 1)].concat();
+        let blocks: Vec<_> = both.iter().flat_map(|p| enhanced(big, 0, p)).collect();
+        assert_eq!(
+            time(&[head.clone(), blocks].concat()),
+            expected("103.500000000")
+        );
+        let blocks: Vec<_> = both.iter().flat_map(|p| simple(big, p)).collect();
+        assert_eq!(time(&[head, blocks].concat()), None);
+    }
+}
+
+#[test]
+fn every_link_type_leads_to_the_ip_header() {
+    let ip = segment(LOCAL, FOREIGN, SYN, 1, 0, b"");
+    let ip6 = segment("[2001:db8::10]:1", "[2001:db8::1]:2", SYN, 1, 0, b"");
+    let with = |header: &[u8], packet: &[u8]| [header, packet].concat();
+    let ethernet = [&PEER[..], &NODE_A].concat();
+    let mut sll = [0; 16];
+    sll[14] = 8;
+    let mut sll6 = sll;
+    (sll6[14], sll6[15]) = (0x86, 0xdd);
+    let mut sll2 = [0; 20];
+    sll2[0] = 8;
+    let mut ipnet = [0; 24];
+    ipnet[1] = 2;
+    let cases = [
+        (1, with(&ethernet, &with(&[8, 0], &ip))),
+        (1, with(&ethernet, &with(&[0x81, 0, 0, 7, 8, 0], &ip))),
+        (
+            1,
+            with(
+                &ethernet,
+                &with(
+                    &[0x88, 0xa8, 0, 1, 0x91, 0, 0, 2, 0x81, 0, 0, 3, 0x86, 0xdd],
+                    &ip6,
+                ),
+            ),
+        ),
+        (
+            1,
+            with(
+                &ethernet,
+                &with(&[0, 60, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0], &ip),
+            ),
+        ),
+        (12, ip.clone()),
+        (14, ip.clone()),
+        (101, ip6.clone()),
+        (228, ip.clone()),
+        (229, ip6.clone()),
+        (0, with(&[2, 0, 0, 0], &ip)),
+        (0, with(&[0, 0, 0, 30], &ip6)),
+        (108, with(&[0, 0, 0, 24], &ip6)),
+        (113, with(&sll, &ip)),
+        (113, with(&sll6, &ip6)),
+        (276, with(&sll2, &ip)),
+        (226, with(&ipnet, &ip)),
+    ];
+    for (link, packet) in cases {
+        let t = replay_file(&pcap(link, &[packet])).totals;
+        assert_eq!(
+            (t.tcp_out, t.undecodable, t.not_shared),
+            (1, 0, 0),
+            "link type {link}"
+        );
+    }
+    for link in [0x8000_0001, 0x8000_0002] {
+        assert_eq!(
+            replay_file(&snoop(link, std::slice::from_ref(&ip)))
+                .totals
+                .tcp_out,
+            1
+        );
+    }
+    let t = replay_file(&snoop(0x8000_0005, &[with(&ipnet, &ip)])).totals;
+    assert_eq!(t.tcp_out, 1);
+}
+
+#[test]
+fn ipv6_extension_headers_are_followed() {
+    let plain = segment("[2001:db8::10]:1", "[2001:db8::1]:2", SYN, 1, 0, b"");
+    let extend = |chain: &[(u8, &[u8])]| {
+        let mut packet = plain[..40].to_vec();
+        packet[6] = chain[0].0;
+        for (i, (_, body)) in chain.iter().enumerate() {
+            let at = packet.len();
+            packet.extend(*body);
+            packet[at] = chain.get(i + 1).map_or(6, |next| next.0);
+        }
+        packet.extend(&plain[40..]);
+        let len = (packet.len() - 40) as u16;
+        packet[4..6].copy_from_slice(&len.to_be_bytes());
+        packet
+    };
+    let count = |packet: Vec<u8>| replay_file(&pcap(101, &[packet])).totals;
+    let all: &[(u8, &[u8])] = &[
+        (0, &[0; 8]),
+        (60, &[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        (43, &[0; 8]),
+        (44, &[0, 0, 0, 1, 0, 0, 0, 9]),
+        (51, &[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+    ];
+    assert_eq!(count(extend(all)).tcp_out, 1);
+    let later = count(extend(&[(44, &[0, 0, 0x10, 1, 0, 0, 0, 9])]));
+    assert_eq!((later.tcp_out, later.undecodable, later.packets), (0, 0, 1));
+    assert_eq!(count(extend(&[(59, &[0; 8])])).tcp_out, 0);
+}
+
+#[test]
+fn a_packet_cut_behind_the_tcp_flags_is_decoded() {
+    let file = |cut: usize| {
+        let mut frames = packets();
+        let mut out = pcap(1, &[]);
+        for frame in &mut frames {
+            let original = frame.len() as u32;
+            frame.truncate(cut);
+            for number in [0, 0, frame.len() as u32, original] {
+                put(&mut out, false, number);
+            }
+            out.extend(&*frame);
+        }
+        replay_file(&out).totals
+    };
+    let t = file(14 + 20 + 14);
+    assert_eq!(
+        (t.tcp_out, t.tcp_open, t.udp_sends, t.undecodable),
+        (1, 0, 1, 0)
+    );
+    let t = file(14 + 20 + 13);
+    assert_eq!((t.tcp_out, t.udp_sends, t.undecodable), (0, 1, 6));
+}
+
+#[test]
+fn a_total_length_of_zero_is_the_length_on_the_wire() {
+    let mut t = Talk::new(NODE_A, LOCAL, FOREIGN);
+    t.connect(1).out(FIN | ACK, 2, 9001, b"abc");
+    t.frames[3][16..18].fill(0);
+    t.back(FIN | ACK, 9001, 5, b"").out(ACK, 6, 9002, b"");
+    assert_eq!(replay_frames(&t.frames).totals.tcp_open, 1);
+    t.back(ACK, 9002, 6, b"");
+    assert_eq!(replay_frames(&t.frames).totals.tcp_open, 0);
+}
+
+#[test]
+fn malformed_packets_are_counted_and_passed() {
+    let good = frame(NODE_A, PEER, &segment(LOCAL, FOREIGN, SYN, 1, 0, b""));
+    let change = |at: usize, byte: u8| {
+        let mut bad = good.clone();
+        bad[at] = byte;
+        bad
+    };
+    let bad = [
+        good[..10].to_vec(),
+        Vec::new(),
+        change(14, 0x44),
+        change(14, 0x75),
+        change(17, 19),
+        change(14 + 20 + 12, 0x40),
+        change(14 + 20 + 12, 0xf0),
+    ];
+    let mut frames = bad.to_vec();
+    frames.push(good);
+    let t = replay_frames(&frames).totals;
+    assert_eq!((t.packets, t.undecodable, t.tcp_out), (8, 7, 1));
+}
+
+#[test]
+fn a_cut_capture_reports_what_it_had() {
+    let packets = packets();
+    for file in [pcap(1, &packets), snoop(4, &packets)] {
+        let (cause, had) = cause(try_replay(&file[..file.len() - 5], &options()));
+        assert!(matches!(cause, CaptureError::Cut { packet: 7 }), "{cause}");
+        assert_eq!(had, 6);
+    }
+    let file = pcapng(&packets);
+    let error = try_replay(&file[..file.len() - 1], &options()).expect_err("cut");
+    assert_eq!(
+        error.to_string(),
+        "the capture ends inside packet 7; the report covers packets 1 to 6"
+    );
+    assert_eq!(error.report.totals.tcp_out, 1);
+}
+
+#[test]
+fn a_record_of_absurd_length_is_damage() {
+    let mut file = pcap(1, &packets());
+    file[24 + 8..24 + 12].fill(0xff);
+    let (cause, had) = cause(try_replay(&file, &options()));
+    assert!(
+        matches!(cause, CaptureError::Damaged { packet: 1, .. }),
+        "{cause}"
+    );
+    assert_eq!(had, 0);
+}
+
+#[test]
+fn unknown_types_are_named() {
+    let says = |file: &[u8], text: &str| {
+        let error = try_replay(file, &options())
+            .expect_err("not supported")
+            .to_string();
+        assert!(error.contains(text), "{error}");
+    };
+    says(b"", "the file is empty");
+    says(
+        b"\x7fELF\x02\x01\x01\0\0",
+        "unknown file type (it begins with 7f 45 4c 46 02 01 01 00)",
+    );
+    says(&[0x1f, 0x8b, 8, 0], "gzip");
+    says(
+        &pcap(105, &[]),
+        "link type 105 (IEEE 802.11) is not supported; supported are Ethernet",
+    );
+    says(&pcap(9999, &[]), "link type 9999 is not supported");
+    says(
+        &snoop(8, &[]),
+        "snoop datalink type 8 (FDDI) is not supported",
+    );
+    says(&pcap(1, &[])[..20], "the pcap file ends inside its header");
+    says(
+        &section(true)[..20],
+        "the pcapng file ends inside its header",
+    );
+    says(
+        &snoop(4, &[])[..12],
+        "the snoop file ends inside its header",
+    );
+    let packet = &packets()[0];
+    let two = [
+        section(false),
+        interface(false, 1),
+        interface(false, 127),
+        enhanced(false, 0, packet),
+        enhanced(false, 1, packet),
+    ];
+    says(
+        &two.concat(),
+        "packet 2 was captured on interface 1 (net0): link type 127 (IEEE 802.11 with radiotap",
+    );
+    let missing = [section(false), enhanced(false, 0, packet)].concat();
+    says(&missing, "interface 0, which is not there");
+}
+
+#[test]
+fn records_larger_than_the_window_are_read() {
+    let big = segment(LOCAL, FOREIGN, SYN, 1, 0, &[0; 60_000]);
+    let mut frames = vec![frame(NODE_A, PEER, &big); 40];
+    frames[20].resize(3 << 20, 0);
+    let t = replay_frames(&frames).totals;
+    assert_eq!((t.packets, t.tcp_out), (40, 1));
+}
+
+/// Packets add up, and what nodes count adds up to the totals.
+fn adds_up(report: &clinet_replay::Report) {
+    let t = &report.totals;
+    assert!(t.undecodable + t.not_shared <= t.packets);
+    assert!(t.tcp_open <= t.tcp_out + t.tcp_in);
+    assert!(t.udp_asked <= t.udp_sends);
+    let sum = |field: fn(&clinet_replay::Counters) -> u64| {
+        report.nodes.iter().map(|n| field(&n.counters)).sum::<u64>()
+    };
+    assert_eq!(t.tcp_out, sum(|c| c.tcp_out));
+    assert_eq!(t.tcp_in, sum(|c| c.tcp_in));
+    assert_eq!(t.tcp_midstream, sum(|c| c.tcp_midstream));
+    assert_eq!(t.tcp_open, sum(|c| c.tcp_open));
+    assert_eq!(t.refused, sum(|c| c.refused));
+    assert_eq!(
+        t.refused,
+        report.refusals.len() as u64 + report.refusals_omitted
+    );
+}
+
+fn any_format(which: u8, packets: &[Vec<u8>]) -> Vec<u8> {
+    match which {
+        0 => pcap(1, packets),
+        1 => pcapng(packets),
+        _ => snoop(4, packets),
+    }
+}
+
+proptest! {
+    #[test]
+    fn truncation_and_flips_never_panic(
+        format in 0u8..3,
+        cut in any::<proptest::sample::Index>(),
+        flips in prop::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..6),
+    ) {
+        let mut file = any_format(format, &packets());
+        file.truncate(cut.index(file.len() + 1));
+        for (at, with) in flips {
+            if !file.is_empty() {
+                let at = at.index(file.len());
+                file[at] ^= with;
+            }
+        }
+        match try_replay(&file, &options()) {
+            Ok(report) => adds_up(&report),
+            Err(error) => adds_up(&error.report),
+        }
+    }
+
+    #[test]
+    fn any_bytes_as_packets_never_panic(
+        link in prop::sample::select(vec![0u32, 1, 101, 108, 113, 226, 276]),
+        packets in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..100), 0..8),
+    ) {
+        adds_up(&replay_file(&pcap(link, &packets)));
+    }
+
+    #[test]
+    fn any_interleaving_adds_up(
+        steps in prop::collection::vec((0usize..2, any::<bool>(), 0u8..32, 0u32..4, 0u32..4), 0..60),
+    ) {
+        let mut talks = [Talk::new(NODE_A, LOCAL, FOREIGN), Talk::new(NODE_B, LOCAL, FOREIGN)];
+        let mut frames = Vec::new();
+        for (who, out, flags, seq, ack) in steps {
+            let talk = &mut talks[who];
+            if out {
+                talk.out(flags, seq, ack, b"");
+            } else {
+                talk.back(flags, seq, ack, b"");
+            }
+            frames.append(&mut talk.frames);
+        }
+        let report = replay_frames(&frames);
+        adds_up(&report);
+        // One 5-tuple, one owner.
+        prop_assert!(report.totals.tcp_open <= 1);
+    }
+}
