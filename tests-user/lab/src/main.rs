@@ -1,2 +1,86 @@
-//! Stub.
-fn main() {}
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! `lab`: loads, checks and drives the clinet kernel module on Linux.
+
+mod check;
+mod demo;
+mod files;
+mod module_stack;
+mod replay;
+mod symbols;
+mod table;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+/// Loads, checks and drives the clinet kernel module on Linux.
+///
+/// The module is the file that an illumos kernel loads, byte for byte.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Exit status: 0 done, 1 refused or found wrong, 2 unusable input."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Shows two nodes that share an address, step by step
+    Demo(demo::Arguments),
+    /// Drives the module with the traffic of a capture
+    Replay(replay::Arguments),
+    /// Checks a module file against the kernel's rules
+    Check(check::Arguments),
+    /// Lists the symbols of a module file
+    Symbols(symbols::Arguments),
+}
+
+/// How a command ended, apart from unusable input, which is an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    FoundWrong,
+    /// It said itself what was wrong with its input.
+    Unusable,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Symbols(arguments) => symbols::run(&arguments),
+    };
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::FoundWrong) => ExitCode::from(1),
+        Ok(Outcome::Unusable) => ExitCode::from(2),
+        // `lab ... | head` is no error of ours.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lab: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Prints a value as JSON for programs.
+fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(value)?;
+    writeln!(io::stdout().lock(), "{text}")?;
+    Ok(())
+}

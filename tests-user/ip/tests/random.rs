@@ -1,0 +1,232 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Random programs on several threads. The seed is printed; `CLINET_SEED`
+//! gives another one.
+
+mod common;
+
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
+use clinet_ip::{IPPROTO_UDP, Mode, Node, SocketOption, TIME_WAIT, TcpSocket, UdpSocket};
+use common::{Pair, addr, pair};
+
+/// A small generator (SplitMix64): the operations depend on the seed alone.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % below
+    }
+
+    fn port(&mut self, first: u16) -> u16 {
+        first + self.next(6) as u16
+    }
+
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.next(from.len() as u64) as usize]
+    }
+}
+
+fn seed() -> u64 {
+    let seed = std::env::var("CLINET_SEED").map_or(0x636c_696e_6574, |text| {
+        text.parse().expect("CLINET_SEED is a decimal number")
+    });
+    println!("CLINET_SEED={seed}");
+    seed
+}
+
+/// Addresses of one node and of its peer, in one family.
+fn ends(random: &mut Random, local: u16, foreign: u16) -> (SocketAddr, SocketAddr) {
+    if random.next(3) == 0 {
+        let (node, peer) = (common::SHARED6, common::SERVER6);
+        (
+            addr(&format!("[{node}]:{local}")),
+            addr(&format!("[{peer}]:{foreign}")),
+        )
+    } else {
+        let (node, peer) = (common::SHARED, common::SERVER);
+        (
+            addr(&format!("{node}:{local}")),
+            addr(&format!("{peer}:{foreign}")),
+        )
+    }
+}
+
+/// The sockets that the threads of one node use.
+#[derive(Default)]
+struct Program {
+    tcp: Vec<TcpSocket>,
+    udp: Vec<UdpSocket>,
+    listeners: Vec<TcpSocket>,
+}
+
+/// One random thing that a thread does. Failures are ordinary: ports are taken
+/// and 5-tuples held.
+fn act(random: &mut Random, t: &Pair, node: &Node, program: &mut Program, common: &UdpSocket) {
+    let (foreign, local) = (random.port(80), random.port(5000));
+    let (local, peer) = ends(random, local, foreign);
+    match random.next(14) {
+        0..3 => program.tcp.extend(node.tcp_connect(Some(local), peer)),
+        3 => program.tcp.extend(node.tcp_connect(None, peer)),
+        4 => {
+            let service = SocketAddr::new(local.ip(), random.port(22));
+            program.tcp.extend(t.host.tcp_connect(None, service));
+        }
+        5 => {
+            for listener in &program.listeners {
+                program.tcp.extend(listener.accept());
+            }
+        }
+        6 if !program.tcp.is_empty() => {
+            let index = random.next(program.tcp.len() as u64) as usize;
+            let socket = program.tcp.swap_remove(index);
+            if random.next(3) == 0 {
+                socket.abort();
+            } else {
+                let _ = socket.send(b"bytes");
+            }
+        }
+        7 => program
+            .listeners
+            .extend(node.tcp_listen(SocketAddr::new(local.ip(), random.port(22)))),
+        8 => program.udp.extend(node.udp_bind(local)),
+        9 if !program.udp.is_empty() => {
+            let index = random.next(program.udp.len() as u64) as usize;
+            program.udp.swap_remove(index);
+        }
+        10 => {
+            let _ = common.sendto(peer, b"from several threads");
+            let _ = common.setsockopt(*random.pick(&SocketOption::ALL), 1);
+        }
+        _ if !program.udp.is_empty() => {
+            let socket = random.pick(&program.udp);
+            let _ = match random.next(5) {
+                0 => socket.setsockopt(*random.pick(&SocketOption::ALL), 1),
+                1 => socket.connect(peer).and_then(|()| {
+                    socket.send(b"connected")?;
+                    socket.disconnect()
+                }),
+                2 => socket.unbind().and_then(|()| socket.bind(local)),
+                _ => socket.sendto(peer, b"datagram"),
+            };
+        }
+        _ => {}
+    }
+}
+
+const THREADS: u64 = 2;
+const ACTIONS: usize = 300;
+
+fn run(mode: Mode, seed: u64) {
+    let t = pair();
+    t.cluster.replicate(true);
+    t.cluster.steer(|tuple, nodes| {
+        let chosen = usize::from(tuple.foreign.port()) % nodes.len();
+        nodes.get(chosen).copied()
+    });
+    let servers: Vec<_> = (80..83)
+        .flat_map(|port| {
+            [common::SERVER, common::SERVER6].map(|ip| SocketAddr::new(ip.parse().unwrap(), port))
+        })
+        .map(|local| t.host.tcp_listen(local).unwrap())
+        .collect();
+    let accepted = Mutex::new(Vec::new());
+    let nodes = [&t.a, &t.b];
+    let kmem: Vec<usize> = nodes.map(|node| node.kernel().kmem_in_use()).to_vec();
+    let shared = nodes.map(|node| {
+        node.clinet().set_mode(mode);
+        node.udp_bind(addr("192.0.2.10:7000")).unwrap()
+    });
+    std::thread::scope(|scope| {
+        for (index, node) in nodes.into_iter().enumerate() {
+            for thread in 0..THREADS {
+                let (t, accepted, servers, shared) = (&t, &accepted, &servers, &shared);
+                scope.spawn(move || {
+                    let mut random = Random(seed ^ (index as u64 * THREADS + thread) << 40);
+                    let mut program = Program::default();
+                    for _ in 0..ACTIONS {
+                        act(&mut random, t, node, &mut program, &shared[index]);
+                        for server in servers {
+                            accepted.lock().unwrap().extend(server.accept());
+                        }
+                    }
+                });
+            }
+        }
+    });
+    drop((accepted, servers, shared));
+    assert!(nodes.iter().any(|node| node.stats().tcp_in_asked > 0));
+    t.cluster.advance(TIME_WAIT);
+    t.cluster.replicate(false);
+    for (node, kmem) in nodes.into_iter().zip(kmem) {
+        let stats = node.stats();
+        let context = format!("seed {seed}, node {node}: {stats:?}");
+        assert!(stats.tcp_out_asked > 0, "{context}");
+        assert!(stats.udp_asked > 0 && stats.registered > 0, "{context}");
+        let left = t.cluster.held(node.id());
+        assert!(
+            left.iter().all(|tuple| tuple.protocol == IPPROTO_UDP),
+            "{context}"
+        );
+        assert_eq!(stats.tuples, left.len() as u64, "{context}");
+        assert_eq!(stats.unknown, 0, "{context}");
+        assert_eq!(stats.bad_argument, 0, "{context}");
+        let tcp = stats.tcp_out_asked + stats.tcp_in_asked;
+        let refused = stats.tcp_out_refused + stats.tcp_in_refused;
+        assert_eq!(stats.ended, tcp - refused, "{context}");
+        // A new bind clears what a connected socket left behind.
+        for tuple in left {
+            node.udp_bind(tuple.local).unwrap();
+        }
+        assert_eq!(node.stats().tuples, 0, "{context}");
+        assert_eq!(node.kernel().fault(), None);
+        assert_eq!(node.kernel().kmem_in_use(), kmem, "{context}");
+        node.kernel().check_memory().unwrap();
+    }
+}
+
+#[test]
+fn checked_calls_from_several_threads() {
+    run(Mode::Checked, seed());
+}
+
+#[test]
+fn direct_calls_from_several_threads() {
+    run(Mode::Direct, seed().rotate_left(17));
+}
+
+#[test]
+fn two_threads_share_one_udp_endpoint() {
+    let t = pair();
+    let socket = t.a.udp_bind(addr("192.0.2.10:5000")).unwrap();
+    let seed = seed();
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            let socket = &socket;
+            scope.spawn(move || {
+                let mut random = Random(seed ^ thread);
+                for _ in 0..500 {
+                    let peer = SocketAddr::new(common::SERVER.parse().unwrap(), random.port(53));
+                    match random.next(4) {
+                        0 => drop(socket.setsockopt(SocketOption::IP_TTL, 64)),
+                        1 => drop(socket.connect(peer).and_then(|()| socket.disconnect())),
+                        _ => drop(socket.sendto(peer, b"")),
+                    }
+                }
+            });
+        }
+    });
+    let before = t.a.stats();
+    assert!(before.udp_asked > 0 && before.tuples > 0);
+    socket.close();
+    let after = t.a.stats();
+    assert_eq!(after.tuples, 0, "{after:?}");
+    assert_eq!(after.unknown, 0);
+}

@@ -1,0 +1,122 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Time: the clocks, `delay` and `timeout`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::imports;
+use crate::context::{here, must_be_able_to_sleep};
+use crate::fault::{self, fault};
+
+/// Nanoseconds in one tick of `hz` = 100.
+const TICK: u64 = 10_000_000;
+/// The machine has been up for a while: code that takes 0 for "never" or a
+/// young clock for granted shows it.
+const AT_START: u64 = 100_000_000_000;
+/// The time of day at boot, in seconds of the epoch.
+const BOOT: u64 = 1_700_000_000;
+
+/// The clock of one machine, in nanoseconds since boot.
+pub(crate) struct Clock(AtomicU64);
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self(AtomicU64::new(AT_START))
+    }
+}
+
+impl Clock {
+    pub fn now(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Sets the time, which the scheduler never does backwards.
+    pub fn set(&self, now: u64) {
+        self.0.store(now, Ordering::Release);
+    }
+
+    /// The time `by` from now.
+    pub fn after(&self, by: Duration) -> u64 {
+        let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        self.now().saturating_add(by)
+    }
+
+    pub fn uptime(&self) -> Duration {
+        Duration::from_nanos(self.now())
+    }
+
+    /// Whole ticks since boot.
+    pub fn ticks(&self) -> u64 {
+        self.now() / TICK
+    }
+}
+
+/// The time at which a count of ticks since boot is reached.
+pub(crate) fn at_tick(ticks: i64) -> u64 {
+    u64::try_from(ticks).unwrap_or(0).saturating_mul(TICK)
+}
+
+/// The time `ticks` from now; at least one tick from now.
+pub(crate) fn in_ticks(ticks: i64) -> u64 {
+    let now = here().machine.clock.ticks();
+    let ticks = u64::try_from(ticks).unwrap_or(0).max(1);
+    now.saturating_add(ticks).saturating_mul(TICK)
+}
+
+imports! {
+    fn ddi_get_lbolt() -> i64 {
+        here().machine.clock.ticks() as i64
+    }
+
+    fn ddi_get_lbolt64() -> i64 {
+        here().machine.clock.ticks() as i64
+    }
+
+    fn gethrtime() -> i64 {
+        here().machine.clock.now() as i64
+    }
+
+    fn gethrestime_sec() -> i64 {
+        (BOOT + here().machine.clock.now() / 1_000_000_000) as i64
+    }
+
+    fn drv_usectohz(microseconds: i64) -> i64 {
+        let microseconds = u64::try_from(microseconds).unwrap_or(0);
+        microseconds.div_ceil(TICK / 1000) as i64
+    }
+
+    fn drv_hztousec(ticks: i64) -> i64 {
+        ticks.saturating_mul((TICK / 1000) as i64)
+    }
+
+    fn delay(ticks: i64) {
+        must_be_able_to_sleep("delay");
+        if ticks > 0 {
+            let machine = here().machine;
+            machine.sched.block(machine, None, Some(in_ticks(ticks)), || ());
+        }
+    }
+
+    fn timeout(function: u64, argument: u64, ticks: i64) -> u64 {
+        let machine = here().machine;
+        if machine.module_at(function).is_none() {
+            fault!("timeout: {function:#x} is no function of a module");
+        }
+        machine.sched.add_timeout(in_ticks(ticks), function, argument, fault::caller_address())
+    }
+
+    fn untimeout(handle: u64) -> i64 {
+        let machine = here().machine;
+        match machine.sched.cancel_timeout(machine, handle) {
+            Some(deadline) => (deadline.saturating_sub(machine.clock.now()) / TICK) as i64,
+            None => -1,
+        }
+    }
+
+    fn servicing_interrupt() -> i32 {
+        i32::from(here().context.interrupt)
+    }
+}

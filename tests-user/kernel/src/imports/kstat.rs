@@ -1,0 +1,348 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! `kstat_*`: named kernel statistics.
+
+use std::ops::Range;
+use std::sync::Mutex;
+
+use super::imports;
+use super::log::{Destination, Level, Message};
+use super::mutex;
+use crate::context::{Context, here, must_be_able_to_sleep};
+use crate::fault::{self, fault};
+use crate::kernel::Machine;
+use crate::locks::lock;
+use crate::memory;
+
+/// Offsets in `kstat_t`.
+const KS_MODULE: u64 = 20;
+const KS_INSTANCE: u64 = 52;
+const KS_NAME: u64 = 56;
+const KS_TYPE: u64 = 87;
+const KS_CLASS: u64 = 88;
+const KS_FLAGS: u64 = 119;
+const KS_DATA: u64 = 120;
+const KS_NDATA: u64 = 128;
+const KS_DATA_SIZE: u64 = 136;
+const KS_UPDATE: u64 = 152;
+const KS_LOCK: u64 = 176;
+const KSTAT_SIZE: usize = 184;
+
+/// Offsets in `kstat_named_t`.
+const NAMED_TYPE: u64 = 31;
+const NAMED_VALUE: u64 = 32;
+const NAMED_STRING_LENGTH: u64 = 40;
+const NAMED_SIZE: usize = 48;
+
+/// Room for a name with its NUL.
+const STRLEN: usize = 31;
+const TYPE_NAMED: u8 = 1;
+const FLAG_VIRTUAL: u8 = 1;
+const FLAG_INVALID: u8 = 32;
+const KSTAT_READ: u64 = 0;
+
+const DATA_CHAR: u8 = 0;
+const DATA_INT32: u8 = 1;
+const DATA_UINT32: u8 = 2;
+const DATA_INT64: u8 = 3;
+const DATA_UINT64: u8 = 4;
+const DATA_STRING: u8 = 9;
+
+/// One value of a named kstat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KstatValue {
+    /// `KSTAT_DATA_CHAR`: up to 16 bytes, the part before the first NUL.
+    Char(String),
+    /// `KSTAT_DATA_INT32`.
+    Int32(i32),
+    /// `KSTAT_DATA_UINT32`.
+    Uint32(u32),
+    /// `KSTAT_DATA_INT64` and `KSTAT_DATA_LONG`.
+    Int64(i64),
+    /// `KSTAT_DATA_UINT64` and `KSTAT_DATA_ULONG`.
+    Uint64(u64),
+    /// `KSTAT_DATA_STRING`; `None` if nothing was set.
+    String(Option<String>),
+}
+
+/// Why a kstat cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KstatError {
+    /// Nobody created one of that name.
+    #[error("there is no such kstat")]
+    Absent,
+    /// It is created but not installed.
+    #[error("the kstat is not installed")]
+    NotInstalled,
+    /// Its `ks_update` returned this errno.
+    #[error("ks_update refused with errno {0}")]
+    Update(i32),
+}
+
+/// One kstat. Its memory is a `kstat_t`, its own lock, then its data.
+struct Entry {
+    memory: Box<[u64]>,
+    module: String,
+    instance: i32,
+    name: String,
+    by: u64,
+    /// Somebody reads it.
+    busy: bool,
+}
+
+impl Entry {
+    fn address(&self) -> u64 {
+        self.memory.as_ptr() as u64
+    }
+
+    fn full_name(&self) -> String {
+        format!("{}:{}:{}", self.module, self.instance, self.name)
+    }
+}
+
+/// The kstats of one machine.
+#[derive(Default)]
+pub(crate) struct Kstats(Mutex<Vec<Entry>>);
+
+impl Kstats {
+    /// Deletes what code in `text` created, and returns the names.
+    pub fn take_of(&self, text: &Range<u64>) -> Vec<String> {
+        lock(&self.0)
+            .extract_if(.., |entry| text.contains(&entry.by))
+            .map(|entry| entry.full_name())
+            .collect()
+    }
+
+    /// Reads a kstat as `kstat_read` does.
+    pub fn read(
+        &self,
+        machine: &Machine,
+        module: &str,
+        instance: i32,
+        name: &str,
+    ) -> Result<Vec<(String, KstatValue)>, KstatError> {
+        let kstat = self.hold(module, instance, name)?;
+        let values = machine.as_kernel(&Context::thread(), || {
+            let lock = memory::read(kstat + KS_LOCK);
+            mutex::enter(lock);
+            let values = update(machine, kstat).map(|()| snapshot(kstat));
+            mutex::exit(lock);
+            values
+        });
+        machine.locks.wake(kstat, || self.set_busy(kstat, false));
+        values.unwrap_or_else(|fault| panic!("{fault}"))
+    }
+
+    fn hold(&self, module: &str, instance: i32, name: &str) -> Result<u64, KstatError> {
+        let mut all = lock(&self.0);
+        let entry = all
+            .iter_mut()
+            .find(|entry| {
+                (&*entry.module, entry.instance, &*entry.name) == (module, instance, name)
+            })
+            .ok_or(KstatError::Absent)?;
+        if memory::read::<u8>(entry.address() + KS_FLAGS) & FLAG_INVALID != 0 {
+            return Err(KstatError::NotInstalled);
+        }
+        entry.busy = true;
+        Ok(entry.address())
+    }
+
+    fn set_busy(&self, kstat: u64, busy: bool) {
+        if let Some(entry) = lock(&self.0).iter_mut().find(|e| e.address() == kstat) {
+            entry.busy = busy;
+        }
+    }
+
+    /// The name of the kstat at `kstat`, if it is one.
+    fn name_of(&self, kstat: u64) -> Option<String> {
+        lock(&self.0)
+            .iter()
+            .find(|entry| entry.address() == kstat)
+            .map(Entry::full_name)
+    }
+
+    /// Adds a kstat unless one of that name is there.
+    fn add(&self, entry: Entry) -> Result<u64, String> {
+        let mut all = lock(&self.0);
+        let name = entry.full_name();
+        if all.iter().any(|other| other.full_name() == name) {
+            return Err(name);
+        }
+        let address = entry.address();
+        all.push(entry);
+        Ok(address)
+    }
+
+    /// Removes the kstat unless it is being read.
+    fn try_remove(&self, kstat: u64) -> Option<()> {
+        let mut all = lock(&self.0);
+        let index = all.iter().position(|entry| entry.address() == kstat)?;
+        (!all[index].busy).then(|| {
+            all.swap_remove(index);
+        })
+    }
+}
+
+fn update(machine: &Machine, kstat: u64) -> Result<(), KstatError> {
+    let function: u64 = memory::read(kstat + KS_UPDATE);
+    if function == 0 {
+        return Ok(());
+    }
+    // SAFETY: ks_update takes a kstat and a direction.
+    let result = unsafe { machine.call(&Context::thread(), function, &[kstat, KSTAT_READ]) };
+    match result.unwrap_or_else(|fault| fault::throw(fault)) as i32 {
+        0 => Ok(()),
+        errno => Err(KstatError::Update(errno)),
+    }
+}
+
+fn snapshot(kstat: u64) -> Vec<(String, KstatValue)> {
+    let data: u64 = memory::read(kstat + KS_DATA);
+    let count: u32 = memory::read(kstat + KS_NDATA);
+    (0..u64::from(count))
+        .map(|index| named(data + index * NAMED_SIZE as u64))
+        .collect()
+}
+
+fn named(at: u64) -> (String, KstatValue) {
+    let value = at + NAMED_VALUE;
+    let read = match memory::read::<u8>(at + NAMED_TYPE) {
+        DATA_CHAR => KstatValue::Char(text_field(value, 16)),
+        DATA_INT32 => KstatValue::Int32(memory::read(value)),
+        DATA_UINT32 => KstatValue::Uint32(memory::read(value)),
+        DATA_INT64 | 7 => KstatValue::Int64(memory::read(value)),
+        DATA_UINT64 | 8 => KstatValue::Uint64(memory::read(value)),
+        DATA_STRING => {
+            let text: u64 = memory::read(value);
+            KstatValue::String((text != 0).then(|| memory::string(text)))
+        }
+        other => fault!("a named kstat holds a value of unknown type {other}"),
+    };
+    (text_field(at, STRLEN), read)
+}
+
+/// The text in a field of `size` bytes.
+fn text_field(at: u64, size: usize) -> String {
+    let bytes = memory::bytes(at, size);
+    let text = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(text).into_owned()
+}
+
+/// Makes the memory of a kstat that is not installed.
+fn new_kstat(
+    class: &str,
+    (module, instance, name): (&str, i32, &str),
+    ndata: u32,
+    flags: u8,
+) -> Box<[u64]> {
+    let is_virtual = flags & FLAG_VIRTUAL != 0;
+    let data_size = ndata as usize * NAMED_SIZE;
+    let own_data = if is_virtual { 0 } else { data_size };
+    let memory = vec![0u64; (KSTAT_SIZE + 8 + own_data) / 8].into_boxed_slice();
+    let kstat = memory.as_ptr() as u64;
+    let lock = kstat + KSTAT_SIZE as u64;
+    memory::write_bytes(kstat + KS_MODULE, module.as_bytes());
+    memory::write(kstat + KS_INSTANCE, instance);
+    memory::write_bytes(kstat + KS_NAME, name.as_bytes());
+    memory::write(kstat + KS_TYPE, TYPE_NAMED);
+    memory::write_bytes(kstat + KS_CLASS, class.as_bytes());
+    memory::write(kstat + KS_FLAGS, flags | FLAG_INVALID);
+    memory::write(kstat + KS_DATA, if is_virtual { 0 } else { lock + 8 });
+    memory::write(kstat + KS_NDATA, ndata);
+    memory::write(kstat + KS_DATA_SIZE, data_size as u64);
+    memory::write(kstat + KS_LOCK, lock);
+    memory
+}
+
+/// Faults unless `kstat` is one; `what` names the function.
+fn must_be_kstat(what: &str, kstat: u64) -> String {
+    match here().machine.kstats.name_of(kstat) {
+        Some(name) => name,
+        None => fault!("{what}: {kstat:#x} is no kstat"),
+    }
+}
+
+imports! {
+    fn kstat_create(
+        module: u64,
+        instance: i32,
+        name: u64,
+        class: u64,
+        kind: u8,
+        ndata: u32,
+        flags: u8,
+    ) -> u64 {
+        must_be_able_to_sleep("kstat_create");
+        let module = memory::name(module, STRLEN, "the module of a kstat");
+        let name = memory::name(name, STRLEN, "the name of a kstat");
+        let class = memory::name(class, STRLEN, "the class of a kstat");
+        if kind != TYPE_NAMED {
+            fault!("kstat_create: type {kind} of {module}:{instance}:{name} is not KSTAT_TYPE_NAMED");
+        }
+        if ndata == 0 {
+            fault!("kstat_create: {module}:{instance}:{name} has no data");
+        }
+        let machine = here().machine;
+        let entry = Entry {
+            memory: new_kstat(&class, (&module, instance, &name), ndata, flags),
+            module,
+            instance,
+            name,
+            by: fault::caller_address(),
+            busy: false,
+        };
+        machine.kstats.add(entry).unwrap_or_else(|name| {
+            machine.log.push(Message {
+                level: Level::Warning,
+                destination: Destination::Everywhere,
+                text: format!("kstat_create({name}): namespace collision"),
+            });
+            0
+        })
+    }
+
+    fn kstat_install(kstat: u64) {
+        must_be_able_to_sleep("kstat_install");
+        let name = must_be_kstat("kstat_install", kstat);
+        let flags: u8 = memory::read(kstat + KS_FLAGS);
+        let data: u64 = memory::read(kstat + KS_DATA);
+        if data == 0 {
+            fault!("kstat_install: {name} has no data");
+        }
+        let has_string = (0..u64::from(memory::read::<u32>(kstat + KS_NDATA)))
+            .any(|i| memory::read::<u8>(data + i * NAMED_SIZE as u64 + NAMED_TYPE) == DATA_STRING);
+        if has_string && flags & FLAG_VIRTUAL == 0 {
+            fault!("kstat_install: {name} has strings and is not KSTAT_FLAG_VIRTUAL");
+        }
+        memory::write(kstat + KS_FLAGS, flags & !FLAG_INVALID);
+    }
+
+    fn kstat_delete(kstat: u64) {
+        must_be_able_to_sleep("kstat_delete");
+        let name = must_be_kstat("kstat_delete", kstat);
+        let machine = here().machine;
+        if mutex::is_owned(memory::read(kstat + KS_LOCK)) {
+            fault!("kstat_delete: the ks_lock of {name} is held");
+        }
+        machine.locks.wait(machine, kstat, || machine.kstats.try_remove(kstat));
+    }
+
+    fn kstat_named_init(named: u64, name: u64, kind: u8) {
+        let name = memory::name(name, STRLEN, "the name of a kstat value");
+        memory::fill(named, 0, NAMED_SIZE);
+        memory::write_bytes(named, name.as_bytes());
+        memory::write(named + NAMED_TYPE, kind);
+    }
+
+    fn kstat_named_setstr(named: u64, text: u64) {
+        if memory::read::<u8>(named + NAMED_TYPE) != DATA_STRING {
+            fault!("kstat_named_setstr: the value is no KSTAT_DATA_STRING");
+        }
+        let length = if text == 0 { 0 } else { memory::string_length(text) + 1 };
+        memory::write(named + NAMED_VALUE, text);
+        memory::write(named + NAMED_STRING_LENGTH, length as u32);
+    }
+}

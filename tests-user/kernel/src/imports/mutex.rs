@@ -1,0 +1,189 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! `mutex_*`: adaptive mutexes in the eight bytes of a `kmutex_t`.
+//!
+//! The word is 0 when free, else the owner, with the lowest bit set if
+//! somebody waits. All-zero memory is a free mutex.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::imports;
+use crate::context::here;
+use crate::fault::fault;
+use crate::kernel::Machine;
+use crate::locks::{self, Hold, current_thread};
+use crate::memory::{self, touching};
+
+const ADAPTIVE: u64 = 0;
+const DRIVER: u64 = 4;
+const DEFAULT: u64 = 6;
+/// The highest interrupt priority whose mutexes are adaptive.
+const LOCK_LEVEL: u64 = 10;
+
+const WAITERS: u64 = 1;
+/// The word of a destroyed mutex.
+const DEAD: u64 = 6;
+
+/// Takes the mutex at `address` for the current thread.
+#[inline]
+pub(crate) fn enter(address: u64) {
+    let frame = here();
+    let me = current_thread();
+    frame.machine.locks.check_order(frame, address);
+    let word: &AtomicU64 = memory::atomic(address);
+    let free = touching(|| word.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed));
+    if free.is_err() {
+        enter_contended(frame.machine, address, word, me);
+    }
+    locks::took(frame, address, Hold::Mutex);
+}
+
+#[cold]
+fn enter_contended(machine: &Machine, address: u64, word: &AtomicU64, me: u64) {
+    machine.locks.wait(machine, address, || {
+        loop {
+            let value = word.load(Ordering::Relaxed);
+            if value == 0 {
+                // Others may still wait: keep them marked.
+                let taken =
+                    word.compare_exchange(0, me | WAITERS, Ordering::Acquire, Ordering::Relaxed);
+                if taken.is_ok() {
+                    return Some(());
+                }
+                continue;
+            }
+            check_word("mutex_enter", machine, address, value);
+            if value & !WAITERS == me {
+                fault!(
+                    "mutex_enter: recursive: this thread holds {} already",
+                    machine.locks.name(machine, address)
+                );
+            }
+            let marked =
+                word.compare_exchange(value, value | WAITERS, Ordering::Relaxed, Ordering::Relaxed);
+            if marked.is_ok() {
+                return None;
+            }
+        }
+    });
+}
+
+/// Gives the mutex at `address` back.
+#[inline]
+pub(crate) fn exit(address: u64) {
+    let frame = here();
+    let me = current_thread();
+    let word: &AtomicU64 = memory::atomic(address);
+    let alone = touching(|| word.compare_exchange(me, 0, Ordering::Release, Ordering::Relaxed));
+    if let Err(value) = alone {
+        exit_contended(frame.machine, address, word, me, value);
+    }
+    locks::gave_back(address);
+}
+
+#[cold]
+fn exit_contended(machine: &Machine, address: u64, word: &AtomicU64, me: u64, value: u64) {
+    if value == 0 {
+        fault!(
+            "mutex_exit: {} is not held",
+            machine.locks.name(machine, address)
+        );
+    }
+    check_word("mutex_exit", machine, address, value);
+    if value & !WAITERS != me {
+        fault!(
+            "mutex_exit: {} is held by another thread",
+            machine.locks.name(machine, address)
+        );
+    }
+    machine
+        .locks
+        .wake(address, || word.store(0, Ordering::Release));
+}
+
+/// Does the current thread hold the mutex?
+pub(crate) fn is_owned(address: u64) -> bool {
+    let word: &AtomicU64 = memory::atomic(address);
+    let value = touching(|| word.load(Ordering::Relaxed));
+    value & !WAITERS == current_thread()
+}
+
+/// Faults on a word that no mutex in use has.
+fn check_word(what: &str, machine: &Machine, address: u64, value: u64) {
+    if value == 0 || locks::is_thread(value & !WAITERS) {
+        return;
+    }
+    let name = machine.locks.name(machine, address);
+    match value {
+        DEAD => fault!("{what}: {name} is destroyed"),
+        0xdead_beef_dead_beef => fault!("{what}: {name} is in freed memory"),
+        0xbadd_cafe_badd_cafe => fault!("{what}: {name} is in memory that was never initialised"),
+        _ => fault!("{what}: {name} is no mutex: {value:#018x}"),
+    }
+}
+
+imports! {
+    fn mutex_init(mutex: u64, _name: u64, kind: u64, cookie: u64) {
+        let machine = here().machine;
+        let kind = kind & 0xffff_ffff;
+        if ![ADAPTIVE, DRIVER, DEFAULT].contains(&kind) || cookie > LOCK_LEVEL {
+            fault!("mutex_init: type {kind} with cookie {cookie:#x} is no adaptive mutex");
+        }
+        let word: &AtomicU64 = memory::atomic(mutex);
+        let value = touching(|| word.load(Ordering::Relaxed));
+        if locks::is_thread(value & !WAITERS) && locks::holds(mutex).is_some() {
+            fault!("mutex_init: {} is held", machine.locks.name(machine, mutex));
+        }
+        machine.locks.add(machine, mutex, "mutex");
+        touching(|| word.store(0, Ordering::Relaxed));
+    }
+
+    fn mutex_destroy(mutex: u64) {
+        let machine = here().machine;
+        let word: &AtomicU64 = memory::atomic(mutex);
+        let value = touching(|| word.swap(DEAD, Ordering::Relaxed));
+        check_word("mutex_destroy", machine, mutex, value);
+        if value != 0 {
+            fault!("mutex_destroy: {} is held", machine.locks.name(machine, mutex));
+        }
+        machine.locks.remove(mutex);
+    }
+
+    fn mutex_enter(mutex: u64) {
+        enter(mutex);
+    }
+
+    fn mutex_exit(mutex: u64) {
+        exit(mutex);
+    }
+
+    fn mutex_tryenter(mutex: u64) -> i32 {
+        let frame = here();
+        let word: &AtomicU64 = memory::atomic(mutex);
+        let me = current_thread();
+        let taken =
+            touching(|| word.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed));
+        match taken {
+            Ok(_) => {
+                locks::took(frame, mutex, Hold::Mutex);
+                1
+            }
+            Err(value) => {
+                check_word("mutex_tryenter", frame.machine, mutex, value);
+                0
+            }
+        }
+    }
+
+    fn mutex_owned(mutex: u64) -> i32 {
+        i32::from(is_owned(mutex))
+    }
+
+    fn mutex_owner(mutex: u64) -> u64 {
+        let word: &AtomicU64 = memory::atomic(mutex);
+        let value = touching(|| word.load(Ordering::Relaxed)) & !WAITERS;
+        if locks::is_thread(value) { value } else { 0 }
+    }
+}

@@ -1,0 +1,218 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! `taskq_*` and `ddi_taskq_*`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::Mutex;
+
+use super::imports;
+use crate::context::{Context, here, must_be_able_to_sleep};
+use crate::fault::{self, fault};
+use crate::kernel::Machine;
+use crate::locks::lock;
+use crate::memory;
+
+const TQ_NOSLEEP: u32 = 1;
+const DDI_SUCCESS: i32 = 0;
+const DDI_FAILURE: i32 = -1;
+/// The longest name with its NUL.
+const NAME_SIZE: usize = 32;
+
+struct Queue {
+    name: String,
+    by: u64,
+    threads: usize,
+    active: usize,
+    tasks: VecDeque<(u64, u64)>,
+}
+
+#[derive(Default)]
+struct Queues {
+    last: u64,
+    by_handle: BTreeMap<u64, Queue>,
+}
+
+/// The task queues of one machine.
+#[derive(Default)]
+pub(crate) struct TaskQueues(Mutex<Queues>);
+
+impl TaskQueues {
+    fn create(&self, name: String, threads: i32) -> u64 {
+        let Some(threads) = usize::try_from(threads).ok().filter(|&threads| threads > 0) else {
+            fault!("taskq_create: {name} with {threads} threads");
+        };
+        let mut queues = lock(&self.0);
+        queues.last += 1;
+        // No address: a module that follows the handle traps.
+        let handle = 0xffff_ff05_0000_0000 + queues.last * 64;
+        let queue = Queue {
+            name,
+            by: fault::caller_address(),
+            threads,
+            active: 0,
+            tasks: VecDeque::new(),
+        };
+        queues.by_handle.insert(handle, queue);
+        handle
+    }
+
+    fn must_exist(&self, what: &str, handle: u64) {
+        if !lock(&self.0).by_handle.contains_key(&handle) {
+            fault!("{what}: {handle:#x} is no task queue");
+        }
+    }
+
+    /// Adds a task; a new worker is made if fewer than allowed are at work.
+    fn dispatch(&self, machine: &Machine, handle: u64, function: u64, argument: u64) {
+        let needs_worker = {
+            let mut queues = lock(&self.0);
+            let Some(queue) = queues.by_handle.get_mut(&handle) else {
+                return;
+            };
+            queue.tasks.push_back((function, argument));
+            let needs = queue.active < queue.threads;
+            queue.active += usize::from(needs);
+            needs
+        };
+        if needs_worker {
+            machine.sched.spawn(machine, function, move |machine| {
+                while let Some((function, argument)) = machine.task_queues.next(handle) {
+                    // SAFETY: a task's function takes one argument.
+                    let result = unsafe { machine.call(&Context::thread(), function, &[argument]) };
+                    if result.is_err() {
+                        break;
+                    }
+                }
+                machine.sched.notify();
+            });
+        }
+    }
+
+    /// The next task, or `None` and one worker less.
+    fn next(&self, handle: u64) -> Option<(u64, u64)> {
+        let mut queues = lock(&self.0);
+        let queue = queues.by_handle.get_mut(&handle)?;
+        let task = queue.tasks.pop_front();
+        if task.is_none() {
+            queue.active -= 1;
+        }
+        task
+    }
+
+    fn is_idle(&self, handle: u64) -> bool {
+        lock(&self.0)
+            .by_handle
+            .get(&handle)
+            .is_none_or(|queue| queue.active == 0 && queue.tasks.is_empty())
+    }
+
+    fn wait(&self, machine: &Machine, handle: u64) {
+        machine.sched.wait_until(machine, |_| self.is_idle(handle));
+    }
+
+    fn destroy(&self, machine: &Machine, handle: u64) {
+        self.wait(machine, handle);
+        lock(&self.0).by_handle.remove(&handle);
+    }
+
+    /// Removes the queues that code in `text` made; returns their names.
+    pub fn take_of(&self, text: &Range<u64>) -> Vec<String> {
+        lock(&self.0)
+            .by_handle
+            .extract_if(.., |_, queue| text.contains(&queue.by))
+            .map(|(_, queue)| queue.name)
+            .collect()
+    }
+}
+
+/// Dispatches for an import; says whether there was memory for it.
+fn dispatch(what: &str, handle: u64, function: u64, argument: u64, flags: u32) -> bool {
+    let machine = here().machine;
+    machine.task_queues.must_exist(what, handle);
+    if flags & TQ_NOSLEEP == 0 {
+        must_be_able_to_sleep(what);
+    } else if machine.memory.is_failure_due() {
+        return false;
+    }
+    if machine.module_at(function).is_none() {
+        fault!("{what}: {function:#x} is no function of a module");
+    }
+    machine
+        .task_queues
+        .dispatch(machine, handle, function, argument);
+    true
+}
+
+fn create(what: &str, name: u64, threads: i32) -> u64 {
+    must_be_able_to_sleep(what);
+    let name = memory::name(name, NAME_SIZE, "the name of a task queue");
+    here().machine.task_queues.create(name, threads)
+}
+
+fn wait(what: &str, handle: u64) {
+    must_be_able_to_sleep(what);
+    let machine = here().machine;
+    machine.task_queues.must_exist(what, handle);
+    machine.task_queues.wait(machine, handle);
+}
+
+fn destroy(what: &str, handle: u64) {
+    must_be_able_to_sleep(what);
+    let machine = here().machine;
+    machine.task_queues.must_exist(what, handle);
+    machine.task_queues.destroy(machine, handle);
+}
+
+imports! {
+    fn taskq_create(
+        name: u64,
+        threads: i32,
+        _priority: i32,
+        _min: i32,
+        _max: i32,
+        _flags: u32,
+    ) -> u64 {
+        create("taskq_create", name, threads)
+    }
+
+    fn taskq_dispatch(queue: u64, function: u64, argument: u64, flags: u32) -> u64 {
+        u64::from(dispatch("taskq_dispatch", queue, function, argument, flags))
+    }
+
+    fn taskq_wait(queue: u64) {
+        wait("taskq_wait", queue);
+    }
+
+    fn taskq_destroy(queue: u64) {
+        destroy("taskq_destroy", queue);
+    }
+
+    fn ddi_taskq_create(
+        _device: u64,
+        name: u64,
+        threads: i32,
+        _priority: i32,
+        _flags: u32,
+    ) -> u64 {
+        create("ddi_taskq_create", name, threads)
+    }
+
+    fn ddi_taskq_dispatch(queue: u64, function: u64, argument: u64, flags: u32) -> i32 {
+        if dispatch("ddi_taskq_dispatch", queue, function, argument, flags) {
+            DDI_SUCCESS
+        } else {
+            DDI_FAILURE
+        }
+    }
+
+    fn ddi_taskq_wait(queue: u64) {
+        wait("ddi_taskq_wait", queue);
+    }
+
+    fn ddi_taskq_destroy(queue: u64) {
+        destroy("ddi_taskq_destroy", queue);
+    }
+}

@@ -1,0 +1,519 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! One simulated machine.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use crate::context::{self, Context, Returned};
+use crate::fault::{Fault, Raised};
+use crate::imports::Import;
+use crate::imports::clock::Clock;
+use crate::imports::kmem::Accounts;
+use crate::imports::kstat::{KstatError, KstatValue, Kstats};
+use crate::imports::log::{Log, Message};
+use crate::imports::modctl::Handles;
+use crate::imports::random::Random;
+use crate::imports::taskq::TaskQueues;
+use crate::locks::{Locks, lock};
+#[cfg(doc)]
+use crate::module::Module;
+use crate::record::{Body, Inside, Record, Symbol};
+use crate::sched::Sched;
+use crate::thunk::{LowMemory, Thunks};
+
+/// The state of a machine; imports reach it through the current frame.
+pub(crate) struct Machine {
+    this: Weak<Machine>,
+    pub modules: RwLock<Vec<Arc<Record>>>,
+    pub memory: Accounts,
+    pub locks: Locks,
+    pub log: Log,
+    pub kstats: Kstats,
+    pub random: Random,
+    pub clock: Clock,
+    pub sched: Sched,
+    pub task_queues: TaskQueues,
+    pub handles: Handles,
+    fault: OnceLock<Fault>,
+    deepest: AtomicUsize,
+    strings: Mutex<Vec<LowMemory>>,
+}
+
+impl Machine {
+    fn boot() -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            modules: RwLock::default(),
+            memory: Accounts::default(),
+            locks: Locks::default(),
+            log: Log::default(),
+            kstats: Kstats::default(),
+            random: Random::default(),
+            clock: Clock::default(),
+            sched: Sched::default(),
+            task_queues: TaskQueues::default(),
+            handles: Handles::default(),
+            fault: OnceLock::new(),
+            deepest: AtomicUsize::new(0),
+            strings: Mutex::default(),
+        })
+    }
+
+    /// The machine for a thread that may outlive the current call.
+    pub fn shared(&self) -> Arc<Self> {
+        self.this
+            .upgrade()
+            .expect("a machine is only reached through what shares it")
+    }
+
+    /// Halts the machine; the first fault counts.
+    pub fn halt(&self, fault: &Fault) {
+        let _ = self.fault.set(fault.clone());
+    }
+
+    /// The fault that halted the machine, if one did.
+    pub fn check_running(&self) -> Result<(), Fault> {
+        match self.fault.get() {
+            Some(fault) => Err(fault.clone()),
+            None => Ok(()),
+        }
+    }
+
+    pub fn note_depth(&self, depth: usize) {
+        if depth > self.deepest.load(Ordering::Relaxed) {
+            self.deepest.fetch_max(depth, Ordering::Relaxed);
+        }
+    }
+
+    fn find(&self, wanted: impl Fn(&Record) -> bool) -> Option<Arc<Record>> {
+        self.modules
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .find(|record| wanted(record))
+            .cloned()
+    }
+
+    /// The module called `name`, such as `misc/clinet`.
+    pub fn module(&self, name: &str) -> Option<Arc<Record>> {
+        self.find(|record| record.name == name)
+    }
+
+    /// The module whose text `address` is in.
+    pub fn module_at(&self, address: u64) -> Option<Arc<Record>> {
+        self.find(|record| record.text.contains(&address))
+    }
+
+    /// The module whose text or data `address` is in.
+    pub fn image_at(&self, address: u64) -> Option<Arc<Record>> {
+        self.find(|record| record.contains(address))
+    }
+
+    /// Counts a call of `address`, which must be in a module.
+    pub fn enter_module(&self, address: u64) -> Result<Inside, Fault> {
+        match self.module_at(address) {
+            Some(record) => Ok(Inside::new(record)),
+            None => Err(Fault {
+                message: format!("call of {address:#x}, which is in no loaded module"),
+                context: String::new(),
+                trace: Vec::new(),
+            }),
+        }
+    }
+
+    /// `module`function+offset` for an address in the text of a module.
+    pub fn symbolize(&self, address: u64) -> Option<String> {
+        self.module_at(address)?.symbolize(address)
+    }
+
+    /// The same, or the address itself.
+    pub fn place(&self, address: u64) -> String {
+        self.symbolize(address)
+            .unwrap_or_else(|| format!("{address:#x}"))
+    }
+
+    /// The variable of a module that `address` is in.
+    pub fn variable_at(&self, address: u64) -> Option<String> {
+        let record = self.find(|record| record.data.contains(&address))?;
+        let (symbol, offset) = record.nearest(address)?;
+        let name = format!("{}`{}", record.base_name(), symbol.name);
+        Some(match offset {
+            0 => name,
+            _ => format!("{name}+{offset:#x}"),
+        })
+    }
+
+    pub fn add(&self, record: Arc<Record>) {
+        self.modules
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(record);
+    }
+
+    pub fn remove(&self, record: &Arc<Record>) {
+        self.modules
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|other| !Arc::ptr_eq(other, record));
+    }
+
+    /// Runs `body` as a part of the kernel, which may use what imports use;
+    /// a fault in it is returned.
+    pub fn as_kernel<R>(&self, context: &Context, body: impl FnOnce() -> R) -> Result<R, Fault> {
+        panic::catch_unwind(AssertUnwindSafe(|| context::enter(self, context, body))).map_err(
+            |payload| match payload.downcast::<Raised>() {
+                Ok(raised) => raised.0,
+                Err(other) => panic::resume_unwind(other),
+            },
+        )
+    }
+
+    /// Calls a function of a module.
+    ///
+    /// # Safety
+    ///
+    /// `address` must be a C function that takes at most these arguments, all
+    /// of them integers or pointers that it may use.
+    pub unsafe fn call(&self, context: &Context, address: u64, args: &[u64]) -> Result<u64, Fault> {
+        // SAFETY: the same guarantee.
+        match unsafe { context::run(self, context, address, args) }? {
+            Returned::Value(value) => Ok(value),
+            Returned::Exit => {
+                let fault = Fault {
+                    message: "thread_exit in a thread that thread_create did not make".to_owned(),
+                    context: context.to_string(),
+                    trace: vec![self.place(address)],
+                };
+                self.halt(&fault);
+                Err(fault)
+            }
+        }
+    }
+}
+
+/// One simulated machine. When it is dropped it is switched off: its threads
+/// end where they wait, and its modules can no longer be called.
+pub struct Kernel {
+    pub(crate) machine: Arc<Machine>,
+}
+
+impl Kernel {
+    /// Boots a machine without modules.
+    pub fn new() -> Self {
+        Self {
+            machine: Machine::boot(),
+        }
+    }
+
+    /// Adds a module that is no file, such as `drv/ip`: eight-byte variables
+    /// with their first values, which modules may name or find by
+    /// `ddi_modsym`, and tests read and write by [`Kernel::variable`].
+    ///
+    /// # Panics
+    ///
+    /// If a module of that name is there.
+    pub fn provide(&self, name: &str, variables: &[(&str, u64)]) {
+        // SAFETY: there are no functions to answer for.
+        unsafe { self.provide_with_functions(name, variables, &[]) }
+    }
+
+    /// Like [`Kernel::provide`], with functions of the host too. They run on
+    /// the host's stack as imports do.
+    ///
+    /// # Panics
+    ///
+    /// If a module of that name is there.
+    ///
+    /// # Safety
+    ///
+    /// Each address must be that of an `extern "C"` function that stays as
+    /// long as the machine, takes at most nine integer arguments and can be
+    /// called with whatever the modules pass.
+    pub unsafe fn provide_with_functions(
+        &self,
+        name: &str,
+        variables: &[(&str, u64)],
+        functions: &[(&'static str, *const ())],
+    ) {
+        assert!(
+            self.machine.module(name).is_none(),
+            "{name} is loaded already"
+        );
+        // As many as a call into a module takes; unused ones do no harm.
+        let arguments = 9;
+        let memory = LowMemory::new(variables.len() * 8);
+        let thunks = Thunks::new(
+            functions
+                .iter()
+                .map(|&(name, target)| Import::new(name, target, arguments))
+                .collect(),
+        );
+        let mut symbols = Vec::new();
+        for (index, (name, value)) in variables.iter().enumerate() {
+            let address = memory.address() + index as u64 * 8;
+            variable_at(address).store(*value, Ordering::Relaxed);
+            symbols.push(Symbol {
+                name: (*name).to_owned(),
+                address,
+                size: 8,
+                global: true,
+            });
+        }
+        for (index, (name, _)) in functions.iter().enumerate() {
+            symbols.push(Symbol {
+                name: (*name).to_owned(),
+                address: thunks.address(index),
+                size: 0,
+                global: true,
+            });
+        }
+        let data = memory.address()..memory.address() + variables.len() as u64 * 8;
+        self.machine.add(Arc::new(Record::new(
+            name,
+            (0..0, data),
+            symbols,
+            Vec::new(),
+            Body::Provided {
+                variables: memory,
+                functions: thunks,
+            },
+        )));
+    }
+
+    /// An eight-byte variable of a provided module. [`Module::read`] and
+    /// [`Module::write`] are for those of a loaded one.
+    pub fn variable(&self, module: &str, name: &str) -> Option<&AtomicU64> {
+        let record = self.machine.module(module)?;
+        // A file's memory goes away with an unload, a provided module's stays.
+        if !matches!(record.body, Body::Provided { .. }) {
+            return None;
+        }
+        let symbol = record.symbol(name).filter(|symbol| symbol.size == 8)?;
+        Some(variable_at(symbol.address))
+    }
+
+    /// Keeps `text` for as long as the machine and returns its address, for
+    /// tunables of type `char *`.
+    pub fn string(&self, text: &str) -> u64 {
+        let memory = LowMemory::new(text.len() + 1);
+        let address = memory.address();
+        crate::memory::write_bytes(address, text.as_bytes());
+        lock(&self.machine.strings).push(memory);
+        address
+    }
+
+    /// Calls the C function at `address` of any loaded module on a kernel
+    /// stack.
+    ///
+    /// # Errors
+    ///
+    /// The fault if the machine panicked, during this call or before.
+    ///
+    /// # Safety
+    ///
+    /// `address` must be a C function that takes at most these arguments, all
+    /// of them integers or pointers that it may use.
+    pub unsafe fn try_call(
+        &self,
+        context: &Context,
+        address: u64,
+        args: &[u64],
+    ) -> Result<u64, Fault> {
+        // SAFETY: the same guarantee.
+        unsafe { self.machine.call(context, address, args) }
+    }
+
+    /// Like [`Kernel::try_call`].
+    ///
+    /// # Panics
+    ///
+    /// With the fault if the machine panicked.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Kernel::try_call`].
+    pub unsafe fn call(&self, context: &Context, address: u64, args: &[u64]) -> u64 {
+        // SAFETY: the same guarantee.
+        unsafe { self.try_call(context, address, args) }.unwrap_or_else(|fault| panic!("{fault}"))
+    }
+
+    /// Runs `body` in direct mode: within it, functions of this machine's
+    /// modules may be called through `extern "C"` pointers, on the host's
+    /// stack. A fault ends the process.
+    ///
+    /// # Panics
+    ///
+    /// If the machine panicked before.
+    pub fn enter<R>(&self, context: &Context, body: impl FnOnce() -> R) -> R {
+        enter(&self.machine, context, body)
+    }
+
+    /// Checks that a model may take its own lock `name` now. Models of ip call
+    /// this before they take a lock that they name in a [`Context`] elsewhere.
+    ///
+    /// # Panics
+    ///
+    /// If this thread holds a lock of a module, or locks were taken in the
+    /// opposite order before: a fault.
+    pub fn taking(&self, name: &'static str) {
+        let check = || self.machine.locks.check_named(&self.machine, name);
+        if context::current().is_some() {
+            check();
+        } else if let Err(fault) = self.machine.as_kernel(&Context::thread(), check) {
+            panic!("{fault}");
+        }
+    }
+
+    /// The fault that halted this machine, if one did.
+    pub fn fault(&self) -> Option<Fault> {
+        self.machine.check_running().err()
+    }
+
+    /// The most bytes of stack that any call used.
+    pub fn max_stack_depth(&self) -> usize {
+        self.machine.deepest.load(Ordering::Relaxed)
+    }
+
+    /// The messages of `cmn_err` so far.
+    pub fn log(&self) -> Vec<Message> {
+        self.machine.log.messages()
+    }
+
+    /// Forgets the messages.
+    pub fn clear_log(&self) {
+        self.machine.log.clear();
+    }
+
+    /// Bytes allocated by modules and not freed.
+    pub fn kmem_in_use(&self) -> usize {
+        self.machine.memory.in_use()
+    }
+
+    /// Allocations that modules asked for so far, failed ones included.
+    pub fn kmem_allocations(&self) -> u64 {
+        self.machine.memory.allocations()
+    }
+
+    /// Makes the `n`th KM_NOSLEEP allocation from now fail, 1 being the next;
+    /// 0 makes none fail. KM_SLEEP allocations never fail and are not counted.
+    pub fn fail_nth_allocation(&self, n: u64) {
+        self.machine.memory.fail_nth(n);
+    }
+
+    /// Makes every KM_NOSLEEP allocation fail from now on, or none.
+    pub fn fail_allocations(&self, fail: bool) {
+        self.machine.memory.fail_all(fail);
+    }
+
+    /// Looks for writes around live blocks and to freed ones.
+    ///
+    /// # Errors
+    ///
+    /// What was written to, and who allocated or freed it.
+    pub fn check_memory(&self) -> Result<(), String> {
+        self.machine.memory.check(&self.machine)
+    }
+
+    /// Starts the stream of `random_get_bytes` again from `seed`.
+    pub fn seed_random(&self, seed: u64) {
+        self.machine.random.seed(seed);
+    }
+
+    /// Moves the clock forward. Timeouts and waits that end meanwhile do so in
+    /// their order and at their time, and threads of modules have come to rest
+    /// when this returns.
+    ///
+    /// # Panics
+    ///
+    /// With the fault if the machine panicked.
+    pub fn advance(&self, by: Duration) {
+        let machine = &self.machine;
+        machine.sched.advance_to(machine, machine.clock.after(by));
+        if let Err(fault) = machine.check_running() {
+            panic!("{fault}");
+        }
+    }
+
+    /// Waits until every thread of a module has come to rest: it ended, or
+    /// waits for a condition, a task or for time.
+    pub fn settle(&self) {
+        self.machine.sched.settle(&self.machine);
+    }
+
+    /// The time since boot.
+    pub fn uptime(&self) -> Duration {
+        self.machine.clock.uptime()
+    }
+
+    /// The values of an installed named kstat, after its `ks_update`; `None`
+    /// if there is none of that name.
+    ///
+    /// # Panics
+    ///
+    /// If the module's `ks_update` faults.
+    pub fn kstat(
+        &self,
+        module: &str,
+        instance: i32,
+        name: &str,
+    ) -> Option<Vec<(String, KstatValue)>> {
+        self.read_kstat(module, instance, name).ok()
+    }
+
+    /// Like [`Kernel::kstat`], with the reason if there is no answer.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such kstat, it is not installed, or its `ks_update`
+    /// refuses.
+    ///
+    /// # Panics
+    ///
+    /// If the module's `ks_update` faults.
+    pub fn read_kstat(
+        &self,
+        module: &str,
+        instance: i32,
+        name: &str,
+    ) -> Result<Vec<(String, KstatValue)>, KstatError> {
+        self.machine
+            .kstats
+            .read(&self.machine, module, instance, name)
+    }
+}
+
+impl Default for Kernel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        self.machine.halt(&Fault {
+            message: "the machine is switched off".to_owned(),
+            context: String::new(),
+            trace: Vec::new(),
+        });
+        self.machine.sched.join_all();
+    }
+}
+
+/// Runs `body` in direct mode if the machine has not panicked.
+pub(crate) fn enter<R>(machine: &Machine, context: &Context, body: impl FnOnce() -> R) -> R {
+    if let Err(fault) = machine.check_running() {
+        panic!("{fault}");
+    }
+    context::enter(machine, context, body)
+}
+
+fn variable_at<'a>(address: u64) -> &'a AtomicU64 {
+    // SAFETY: callers pass the address of an aligned word in the memory of a
+    // provided module, which stays until its kernel, which they borrow, goes.
+    unsafe { &*(address as *const AtomicU64) }
+}

@@ -1,0 +1,125 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! What a module leaves behind when it is unloaded.
+
+use std::fmt;
+
+use crate::kernel::Machine;
+use crate::record::Record;
+
+/// One thing that was left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leak {
+    /// Memory that was not freed.
+    Memory {
+        /// Its size in bytes.
+        size: usize,
+        /// The place in the module that allocated it.
+        allocated_by: String,
+    },
+    /// A lock that was not destroyed.
+    Lock {
+        /// `mutex` or `rwlock`.
+        kind: &'static str,
+        /// The variable it is in, or its address.
+        name: String,
+    },
+    /// A kstat that was not deleted, as `module:instance:name`.
+    Kstat(String),
+    /// A task queue that was not destroyed, by its name.
+    TaskQueue(String),
+    /// A timeout that neither ran nor was cancelled.
+    Timeout {
+        /// The function that it would have called.
+        function: String,
+    },
+    /// A thread that has not ended.
+    Thread {
+        /// Its first function.
+        function: String,
+    },
+    /// A module that is still open through `ddi_modopen`.
+    OpenModule(String),
+    /// Calls that are still in the module's text.
+    Inside(usize),
+    /// Memory that was written to after it was freed, or around a block.
+    Damage(String),
+}
+
+impl fmt::Display for Leak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory { size, allocated_by } => {
+                write!(f, "{size} bytes allocated by {allocated_by}")
+            }
+            Self::Lock { kind, name } => write!(f, "{kind} {name}"),
+            Self::Kstat(name) => write!(f, "kstat {name}"),
+            Self::TaskQueue(name) => write!(f, "task queue {name}"),
+            Self::Timeout { function } => write!(f, "timeout of {function}"),
+            Self::Thread { function } => write!(f, "thread in {function}"),
+            Self::OpenModule(name) => write!(f, "open handle of {name}"),
+            Self::Inside(calls) => write!(f, "{calls} calls still inside"),
+            Self::Damage(what) => f.write_str(what),
+        }
+    }
+}
+
+/// All that one module left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaks(pub Vec<Leak>);
+
+impl fmt::Display for Leaks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all: Vec<String> = self.0.iter().map(Leak::to_string).collect();
+        f.write_str(&all.join("; "))
+    }
+}
+
+/// Takes everything of `record` out of `machine` and lists it.
+pub(crate) fn collect(machine: &Machine, record: &Record) -> Leaks {
+    machine.sched.settle(machine);
+    let text = &record.text;
+    let mut leaks = Vec::new();
+    let inside = record.inside.load(std::sync::atomic::Ordering::Acquire);
+    if inside > 0 {
+        leaks.push(Leak::Inside(inside));
+    }
+    for (_, size, by) in machine.memory.take_of(text) {
+        leaks.push(Leak::Memory {
+            size,
+            allocated_by: machine.place(by),
+        });
+    }
+    for (address, live) in machine.locks.take_of(text) {
+        leaks.push(Leak::Lock {
+            kind: live.kind,
+            name: machine.locks.name(machine, address),
+        });
+    }
+    leaks.extend(machine.kstats.take_of(text).into_iter().map(Leak::Kstat));
+    let queues = machine.task_queues.take_of(text);
+    leaks.extend(queues.into_iter().map(Leak::TaskQueue));
+    for function in machine.sched.take_timeouts_of(text) {
+        leaks.push(Leak::Timeout {
+            function: machine.place(function),
+        });
+    }
+    for function in machine.sched.threads_in(text) {
+        leaks.push(Leak::Thread {
+            function: machine.place(function),
+        });
+    }
+    leaks.extend(
+        machine
+            .handles
+            .take_of(text)
+            .into_iter()
+            .map(Leak::OpenModule),
+    );
+    if let Err(complaint) = machine.memory.check(machine) {
+        leaks.push(Leak::Damage(complaint));
+    }
+    Leaks(leaks)
+}

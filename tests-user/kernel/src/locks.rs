@@ -1,0 +1,367 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! What mutexes and reader/writer locks share: where threads wait for them,
+//! who holds what, in which order they are taken, and which exist.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::context::{Frame, here};
+use crate::fault::{self, fault};
+use crate::kernel::Machine;
+use crate::stack;
+
+/// Locks a mutex of the host; a thread that faulted leaves nothing half done.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// This thread as a mutex owner: a multiple of 64 that looks like a kernel
+/// address, as a `kthread_t *` does.
+#[inline]
+pub(crate) fn current_thread() -> u64 {
+    const FIRST: u64 = 0xffff_ff01_0000_0000;
+    static NEXT: AtomicU64 = AtomicU64::new(FIRST);
+    let cpu = stack::cpu();
+    // SAFETY: the block is this thread's own.
+    unsafe {
+        if (*cpu).thread == 0 {
+            (*cpu).thread = NEXT.fetch_add(64, Ordering::Relaxed);
+        }
+        (*cpu).thread
+    }
+}
+
+/// Is `word` a value that [`current_thread`] gives to some thread?
+pub(crate) fn is_thread(word: u64) -> bool {
+    word >> 32 == 0xffff_ff01 && word.is_multiple_of(64)
+}
+
+/// How a thread holds a lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Hold {
+    Mutex,
+    Reader,
+    Writer,
+}
+
+thread_local! {
+    /// The module locks that this thread holds, oldest first, with the
+    /// machine that each is of.
+    static HELD: RefCell<Vec<(u64, Hold, *const Machine)>> = const { RefCell::new(Vec::new()) };
+}
+
+pub(crate) fn held_count() -> usize {
+    HELD.with_borrow(Vec::len)
+}
+
+/// Drops what an abandoned call took.
+pub(crate) fn forget_held(count: usize) {
+    HELD.with_borrow_mut(|held| held.truncate(count));
+}
+
+/// Names the locks taken since there were `count`.
+pub(crate) fn describe_held(machine: &Machine, count: usize) -> String {
+    let addresses: Vec<u64> =
+        HELD.with_borrow(|held| held.iter().skip(count).map(|entry| entry.0).collect());
+    addresses
+        .iter()
+        .map(|&address| machine.locks.name(machine, address))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// How this thread holds the lock at `address`, if it does.
+pub(crate) fn holds(address: u64) -> Option<Hold> {
+    HELD.with_borrow(|held| {
+        held.iter()
+            .rev()
+            .find(|entry| entry.0 == address)
+            .map(|entry| entry.1)
+    })
+}
+
+/// Notes that this thread took the lock, after checking the order.
+#[inline]
+pub(crate) fn took(frame: &Frame<'_>, address: u64, hold: Hold) {
+    HELD.with_borrow_mut(|held| held.push((address, hold, frame.machine)));
+}
+
+/// Notes that this thread gave the lock back.
+#[inline]
+pub(crate) fn gave_back(address: u64) {
+    HELD.with_borrow_mut(|held| {
+        if let Some(index) = held.iter().rposition(|entry| entry.0 == address) {
+            held.remove(index);
+        }
+    });
+}
+
+/// Changes how this thread holds the lock.
+pub(crate) fn now_holds(address: u64, hold: Hold) {
+    HELD.with_borrow_mut(|held| {
+        if let Some(entry) = held.iter_mut().rev().find(|entry| entry.0 == address) {
+            entry.1 = hold;
+        }
+    });
+}
+
+/// A lock in the order graph.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Node {
+    Named(&'static str),
+    Module(u64),
+}
+
+/// A pair that was found in order, in an epoch of a machine.
+type Checked = (u64, Node, Node);
+
+/// Where a pair is remembered.
+fn slot_of(held: Node, taken: Node) -> usize {
+    let place = |node: Node| match node {
+        Node::Named(name) => name.as_ptr() as u64,
+        Node::Module(address) => address,
+    };
+    let mixed = ((place(held) >> 1) ^ place(taken)) >> 3;
+    (mixed ^ (mixed >> 6)) as usize % CHECKED_PAIRS
+}
+
+const CHECKED_PAIRS: usize = 64;
+
+thread_local! {
+    /// Pairs that this thread found in order lately.
+    static CHECKED: RefCell<[Option<Checked>; CHECKED_PAIRS]> =
+        const { RefCell::new([None; CHECKED_PAIRS]) };
+}
+
+/// A number that no machine has used before.
+fn new_epoch() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A lock that was initialised and not destroyed.
+pub(crate) struct Live {
+    /// `mutex` or `rwlock`.
+    pub kind: &'static str,
+    /// The place in a module that initialised it.
+    pub by: u64,
+}
+
+const TURNSTILES: usize = 16;
+
+/// The locks of one machine.
+pub(crate) struct Locks {
+    live: Mutex<BTreeMap<u64, Live>>,
+    /// Pairs "the second was taken while the first was held".
+    order: Mutex<HashSet<(Node, Node)>>,
+    /// Changes when pairs are forgotten.
+    epoch: AtomicU64,
+    turnstiles: [(Mutex<()>, Condvar); TURNSTILES],
+}
+
+impl Default for Locks {
+    fn default() -> Self {
+        Self {
+            live: Mutex::default(),
+            order: Mutex::default(),
+            epoch: AtomicU64::new(new_epoch()),
+            turnstiles: Default::default(),
+        }
+    }
+}
+
+impl Locks {
+    /// The queue of the lock at `address`.
+    fn turnstile(&self, address: u64) -> &(Mutex<()>, Condvar) {
+        &self.turnstiles[(address as usize >> 3) % TURNSTILES]
+    }
+
+    /// Runs `attempt` until it gives a value, sleeping in between until some
+    /// lock of the queue is given back. Each attempt excludes [`Locks::wake`].
+    pub fn wait<R>(
+        &self,
+        machine: &Machine,
+        address: u64,
+        mut attempt: impl FnMut() -> Option<R>,
+    ) -> R {
+        // A halted machine gives nothing back any more.
+        const RECHECK: Duration = Duration::from_millis(100);
+        let (mutex, given_back) = self.turnstile(address);
+        let mut guard = lock(mutex);
+        loop {
+            if let Some(value) = attempt() {
+                return value;
+            }
+            if let Err(fault) = machine.check_running() {
+                drop(guard);
+                fault::throw(fault);
+            }
+            guard = given_back
+                .wait_timeout(guard, RECHECK)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Runs `change` and wakes whoever waits for the lock at `address`.
+    pub fn wake<R>(&self, address: u64, change: impl FnOnce() -> R) -> R {
+        let (mutex, given_back) = self.turnstile(address);
+        let guard = lock(mutex);
+        let value = change();
+        drop(guard);
+        given_back.notify_all();
+        value
+    }
+
+    /// Notes a new lock.
+    pub fn add(&self, machine: &Machine, address: u64, kind: &'static str) {
+        let live = Live {
+            kind,
+            by: fault::caller_address(),
+        };
+        let known = lock(&self.live).insert(address, live);
+        if let Some(known) = known {
+            fault!(
+                "{kind} at {address:#x} is initialised again; {} did it before and nobody destroyed it",
+                machine.place(known.by)
+            );
+        }
+    }
+
+    /// Forgets a lock.
+    pub fn remove(&self, address: u64) {
+        lock(&self.live).remove(&address);
+        let node = Node::Module(address);
+        lock(&self.order).retain(|pair| pair.0 != node && pair.1 != node);
+        self.epoch.store(new_epoch(), Ordering::Relaxed);
+    }
+
+    /// Describes a live lock inside `range`.
+    pub fn within(&self, machine: &Machine, range: Range<u64>) -> Option<String> {
+        let live = lock(&self.live);
+        let (address, lock) = live.range(range).next()?;
+        Some(format!(
+            "{} at {address:#x} that {} initialised",
+            lock.kind,
+            machine.place(lock.by)
+        ))
+    }
+
+    /// Forgets the live locks that code in `text` initialised, and returns
+    /// them with their addresses.
+    pub fn take_of(&self, text: &Range<u64>) -> Vec<(u64, Live)> {
+        lock(&self.live)
+            .extract_if(.., |_, lock| text.contains(&lock.by))
+            .collect()
+    }
+
+    /// A name for people: the variable if it is one, and the address.
+    pub fn name(&self, machine: &Machine, address: u64) -> String {
+        match machine.variable_at(address) {
+            Some(variable) => format!("{variable} ({address:#x})"),
+            None => format!("lock at {address:#x}"),
+        }
+    }
+
+    /// Checks that the lock at `address` may be taken while this thread and
+    /// its caller hold what they hold.
+    #[inline]
+    pub fn check_order(&self, frame: &Frame<'_>, address: u64) {
+        let holds_some = HELD.with_borrow(|held| !held.is_empty());
+        if holds_some || !frame.context.locks.is_empty() {
+            self.check_after(frame, Node::Module(address));
+        }
+    }
+
+    /// The same for a lock of the caller's, which must be outside of every
+    /// lock of a module.
+    pub fn check_named(&self, machine: &Machine, name: &'static str) {
+        let inner = HELD.with_borrow(|held| {
+            held.iter()
+                .find(|entry| std::ptr::eq(entry.2, machine))
+                .map(|entry| entry.0)
+        });
+        if let Some(address) = inner {
+            fault!(
+                "{name} is taken inside {}, but locks of modules are innermost",
+                self.name(machine, address)
+            );
+        }
+        self.check_after(here(), Node::Named(name));
+    }
+
+    fn check_after(&self, frame: &Frame<'_>, taken: Node) {
+        for &name in &frame.context.locks {
+            self.check_pair(frame.machine, Node::Named(name), taken);
+        }
+        let mut index = 0;
+        loop {
+            let next = HELD.with_borrow(|held| held.get(index).copied());
+            let Some((address, _, machine)) = next else {
+                break;
+            };
+            if std::ptr::eq(machine, frame.machine) {
+                self.check_pair(frame.machine, Node::Module(address), taken);
+            }
+            index += 1;
+        }
+    }
+
+    /// Checks and remembers that `taken` was taken while `held` was held.
+    fn check_pair(&self, machine: &Machine, held: Node, taken: Node) {
+        let entry = (self.epoch.load(Ordering::Relaxed), held, taken);
+        let slot = slot_of(held, taken);
+        if held == taken || CHECKED.with_borrow(|checked| checked[slot] == Some(entry)) {
+            return;
+        }
+        let mut order = lock(&self.order);
+        if !order.contains(&(held, taken)) {
+            if reaches(&order, taken, held) {
+                drop(order);
+                fault!(
+                    "lock order: {} is taken while {} is held, and elsewhere it is the other way round",
+                    self.node_name(machine, taken),
+                    self.node_name(machine, held)
+                );
+            }
+            order.insert((held, taken));
+        }
+        drop(order);
+        CHECKED.with_borrow_mut(|checked| checked[slot] = Some(entry));
+    }
+
+    fn node_name(&self, machine: &Machine, node: Node) -> String {
+        match node {
+            Node::Named(name) => name.to_owned(),
+            Node::Module(address) => self.name(machine, address),
+        }
+    }
+}
+
+/// Does a chain of "taken while held" lead from `from` to `to`?
+fn reaches(order: &HashSet<(Node, Node)>, from: Node, to: Node) -> bool {
+    let mut after: HashMap<Node, Vec<Node>> = HashMap::new();
+    for &(held, taken) in order {
+        after.entry(held).or_default().push(taken);
+    }
+    let mut seen = HashSet::from([from]);
+    let mut pending = vec![from];
+    while let Some(node) = pending.pop() {
+        if node == to {
+            return true;
+        }
+        for &next in after.get(&node).into_iter().flatten() {
+            if seen.insert(next) {
+                pending.push(next);
+            }
+        }
+    }
+    false
+}

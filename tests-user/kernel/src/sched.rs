@@ -1,0 +1,369 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Who runs, who waits and for what, and what happens when time passes.
+//!
+//! Threads that modules make are *background*: the machine knows when all of
+//! them have come to rest, and only then does time go on. Time is moved by a
+//! test, or by a thread of the test that sleeps inside a module: nobody else
+//! would move it then.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::context::Context;
+use crate::fault;
+use crate::kernel::Machine;
+use crate::locks::lock;
+
+thread_local! {
+    static BACKGROUND: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Is this a thread that the machine made?
+pub(crate) fn is_background() -> bool {
+    BACKGROUND.get()
+}
+
+/// Why a thread that waited goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wake {
+    /// Somebody signalled what it waited for.
+    Signalled,
+    /// Its time came.
+    TimedOut,
+}
+
+struct Waiter {
+    id: u64,
+    /// The address of what it waits for.
+    key: Option<u64>,
+    /// In nanoseconds since boot.
+    deadline: Option<u64>,
+    background: bool,
+    woken: Option<Wake>,
+}
+
+/// A call that is to come.
+struct Timeout {
+    function: u64,
+    argument: u64,
+    by: u64,
+}
+
+/// A thread and the function that it began with.
+struct Thread {
+    id: u64,
+    function: u64,
+    ended: bool,
+    host: JoinHandle<()>,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    last_id: u64,
+    /// Background threads that are not waiting.
+    running: usize,
+    waiters: Vec<Waiter>,
+    /// By deadline and handle.
+    timeouts: BTreeMap<(u64, u64), Timeout>,
+    /// Handles of the timeouts that are running.
+    firing: Vec<u64>,
+    threads: Vec<Thread>,
+}
+
+impl State {
+    fn next_event(&self) -> Option<u64> {
+        let waiters = self.waiters.iter().filter(|w| w.woken.is_none());
+        let timeouts = self.timeouts.keys().map(|&(deadline, _)| deadline);
+        waiters
+            .filter_map(|waiter| waiter.deadline)
+            .chain(timeouts)
+            .min()
+    }
+
+    /// Notes that a background thread has done its work.
+    fn end(&mut self, id: u64) {
+        self.running -= 1;
+        if let Some(thread) = self.threads.iter_mut().find(|thread| thread.id == id) {
+            thread.ended = true;
+        }
+    }
+
+    fn wake(&mut self, why: Wake, limit: usize, wanted: impl Fn(&Waiter) -> bool) {
+        let waiting = self
+            .waiters
+            .iter_mut()
+            .filter(|waiter| waiter.woken.is_none() && wanted(waiter));
+        for waiter in waiting.take(limit) {
+            waiter.woken = Some(why);
+            self.running += usize::from(waiter.background);
+        }
+    }
+}
+
+/// The threads and the pending events of one machine.
+#[derive(Default)]
+pub(crate) struct Sched {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Sched {
+    /// Sleeps until something changes; a halted machine is noticed anyway.
+    fn sleep<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        const RECHECK: Duration = Duration::from_millis(100);
+        self.changed
+            .wait_timeout(state, RECHECK)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+    }
+
+    /// Sleeps until something changes, or lets time pass if only that can
+    /// change something and this is a thread of the test.
+    fn sleep_or_pass<'a>(
+        &self,
+        machine: &Machine,
+        mut state: MutexGuard<'a, State>,
+    ) -> MutexGuard<'a, State> {
+        let moves_time = !is_background() && state.running == 0;
+        match state.next_event() {
+            Some(event) if moves_time => {
+                self.pass(machine, &mut state, event);
+                state
+            }
+            _ => self.sleep(state),
+        }
+    }
+
+    /// Tells everybody who waits to look again.
+    pub fn notify(&self) {
+        drop(lock(&self.state));
+        self.changed.notify_all();
+    }
+
+    /// Waits for a signal of `key` or for the time `deadline`. `release` runs
+    /// when no signal can be missed any more.
+    pub fn block(
+        &self,
+        machine: &Machine,
+        key: Option<u64>,
+        deadline: Option<u64>,
+        release: impl FnOnce(),
+    ) -> Wake {
+        let background = is_background();
+        let mut state = lock(&self.state);
+        state.last_id += 1;
+        let id = state.last_id;
+        state.waiters.push(Waiter {
+            id,
+            key,
+            deadline,
+            background,
+            woken: None,
+        });
+        state.running -= usize::from(background);
+        drop(state);
+        self.changed.notify_all();
+        release();
+        let mut state = lock(&self.state);
+        loop {
+            let mine = state.waiters.iter().position(|waiter| waiter.id == id);
+            let mine = mine.expect("only this thread removes its waiter");
+            if let Some(why) = state.waiters[mine].woken {
+                state.waiters.remove(mine);
+                return why;
+            }
+            if let Err(fault) = machine.check_running() {
+                state.waiters.remove(mine);
+                state.running += usize::from(background);
+                drop(state);
+                fault::throw(fault);
+            }
+            state = self.sleep_or_pass(machine, state);
+        }
+    }
+
+    /// Wakes one thread that waits for `key`, or all.
+    pub fn signal(&self, key: u64, all: bool) {
+        let limit = if all { usize::MAX } else { 1 };
+        lock(&self.state).wake(Wake::Signalled, limit, |waiter| waiter.key == Some(key));
+        self.changed.notify_all();
+    }
+
+    /// Does anybody wait for `key`?
+    pub fn is_awaited(&self, key: u64) -> bool {
+        lock(&self.state)
+            .waiters
+            .iter()
+            .any(|waiter| waiter.key == Some(key))
+    }
+
+    /// Waits until `done`, which [`Sched::notify`] makes it look at again.
+    pub fn wait_until(&self, machine: &Machine, done: impl Fn(&State) -> bool) {
+        let background = usize::from(is_background());
+        let mut state = lock(&self.state);
+        state.running -= background;
+        self.changed.notify_all();
+        while !done(&state) && machine.check_running().is_ok() {
+            state = self.sleep_or_pass(machine, state);
+        }
+        state.running += background;
+        drop(state);
+        if let Err(fault) = machine.check_running() {
+            fault::throw(fault);
+        }
+    }
+
+    /// Makes it the time of `event`, and whatever is due runs.
+    fn pass(&self, machine: &Machine, state: &mut State, event: u64) {
+        let now = event.max(machine.clock.now());
+        machine.clock.set(now);
+        state.wake(Wake::TimedOut, usize::MAX, |waiter| {
+            waiter.deadline.is_some_and(|deadline| deadline <= now)
+        });
+        let later = state.timeouts.split_off(&(now + 1, 0));
+        for ((_, handle), timeout) in std::mem::replace(&mut state.timeouts, later) {
+            state.firing.push(handle);
+            let fire = move |machine: &Machine| {
+                let context = Context::interrupt();
+                // SAFETY: a timeout's function takes one argument.
+                let result =
+                    unsafe { machine.call(&context, timeout.function, &[timeout.argument]) };
+                lock(&machine.sched.state).firing.retain(|&h| h != handle);
+                // The fault is recorded in the machine.
+                drop(result);
+            };
+            self.spawn_locked(machine, state, timeout.function, fire);
+        }
+        self.changed.notify_all();
+    }
+
+    /// Lets time pass until `target`, one event after the other.
+    pub fn advance_to(&self, machine: &Machine, target: u64) {
+        let mut state = lock(&self.state);
+        loop {
+            while state.running > 0 && machine.check_running().is_ok() {
+                state = self.sleep(state);
+            }
+            if machine.check_running().is_err() {
+                return;
+            }
+            match state.next_event() {
+                Some(event) if event <= target => self.pass(machine, &mut state, event),
+                _ => break,
+            }
+        }
+        machine.clock.set(target.max(machine.clock.now()));
+    }
+
+    /// Waits until every background thread waits for something.
+    pub fn settle(&self, machine: &Machine) {
+        let mut state = lock(&self.state);
+        while state.running > 0 && machine.check_running().is_ok() {
+            state = self.sleep(state);
+        }
+    }
+
+    /// Runs `body` in a new background thread that counts as in `function`.
+    pub fn spawn(
+        &self,
+        machine: &Machine,
+        function: u64,
+        body: impl FnOnce(&Machine) + Send + 'static,
+    ) {
+        self.spawn_locked(machine, &mut lock(&self.state), function, body);
+    }
+
+    fn spawn_locked(
+        &self,
+        machine: &Machine,
+        state: &mut State,
+        function: u64,
+        body: impl FnOnce(&Machine) + Send + 'static,
+    ) {
+        let machine: Arc<Machine> = machine.shared();
+        state.running += 1;
+        state.last_id += 1;
+        let id = state.last_id;
+        let host = std::thread::spawn(move || {
+            BACKGROUND.set(true);
+            body(&machine);
+            lock(&machine.sched.state).end(id);
+            machine.sched.changed.notify_all();
+        });
+        state.threads.retain(|thread| !thread.host.is_finished());
+        state.threads.push(Thread {
+            id,
+            function,
+            ended: false,
+            host,
+        });
+    }
+
+    /// Calls `function(argument)` at the time `deadline`; returns a handle.
+    pub fn add_timeout(&self, deadline: u64, function: u64, argument: u64, by: u64) -> u64 {
+        let mut state = lock(&self.state);
+        state.last_id += 1;
+        let handle = 0xffff_ff03_0000_0000 + state.last_id * 64;
+        state.timeouts.insert(
+            (deadline, handle),
+            Timeout {
+                function,
+                argument,
+                by,
+            },
+        );
+        handle
+    }
+
+    /// Takes a timeout back; returns its deadline, or `None` if it is too
+    /// late, after the function has returned.
+    pub fn cancel_timeout(&self, machine: &Machine, handle: u64) -> Option<u64> {
+        let mut state = lock(&self.state);
+        let found = state.timeouts.keys().find(|key| key.1 == handle).copied();
+        if let Some(key) = found {
+            state.timeouts.remove(&key);
+            return Some(key.0);
+        }
+        drop(state);
+        self.wait_until(machine, |state| !state.firing.contains(&handle));
+        None
+    }
+
+    /// Takes the timeouts that code in `text` set; returns their functions.
+    pub fn take_timeouts_of(&self, text: &Range<u64>) -> Vec<u64> {
+        lock(&self.state)
+            .timeouts
+            .extract_if(.., |_, timeout| text.contains(&timeout.by))
+            .map(|(_, timeout)| timeout.function)
+            .collect()
+    }
+
+    /// The first functions of the threads in `text` that have not ended.
+    pub fn threads_in(&self, text: &Range<u64>) -> Vec<u64> {
+        lock(&self.state)
+            .threads
+            .iter()
+            .filter(|thread| text.contains(&thread.function) && !thread.ended)
+            .map(|thread| thread.function)
+            .collect()
+    }
+
+    /// Waits for the end of every background thread of a halted machine.
+    pub fn join_all(&self) {
+        loop {
+            let Some(thread) = lock(&self.state).threads.pop() else {
+                return;
+            };
+            self.changed.notify_all();
+            // A panic of the thread was printed when it happened.
+            let _ = thread.host.join();
+        }
+    }
+}

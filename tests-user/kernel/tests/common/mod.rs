@@ -1,0 +1,136 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Small modules in C, compiled when a test runs.
+
+#![allow(dead_code, reason = "not every test file uses all of it")]
+
+use std::path::Path;
+use std::process::Command;
+
+use clinet_kernel::{Context, Fault, Kernel, Module};
+
+/// Declarations of the kernel that the modules share.
+const PRELUDE: &str = r#"
+typedef unsigned char uint8_t;
+typedef unsigned short uint16_t;
+typedef unsigned int uint32_t;
+typedef unsigned long uint64_t;
+typedef unsigned long size_t;
+typedef unsigned long uintptr_t;
+typedef long clock_t;
+typedef struct { void *opaque; } kmutex_t;
+typedef struct { void *opaque; } krwlock_t;
+typedef struct { unsigned short opaque; } kcondvar_t;
+#define NULL ((void *)0)
+enum { KM_SLEEP = 0, KM_NOSLEEP = 1 };
+enum { CE_CONT, CE_NOTE, CE_WARN, CE_PANIC, CE_IGNORE };
+enum { RW_WRITER, RW_READER };
+extern void cmn_err(int, const char *, ...);
+extern void *kmem_alloc(size_t, int);
+extern void *kmem_zalloc(size_t, int);
+extern void kmem_free(void *, size_t);
+extern void mutex_init(kmutex_t *, char *, int, void *);
+extern void mutex_destroy(kmutex_t *);
+extern void mutex_enter(kmutex_t *);
+extern void mutex_exit(kmutex_t *);
+extern int mutex_tryenter(kmutex_t *);
+extern int mutex_owned(kmutex_t *);
+extern void *mutex_owner(kmutex_t *);
+#define MUTEX_DEFAULT 6
+
+extern int mod_install(void *), mod_remove(void *), mod_info(void *, void *);
+extern char mod_miscops[];
+"#;
+
+/// `_info`, and `_init` and `_fini` that only install and remove.
+pub const LINKAGE: &str = r#"
+static struct { void *ops; const char *text; } misc = { mod_miscops, "a test module 1.0" };
+static struct { int rev; void *links[7]; } linkage = { 1, { &misc, NULL } };
+int _info(void *info) { return (mod_info(&linkage, info)); }
+"#;
+
+/// The same with `_init` and `_fini`.
+pub const PLAIN: &str = r#"
+int _init(void) { return (mod_install(&linkage)); }
+int _fini(void) { return (mod_remove(&linkage)); }
+"#;
+
+/// Compiles a module with the flags of a kernel module.
+pub fn compile(source: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder for the module");
+    let input = folder.path().join("module.c");
+    let output = folder.path().join("module.o");
+    std::fs::write(&input, format!("{PRELUDE}{source}")).expect("the source is written");
+    let compiler = if Path::new("/usr/bin/clang-19").exists() {
+        "/usr/bin/clang-19"
+    } else {
+        "clang"
+    };
+    let result = Command::new(compiler)
+        .args(["--target=x86_64-pc-solaris2.11", "-O2", "-c"])
+        .args(["-mcmodel=kernel", "-fno-pic", "-mno-red-zone", "-mno-sse"])
+        .args(["-mno-mmx", "-msoft-float", "-ffreestanding"])
+        .args(["-fno-asynchronous-unwind-tables", "-fno-omit-frame-pointer"])
+        .args(["-fno-optimize-sibling-calls", "-Wall", "-Werror"])
+        .arg(&input)
+        .arg("-o")
+        .arg(&output)
+        .output()
+        .unwrap_or_else(|error| panic!("{compiler} cannot be run: {error}; install clang"));
+    assert!(
+        result.status.success(),
+        "{}",
+        String::from_utf8_lossy(&result.stderr)
+    );
+    std::fs::read(&output).expect("the object file")
+}
+
+/// A machine with one plain module, `misc/test`.
+pub struct Machine {
+    pub kernel: Kernel,
+    pub module: Module,
+}
+
+impl Machine {
+    /// Loads `source`, to which the linkage, `_init` and `_fini` are added.
+    pub fn new(source: &str) -> Self {
+        let kernel = Kernel::new();
+        let module = load_plain(&kernel, "misc/test", source);
+        Self { kernel, module }
+    }
+
+    /// Calls a function in an ordinary thread.
+    pub fn call(&self, function: &str, args: &[u64]) -> u64 {
+        self.call_in(&Context::thread(), function, args)
+            .unwrap_or_else(|fault| panic!("{fault}"))
+    }
+
+    /// Calls a function in a context.
+    pub fn call_in(&self, context: &Context, function: &str, args: &[u64]) -> Result<u64, Fault> {
+        let address = self.module.address(function);
+        // SAFETY: the tests name functions of their own modules with the
+        // arguments that these take.
+        unsafe { self.module.try_call(context, address, args) }
+    }
+
+    /// The message of the fault that a call makes.
+    pub fn fault(&self, function: &str, args: &[u64]) -> String {
+        self.fault_in(&Context::thread(), function, args).message
+    }
+
+    /// The fault that a call makes in a context.
+    pub fn fault_in(&self, context: &Context, function: &str, args: &[u64]) -> Fault {
+        self.call_in(context, function, args)
+            .expect_err("the call must fault")
+    }
+}
+
+/// Loads a module with the plain linkage.
+pub fn load_plain(kernel: &Kernel, name: &str, source: &str) -> Module {
+    let file = compile(&format!("{LINKAGE}{PLAIN}{source}"));
+    kernel
+        .load(name, &file, &[])
+        .unwrap_or_else(|error| panic!("{error}"))
+}
