@@ -31,7 +31,11 @@ pub fn module(named: Option<&Path>) -> anyhow::Result<Vec<u8>> {
     }
 }
 
-/// Reads one of the foreign modules that the demonstration loads.
-pub fn foreign(name: &str) -> anyhow::Result<Vec<u8>> {
-    read(&beside_tool(&format!("foreign/{name}"))?).context("build it with `make demo`")
+/// Reads one of the foreign modules that the demonstration loads, from the
+/// folder that was named or the one beside the tool.
+pub fn foreign(folder: Option<&Path>, name: &str) -> anyhow::Result<Vec<u8>> {
+    match folder {
+        Some(folder) => read(&folder.join(name)),
+        None => read(&beside_tool("foreign")?.join(name)).context("build it with `make demo`"),
+    }
 }

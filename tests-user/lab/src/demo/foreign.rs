@@ -4,13 +4,19 @@
 
 //! Providers that are not ours, on a machine whose built-in one is off.
 
+use std::path::Path;
+
 use clinet_kernel::{Context, Kernel, Module};
 
 use super::story::Story;
 use crate::files;
 
-fn load(kernel: &Kernel, name: &str) -> anyhow::Result<Result<Module, String>> {
-    let file = files::foreign(name)?;
+fn load(
+    kernel: &Kernel,
+    folder: Option<&Path>,
+    name: &str,
+) -> anyhow::Result<Result<Module, String>> {
+    let file = files::foreign(folder, name)?;
     let result = kernel.load(&format!("misc/{name}"), &file, &[]);
     Ok(result.map_err(|error| error.to_string()))
 }
@@ -23,12 +29,12 @@ fn outcome(result: Result<Module, String>) -> String {
 }
 
 /// Tells of the three.
-pub fn tell(story: &mut Story, module: &[u8]) -> anyhow::Result<()> {
+pub fn tell(story: &mut Story, module: &[u8], folder: Option<&Path>) -> anyhow::Result<()> {
     story.chapter("Providers of others (clinet_provider = 0)");
     let kernel = Kernel::new();
     let clinet = kernel.load("misc/clinet", module, &[("clinet_provider", 0)])?;
 
-    let old = outcome(load(&kernel, "provider_old")?);
+    let old = outcome(load(&kernel, folder, "provider_old")?);
     let expected = "not loaded: undefined symbol 'cl_inet_connect'";
     story.step(
         "one of the time before versions, which stores unseen",
@@ -36,7 +42,7 @@ pub fn tell(story: &mut Story, module: &[u8]) -> anyhow::Result<()> {
         expected,
     );
 
-    let twenty = load(&kernel, "provider_20")?;
+    let twenty = load(&kernel, folder, "provider_20")?;
     let loaded = twenty.is_ok();
     let log = kernel.log();
     let words = log
@@ -51,7 +57,7 @@ pub fn tell(story: &mut Story, module: &[u8]) -> anyhow::Result<()> {
         "not loaded, and it said: wanted version 2.0 of the cluster contract, found 1.1",
     );
 
-    let eleven = load(&kernel, "provider_11")?;
+    let eleven = load(&kernel, folder, "provider_11")?;
     let asked = ask(&clinet);
     story.step(
         "one for version 1.1, and a connect",

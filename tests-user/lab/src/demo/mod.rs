@@ -35,6 +35,9 @@ pub struct Arguments {
     /// The module file [default: kernel/misc/amd64/clinet beside this tool]
     #[arg(long, value_name = "FILE")]
     module: Option<PathBuf>,
+    /// The folder of the foreign modules [default: foreign beside this tool]
+    #[arg(long, value_name = "DIR")]
+    foreign: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -58,7 +61,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let module = files::module(arguments.module.as_deref())?;
     let mut story = Story::new(!arguments.json);
     let cluster = nodes::tell(&mut story, &module)?;
-    foreign::tell(&mut story, &module)?;
+    foreign::tell(&mut story, &module, arguments.foreign.as_deref())?;
     let members = cluster.nodes().into_iter().filter(Node::is_member);
     let counters: Vec<NodeCounters> = members
         .map(|node| NodeCounters {

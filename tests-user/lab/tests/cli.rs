@@ -1,0 +1,267 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! The tool as a person or a program calls it.
+
+use std::fs::{self, File};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use clinet_replay::{ModelStack, Options, replay};
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn module() -> PathBuf {
+    root().join("build/kernel/misc/amd64/clinet")
+}
+
+fn lab(arguments: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("lab").expect("the tool is built");
+    command.args(arguments);
+    match arguments.first() {
+        Some(&"replay") => command.arg("--module").arg(module()),
+        Some(&"demo") => {
+            let foreign = root().join("build/foreign");
+            command
+                .arg("--module")
+                .arg(module())
+                .arg("--foreign")
+                .arg(foreign)
+        }
+        _ => &mut command,
+    };
+    command
+}
+
+struct Run {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+fn run(arguments: &[&str]) -> Run {
+    let output = lab(arguments).output().expect("the tool runs");
+    Run {
+        status: output.status.code().expect("it ends by itself"),
+        out: String::from_utf8(output.stdout).expect("text"),
+        err: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+fn json(run: &Run) -> Value {
+    serde_json::from_str(&run.out).expect("JSON")
+}
+
+fn captures() -> Vec<PathBuf> {
+    let folder = fs::read_dir(root().join("tests-user/captures")).expect("captures");
+    let files = folder.map(|entry| entry.expect("an entry").path());
+    let mut captures: Vec<PathBuf> = files
+        .filter(|path| {
+            let kind = path.extension().and_then(|kind| kind.to_str());
+            kind.is_some_and(|kind| ["pcap", "pcapng", "snoop"].contains(&kind))
+        })
+        .collect();
+    captures.sort();
+    assert!(captures.len() >= 10);
+    captures
+}
+
+const SHARED: [&str; 2] = ["192.0.2.10", "2001:db8::10"];
+
+#[test]
+fn the_demonstration_goes_as_told_and_readme_shows_it() {
+    let run = run(&["demo"]);
+    assert_eq!(run.status, 0, "{}{}", run.out, run.err);
+    let readme = fs::read_to_string(root().join("README.md")).expect("README");
+    assert!(
+        readme.contains(&run.out),
+        "README shows another output of `lab demo`"
+    );
+}
+
+#[test]
+fn the_demonstration_as_json_has_all_chapters() {
+    let run = run(&["demo", "--json"]);
+    assert_eq!(run.status, 0);
+    let told = json(&run);
+    assert_eq!(told["passed"], true);
+    assert_eq!(told["chapters"].as_array().expect("chapters").len(), 6);
+    assert_eq!(told["counters"][0]["counters"]["tcp_out_asked"], 2);
+}
+
+#[test]
+fn the_module_answers_a_capture_as_a_plain_model_does() {
+    for path in captures() {
+        for nodes in [None, Some(2), Some(3)] {
+            let options = Options {
+                nodes,
+                ..Options::new(
+                    SHARED
+                        .map(|addr| addr.parse::<IpAddr>().expect("one"))
+                        .to_vec(),
+                )
+            };
+            let file = File::open(&path).expect("a capture");
+            let expected = replay(file, &options, &mut ModelStack::new(), &mut |_, _| ());
+            let expected = serde_json::to_value(expected.expect("a report")).expect("JSON");
+            let path = path.display().to_string();
+            let count = nodes.map(|nodes| nodes.to_string());
+            let mut arguments = vec!["replay", &path, "--json"];
+            if let Some(count) = &count {
+                arguments.extend(["--nodes", count]);
+            }
+            arguments.extend(["--shared", SHARED[0], SHARED[1]]);
+            let run = run(&arguments);
+            assert_eq!(run.status, 0, "{path}: {}", run.err);
+            let report = json(&run);
+            for part in ["totals", "nodes", "refusals"] {
+                assert_eq!(report[part], expected[part], "{path} with {nodes:?} nodes");
+            }
+            assert_eq!(report["undecided"], 0);
+        }
+    }
+}
+
+#[test]
+fn readme_shows_a_replay_as_it_is() {
+    let path = root().join("tests-user/captures/tcp-two-nodes.snoop");
+    let path = path.display().to_string();
+    let run = run(&["replay", &path, "--shared", SHARED[0], SHARED[1]]);
+    let readme = fs::read_to_string(root().join("README.md")).expect("README");
+    assert!(readme.contains(&run.out), "{}", run.out);
+}
+
+#[test]
+fn a_capture_that_ends_inside_a_packet_gives_what_it_had() {
+    let whole = fs::read(root().join("tests-user/captures/tcp-in.pcap")).expect("a capture");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("cut.pcap");
+    fs::write(&path, &whole[..whole.len() - 1]).expect("written");
+    let run = run(&[
+        "replay",
+        &path.display().to_string(),
+        "--json",
+        "--shared",
+        SHARED[0],
+    ]);
+    assert_eq!(run.status, 2);
+    assert!(run.err.contains("packet 34"), "{}", run.err);
+    assert_eq!(json(&run)["totals"]["packets"], 33);
+}
+
+#[test]
+fn what_is_no_capture_is_named() {
+    let path = module().display().to_string();
+    let run = run(&["replay", &path, "--shared", SHARED[0]]);
+    assert_eq!(run.status, 2);
+    assert!(
+        run.err.contains("pcap") && run.err.contains("snoop"),
+        "{}",
+        run.err
+    );
+    assert_eq!(run.out, "");
+}
+
+#[test]
+fn a_limit_out_of_range_is_refused() {
+    let path = root()
+        .join("tests-user/captures/iperf3-cut.pcap")
+        .display()
+        .to_string();
+    for limit in ["63", "16777217"] {
+        let run = run(&[
+            "replay",
+            &path,
+            "--max-tuples",
+            limit,
+            "--shared",
+            SHARED[0],
+        ]);
+        assert_eq!(run.status, 2, "{limit}");
+    }
+}
+
+#[test]
+fn the_released_module_is_good() {
+    let run = run(&["check", &module().display().to_string()]);
+    assert_eq!(run.status, 0, "{}", run.out);
+    assert!(
+        run.out.ends_with("good: no rule is broken\n"),
+        "{}",
+        run.out
+    );
+}
+
+#[test]
+fn a_module_with_other_globals_is_found_out() {
+    let example = root()
+        .join("build/foreign/example_rust")
+        .display()
+        .to_string();
+    let found = run(&["check", "--json", &example]);
+    assert_eq!(found.status, 1);
+    let rules: Vec<Value> = json(&found)["findings"]
+        .as_array()
+        .expect("findings")
+        .iter()
+        .map(|finding| finding["rule"].clone())
+        .collect();
+    assert!(rules.contains(&Value::from("unlisted-global")), "{rules:?}");
+    let map = root()
+        .join("examples/provider-rust/provider.map")
+        .display()
+        .to_string();
+    let own = run(&["check", "--mapfile", &map, &example]);
+    assert!(!own.out.contains("global"), "{}", own.out);
+}
+
+#[test]
+fn what_is_no_module_cannot_be_judged() {
+    let readme = root().join("README.md").display().to_string();
+    for command in ["check", "symbols"] {
+        let run = run(&[command, &readme]);
+        assert_eq!(run.status, 2, "{command}");
+        assert!(run.err.starts_with("lab: "), "{}", run.err);
+    }
+    assert_eq!(run(&["check", "/no/such/file"]).status, 2);
+}
+
+#[test]
+fn symbols_come_with_where_they_come_from() {
+    let run = run(&[
+        "symbols",
+        "--undefined",
+        "--json",
+        &module().display().to_string(),
+    ]);
+    assert_eq!(run.status, 0);
+    let rows = json(&run);
+    let rows = rows.as_array().expect("rows");
+    let place = |name: &str| {
+        let row = rows.iter().find(|row| row["name"] == name);
+        row.unwrap_or_else(|| panic!("no {name}"))["place"].clone()
+    };
+    assert_eq!(place("mutex_enter"), "unix");
+    assert_eq!(place("kmem_alloc"), "genunix");
+    assert!(rows.iter().all(|row| row["place"] != "no kernel module"));
+}
+
+#[test]
+fn every_command_has_help_with_examples() {
+    for command in ["demo", "replay", "check", "symbols"] {
+        let output = Command::cargo_bin("lab")
+            .expect("built")
+            .args([command, "--help"])
+            .output();
+        let text = String::from_utf8(output.expect("help").stdout).expect("text");
+        assert!(
+            text.contains("Examples:") && text.contains("  lab "),
+            "{command}: {text}"
+        );
+    }
+}
