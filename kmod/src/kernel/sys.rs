@@ -9,8 +9,6 @@
     missing_docs,
     non_camel_case_types,
     non_snake_case,
-    clippy::missing_safety_doc,
-    clippy::undocumented_unsafe_blocks,
     reason = "generated; the headers have the documentation"
 )]
 #![allow(dead_code, reason = "the host build uses fewer of them")]

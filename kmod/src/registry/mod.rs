@@ -151,7 +151,7 @@ where
 
     /// Entries that count, of all nodes.
     pub fn len(&self) -> usize {
-        self.tuples.len().saturating_sub(self.stale)
+        self.tuples.used().saturating_sub(self.stale)
     }
 
     /// Are there none?
@@ -334,7 +334,7 @@ where
     fn insert(&mut self, key: &TupleKey, entry: Entry) -> bool {
         if let Some(index) = self.tuples.find(key) {
             self.reclaim(index);
-        } else if self.tuples.len() == self.tuples.capacity() {
+        } else if self.tuples.used() == self.tuples.capacity() {
             self.reclaim_some();
         }
         self.tuples.insert(key, |_| entry).is_some()

@@ -38,7 +38,7 @@ pub struct Table<K, V, S, H> {
     slots: S,
     heads: H,
     free: u32,
-    len: usize,
+    used: usize,
     secret: [u8; 16],
     kind: core::marker::PhantomData<(K, V)>,
 }
@@ -66,15 +66,15 @@ where
             slots,
             heads,
             free,
-            len: 0,
+            used: 0,
             secret,
             kind: core::marker::PhantomData,
         }
     }
 
     /// Slots in use.
-    pub fn len(&self) -> usize {
-        self.len
+    pub fn used(&self) -> usize {
+        self.used
     }
 
     /// Slots in all.
@@ -131,7 +131,7 @@ where
         };
         self.free = free;
         *self.heads.get_mut(head)? = number;
-        self.len += 1;
+        self.used += 1;
         Some(Index(number))
     }
 
@@ -161,7 +161,7 @@ where
             slot.used = false;
             slot.next = free;
             self.free = index.0;
-            self.len -= 1;
+            self.used -= 1;
         }
     }
 

@@ -211,3 +211,48 @@ impl Wire {
             .unwrap_or_else(PoisonError::into_inner);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbered(number: u8) -> Sighting {
+        let end = SocketAddr::from(([192, 0, 2, 1], 1));
+        Sighting {
+            at: Duration::ZERO,
+            sender: NodeId::from_index(0),
+            receiver: Some(NodeId::from_index(1)),
+            packet: Packet {
+                from: end,
+                to: end,
+                body: Body::Udp(vec![number]),
+            },
+        }
+    }
+
+    #[test]
+    fn packets_arrive_in_order_and_answers_are_delivered_too() {
+        let wire = Wire::default();
+        wire.attach();
+        wire.attach();
+        for number in 0..3 {
+            wire.send(numbered(number));
+        }
+        let arrived = Mutex::new(Vec::new());
+        wire.pump(|node, packet| {
+            if packet.body == Body::Udp(vec![1]) {
+                let receiver = Some(NodeId::from_index(0));
+                wire.send(Sighting {
+                    receiver,
+                    ..numbered(9)
+                });
+            }
+            assert!(!wire.is_idle());
+            lock(&arrived).push((node.number(), packet.body));
+        });
+        let expected = [(2, 0), (2, 1), (2, 2), (1, 9)];
+        let expected = expected.map(|(node, number)| (node, Body::Udp(vec![number])));
+        assert_eq!(*lock(&arrived), expected);
+        assert!(wire.is_idle());
+    }
+}

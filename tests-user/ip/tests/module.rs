@@ -12,8 +12,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use clinet_ip::{
-    AF_INET, Clinet, ClinetTcp, Context, Errno, HostProvider, IPPROTO_TCP, IPPROTO_UDP, Kernel,
-    Mode, SetupError, Slot, released_module,
+    AF_INET, AF_INET6, Clinet, ClinetTcp, Context, Errno, HostProvider, IPPROTO_TCP, IPPROTO_UDP,
+    Kernel, Mode, SetupError, Slot, released_module,
 };
 use common::addr;
 
@@ -120,10 +120,31 @@ fn direct_calls_answer_as_checked_ones() {
             Err(Errno::EADDRINUSE)
         );
         clinet.purge(2).unwrap();
+        let answer = clinet.connect2(&context, IPPROTO_TCP, false, local, foreign);
+        assert_eq!(answer, Ok(()));
+        assert_eq!(clinet.stats().since(&before).tcp_in_asked, 1);
+        clinet.disconnect(&context, IPPROTO_TCP, local, foreign);
         let stats = clinet.stats().since(&before);
-        assert_eq!((stats.registered, stats.removed, stats.tuples), (1, 1, 0));
+        assert_eq!((stats.registered, stats.removed, stats.tuples), (2, 2, 0));
         assert_eq!((stats.tcp_out_asked, stats.tcp_out_refused), (2, 1));
     }
+}
+
+#[test]
+fn ends_of_two_families_travel_as_ipv6() {
+    let (_kernel, clinet) = load(&[]);
+    let calls = clinet.record();
+    let context = Context::no_sleep();
+    let (local, foreign) = (addr("192.0.2.10:1"), addr("[::ffff:198.51.100.1]:2"));
+    let mut ct = ClinetTcp::default();
+    clinet
+        .tcp_connect(&context, &mut ct, true, local, foreign)
+        .unwrap();
+    clinet.tcp_disconnect(&context, &mut ct);
+    let asked = &calls.take()[0];
+    assert_eq!(asked.family, Some(AF_INET6));
+    assert_eq!(asked.local, Some(addr("[::ffff:192.0.2.10]:1")));
+    assert_eq!(clinet.stats().removed, 1);
 }
 
 #[test]

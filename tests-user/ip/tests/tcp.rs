@@ -42,7 +42,9 @@ fn an_outgoing_connection_is_asked_about_and_ended_once() {
         server.close();
         assert_eq!(socket.state(), TcpState::TimeWait);
         assert_eq!(t.a.stats().tuples, 1, "until TIME_WAIT is over");
-        t.cluster.advance(TIME_WAIT);
+        t.cluster.advance(TIME_WAIT - Duration::from_millis(1));
+        assert_eq!(socket.state(), TcpState::TimeWait);
+        t.cluster.advance(Duration::from_millis(1));
         assert_eq!(socket.state(), TcpState::Closed);
         let stats = t.a.stats();
         assert_eq!((stats.ended, stats.removed, stats.tuples), (1, 1, 0));
@@ -155,7 +157,9 @@ fn what_another_node_holds_is_refused() {
     let second = t.b.tcp_socket();
     second.bind(addr(LOCAL)).unwrap();
     t.cluster.sniff(true);
+    let calls = t.b.clinet().record();
     assert_eq!(second.connect(addr(WEB)), Err(Errno::EADDRINUSE));
+    assert_eq!(calls.take()[0].result, Some(Errno::EADDRINUSE.0));
     assert_eq!(t.cluster.sightings(), [], "no SYN leaves");
     assert_eq!(second.state(), TcpState::Idle);
     assert_eq!(second.foreign(), None);
@@ -313,6 +317,29 @@ fn a_time_wait_connection_gives_way_to_a_new_syn() {
     let _second = t.host.tcp_connect(client, addr("192.0.2.10:22")).unwrap();
     let stats = t.a.stats();
     assert_eq!((stats.tcp_in_asked, stats.ended, stats.tuples), (2, 1, 1));
+    assert_eq!(t.cluster.now(), Duration::ZERO, "with its first SYN");
+}
+
+#[test]
+fn a_wildcard_listener_receives_for_every_address_of_its_family() {
+    let t = pair();
+    let four = t.a.tcp_listen(addr("0.0.0.0:22")).unwrap();
+    let both = t.a.tcp_listen(addr("[::]:23")).unwrap();
+    for (service, listener) in [
+        ("192.0.2.10:22", Some(&four)),
+        ("[2001:db8::10]:22", None),
+        ("192.0.2.10:23", Some(&both)),
+        ("[2001:db8::10]:23", Some(&both)),
+    ] {
+        let client = t.host.tcp_connect(None, addr(service));
+        let Some(listener) = listener else {
+            assert_eq!(client.unwrap_err(), Errno::ECONNREFUSED, "{service}");
+            continue;
+        };
+        let server = listener.accept().unwrap();
+        assert_eq!(server.local(), Some(addr(service)));
+    }
+    assert_eq!(t.a.stats().tcp_in_asked, 3);
 }
 
 #[test]

@@ -298,6 +298,28 @@ fn a_connected_socket_that_closes_leaves_its_entry_until_the_next_bind() {
 }
 
 #[test]
+fn unbind_tells_the_source_of_a_connected_socket() {
+    let t = pair();
+    let calls = t.a.clinet().record();
+    let socket = t.a.udp_bind(addr("0.0.0.0:5000")).unwrap();
+    socket.connect(addr(DNS)).unwrap();
+    assert_eq!(socket.local(), Some(addr(LOCAL)));
+    socket.unbind().unwrap();
+    let call = calls.take().pop().unwrap();
+    assert_eq!(call.function, "clinet_udp_unbind");
+    assert_eq!(call.local, Some(addr(LOCAL)));
+    assert_eq!(t.a.stats().tuples, 0);
+
+    socket.bind(addr("0.0.0.0:5000")).unwrap();
+    socket.connect(addr(DNS)).unwrap();
+    socket.disconnect().unwrap();
+    socket.unbind().unwrap();
+    let call = calls.take().pop().unwrap();
+    assert_eq!(call.local, Some(addr("0.0.0.0:5000")));
+    assert_eq!(t.a.stats().tuples, 1, "the wildcard takes nothing along");
+}
+
+#[test]
 fn entries_stay_until_the_last_socket_of_an_endpoint_is_unbound() {
     let t = pair();
     t.cluster.replicate(true);
@@ -348,6 +370,9 @@ fn mapped_addresses_travel_as_ip_passes_them() {
 fn datagrams_reach_the_node_that_knows_the_peer() {
     let t = pair();
     let server = t.host.udp_bind(addr(DNS)).unwrap();
+    let client = t.host.udp_socket();
+    client.connect(addr(LOCAL)).unwrap();
+    assert_eq!(client.local().unwrap().ip(), server.local().unwrap().ip());
     let at_a = t.a.udp_bind(addr(LOCAL)).unwrap();
     let at_b = t.b.udp_bind(addr(LOCAL)).unwrap();
     at_b.connect(addr(DNS)).unwrap();

@@ -96,7 +96,7 @@ pub type Args<'a> = &'a [u64];
 /// A pointer to bytes, as an argument.
 #[must_use]
 pub fn ptr<T: ?Sized>(value: &T) -> u64 {
-    (&raw const *value).cast::<u8>().addr() as u64
+    (&raw const *value).cast::<u8>().expose_provenance() as u64
 }
 
 /// A pointer to a value that the callee writes, as an argument.

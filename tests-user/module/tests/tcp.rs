@@ -69,6 +69,7 @@ fn c5_the_end_names_the_tuple_of_the_question() {
     assert_eq!(connect(&loaded, &mut state, true, &tuple), 0);
     tuple.laddr = [0; 16];
     tuple.faddr = [0; 16];
+    std::hint::black_box(&tuple);
     recorder.take();
     disconnect(&loaded, &mut state);
     assert_eq!(recorder.take(), [(What::Disconnect, V4)]);

@@ -95,14 +95,8 @@ fn incoming(story: &mut Story, b: &Node, host: &Node) -> anyhow::Result<()> {
     let accepted = listener.accept();
     story.step(
         "host: connect to 192.0.2.10:22, where node b listens",
-        said(
-            &client.map_err(|error| {
-                drop(accepted);
-                error
-            }),
-            "connected",
-        ),
-        "connected",
+        said(&client.and(accepted), "accepted"),
+        "accepted",
     );
     let asked = b.stats().since(&before);
     story.step(

@@ -75,8 +75,8 @@ impl Story {
 
     /// Did everything go as it should?
     pub fn passed(&self) -> bool {
-        let steps = self.chapters.iter().flat_map(|chapter| &chapter.steps);
-        steps.fold(true, |passed, step| passed && step.as_expected)
+        let mut steps = self.chapters.iter().flat_map(|chapter| &chapter.steps);
+        steps.all(|step| step.as_expected)
     }
 
     /// What was told.
