@@ -13,7 +13,7 @@ foreign = $(patsubst tests-user/foreign/%.c,build/foreign/%, \
 rust_provider = build/foreign/example_rust
 
 cflags = --target=x86_64-pc-solaris2.11 $(shell cat kmod/cflags) \
-	-D_KERNEL -Iinclude -Iinclude/kern
+	-Iinclude -Iinclude/kern
 
 .PHONY: all module lab demo test check-module fmt lint doc headers \
 	reproducible scripts fuzz captures clean help FORCE
@@ -46,15 +46,18 @@ doc: ## Build the documentation in target/doc
 	$T env RUSTDOCFLAGS="-D warnings" \
 		tools/kernel-cargo doc --package clinet --lib --no-deps --document-private-items
 
+# What users of the headers have: two compilers and languages, with and without
+# the kernel's part, and ip's variables of the same names beside clinet.h.
+warnings = -pedantic -Wall -Wextra -Werror -fsyntax-only -ffreestanding \
+	-Iinclude -Iinclude/kern
 headers: ## Compile the public headers as C99 and C++, for kernel and user
-	@for mode in -D_KERNEL ""; do \
-		for std in "-x c -std=c99" "-x c++ -std=c++11"; do \
-			$T sh -c "\$$CLINET_CC $$std $$mode -ffreestanding \
-			    -pedantic -Wall -Wextra -Werror -Iinclude \
-			    -Iinclude/kern -fsyntax-only \
-			    tests-user/foreign/headers.c" || exit 1; \
+	@for file in headers beside_ip; do for mode in -D_KERNEL -U_KERNEL; do \
+		for how in "cc -x c -std=c99" "\$$CLINET_CC -x c -std=c99" \
+		    "\$$CLINET_CC -x c++ -std=c++11"; do \
+			$T sh -c "$$how $$mode $(warnings) \
+			    tests-user/foreign/$$file.c" || exit 1; \
 		done; \
-	done
+	done; done
 
 scripts: ## Lint the shell scripts
 	$T shellcheck tools/* kmod/link .ci/run tests-user/captures/make-captures

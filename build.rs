@@ -20,7 +20,8 @@ use serde_json::{Map, Value};
 /// where the native compiler needs none.
 const CC_TARGET: &str = "--target=x86_64-pc-solaris2.11";
 
-/// Flags of kernel C code: no FPU, no red zone, addresses in the top 2 GiB.
+/// Flags of kernel C code: no FPU, no red zone, addresses in the top 2 GiB, and
+/// none of what clang's solaris target predefines for user programs.
 /// The Makefile reads the same file.
 const KERNEL_FLAGS: &str = include_str!("kmod/cflags");
 
@@ -51,12 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Where headers are found: ours, and the kernel's or our stand-in for them.
 fn include_flags() -> Vec<String> {
     let kernel_headers = env::var("CLINET_HEADERS").unwrap_or_else(|_| "-Iinclude/kern".into());
-    let mut flags = vec![
-        "-ffreestanding".into(),
-        "-D_KERNEL".into(),
-        "-Iinclude".into(),
-        "-Ikmod/glue".into(),
-    ];
+    let mut flags = vec!["-Iinclude".into(), "-Ikmod/glue".into()];
     flags.extend(kernel_headers.split_whitespace().map(str::to_owned));
     flags
 }
@@ -70,17 +66,18 @@ fn bindings(out: &Path) -> Result<(), Box<dyn Error>> {
     bindgen::Builder::default()
         .header("kmod/glue/bindings.h")
         .clang_args(target_flags())
+        .clang_args(KERNEL_FLAGS.lines())
         .clang_args(include_flags())
         .use_core()
         .layout_tests(false)
         .generate_comments(false)
         .prepend_enum_name(false)
-        .allowlist_function("clinet_.*|cmn_err|kmem_.*|mutex_.*|random_get_pseudo_bytes")
-        .blocklist_function("cl_inet_.*")
+        .allowlist_function("clinet_.*|kmem_alloc|kmem_free|mutex_(init|destroy|enter|exit)")
+        .allowlist_function("random_get_pseudo_bytes")
         .allowlist_type("clinet_.*|cl_inet_.*_fn|boolean_t|modlinkage|modlmisc")
-        .allowlist_var(
-            "AF_.*|B_.*|CE_.*|CL_INET_.*|CLINET_.*|E[A-Z]+|IPPROTO_.*|KM_.*|MOD.*|MUTEX_.*",
-        )
+        .allowlist_var("AF_INET6?|B_(TRUE|FALSE)|CE_(NOTE|WARN)|CL_INET_.*|CLINET_.*|E[A-Z]+")
+        .allowlist_var("IPPROTO_(TCP|UDP|SCTP)|KM_(NO)?SLEEP|MODREV_1|MODMAXLINKINFOLEN")
+        .allowlist_var("MUTEX_DEFAULT")
         .blocklist_var("clinet_contract")
         .generate()?
         .write_to_file(out.join("bindings.rs"))?;
@@ -181,7 +178,9 @@ fn c_checks(abi: &Value) -> Result<String, Box<dyn Error>> {
             ))?;
             for (field, offset) in entries(layout, "fields")? {
                 let offset = number(offset, field)?;
-                check(format!("offsetof({prefix}{name}, {field}) == {offset}"))?;
+                check(format!(
+                    "__builtin_offsetof({prefix}{name}, {field}) == {offset}"
+                ))?;
             }
         }
     }

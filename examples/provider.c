@@ -59,7 +59,10 @@ static const cl_inet_provider_t provider = {
 	.cp_disconnect = provider_disconnect
 };
 
-/* GNU ld writes no DT_NEEDED into a module: this is what krtld looks for. */
+/*
+ * GNU ld writes no DT_NEEDED into a module: this is what krtld looks for then.
+ * A DEBUG kernel says that it is deprecated and takes it all the same.
+ */
 const char _depends_on[] = "misc/clinet";
 
 static struct modlmisc modlmisc = {

@@ -21,6 +21,9 @@
  *     EADDRINUSE 125, EADDRNOTAVAIL 126.
  *   - A slot is NULL until a provider associates itself, and never becomes
  *     NULL again.  A caller loads a slot once, tests that value and calls it.
+ *   - ip declares variables of these names with functions of another type:
+ *     do not include <inet/ip.h> beside this header.  A stack that calls
+ *     clinet includes <clinet.h> instead.
  *   - The callee must not sleep, spin or call back into TCP/IP: it may run
  *     in an interrupt thread and with locks of ip held.
  */
@@ -179,13 +182,13 @@ cl_inet_associate(const cl_inet_provider_t *p, const char *version)
 	 * missed; connect2 is last and decides.
 	 */
 	if (!cl_inet_store((void *)&cl_inet_disconnect,
-	    (void *)p->cp_disconnect) ||
+	    (void *)(uintptr_t)p->cp_disconnect) ||
 	    !cl_inet_store((void *)&cl_inet_unlisten,
-	    (void *)p->cp_unlisten) ||
-	    !cl_inet_store((void *)&cl_inet_listen, (void *)p->cp_listen) ||
-	    !cl_inet_store((void *)&cl_inet_unbind, (void *)p->cp_unbind) ||
-	    !cl_inet_store((void *)&cl_inet_bind, (void *)p->cp_bind) ||
-	    !cl_inet_store((void *)&cl_inet_connect2, (void *)p->cp_connect2))
+	    (void *)(uintptr_t)p->cp_unlisten) ||
+	    !cl_inet_store((void *)&cl_inet_listen, (void *)(uintptr_t)p->cp_listen) ||
+	    !cl_inet_store((void *)&cl_inet_unbind, (void *)(uintptr_t)p->cp_unbind) ||
+	    !cl_inet_store((void *)&cl_inet_bind, (void *)(uintptr_t)p->cp_bind) ||
+	    !cl_inet_store((void *)&cl_inet_connect2, (void *)(uintptr_t)p->cp_connect2))
 		return (CL_INET_LOST);
 	return (CL_INET_ASSOCIATED);
 }

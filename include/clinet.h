@@ -28,7 +28,10 @@
 #ifndef	_CLINET_H
 #define	_CLINET_H
 
-#include <cl_inet.h>
+#include <sys/types.h>
+#include <sys/errno.h>
+#include <sys/socket.h>
+#include <netinet/in.h>
 
 #ifdef	__cplusplus
 extern "C" {
@@ -102,8 +105,8 @@ extern void clinet_tcp_unlisten(sa_family_t addr_family,
     const uint8_t *laddrp, in_port_t lport);
 
 /*
- * UDP.  The most recent destination of an endpoint: the two fields that a
- * udp_t has, in the same layout.  IPv4 is kept as ::ffff:a.b.c.d.  All zeros
+ * UDP.  The most recent destination of an endpoint: the two fields of the
+ * contract that live in a udp_t.  IPv4 is kept as ::ffff:a.b.c.d.  All zeros
  * is "none" and equals no destination.  The endpoint's lock protects them.
  */
 typedef struct clinet_udp {

@@ -18,6 +18,7 @@
 #include <sys/random.h>
 #include <netinet/in.h>
 
+#include <cl_inet.h>
 #include <clinet.h>
 
 #include "glue.h"

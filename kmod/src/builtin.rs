@@ -39,7 +39,9 @@ const DEFAULT_NODE: Node = 1;
 ///
 /// # Errors
 ///
-/// `EINVAL` if there can be no such table.
+/// `ENOMEM` if there is not that much memory. `EBUSY` if the module is set up
+/// already; then `mod_install` failed for another module's sake, which for a
+/// misc module it cannot.
 pub fn init(tunables: &sys::clinet_tunables_t) -> Result<(), Errno> {
     if tunables.ct_provider == 0 {
         return Ok(());
@@ -56,7 +58,7 @@ pub fn init(tunables: &sys::clinet_tunables_t) -> Result<(), Errno> {
         DEFAULT_NODE,
         c"clinet: clinet_node_id is 0, which is no node; using 1",
     );
-    let registry = new_registry(node, capacity).ok_or(Errno::INVAL)?;
+    let registry = new_registry(node, capacity).ok_or(Errno::NOMEM)?;
     let builtin = Builtin {
         registry: KMutex::new(Some(registry)),
         full_refuses: tunables.ct_full_refuse != 0,
@@ -75,6 +77,15 @@ fn in_range(value: u32, valid: bool, default: u32, message: &CStr) -> u32 {
     default
 }
 
+/// The secret of the hash. Without one the module still does its work, only
+/// remote ends could make it slow.
+fn secret() -> [u8; 16] {
+    random::key().unwrap_or_else(|| {
+        log::warn(c"clinet: no random numbers: who knows this may slow the table down");
+        [0; 16]
+    })
+}
+
 /// One endpoint slot for four tuples: an endpoint has at least one entry or
 /// one bind, and sockets with several destinations are the reason for UDP
 /// entries to be many.
@@ -82,14 +93,14 @@ fn new_registry(node: Node, capacity: usize) -> Option<KernelRegistry> {
     let endpoints = capacity / 4;
     Some(Registry::new(
         node,
-        random::key(),
+        secret(),
         (
-            KmemSlice::sleep(capacity, TupleSlot::default())?,
-            KmemSlice::sleep(capacity, 0)?,
+            KmemSlice::new(capacity, TupleSlot::default())?,
+            KmemSlice::new(capacity, 0)?,
         ),
         (
-            KmemSlice::sleep(endpoints, LocalSlot::default())?,
-            KmemSlice::sleep(endpoints, 0)?,
+            KmemSlice::new(endpoints, LocalSlot::default())?,
+            KmemSlice::new(endpoints, 0)?,
         ),
     ))
 }

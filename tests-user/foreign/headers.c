@@ -10,6 +10,7 @@
  * documentation promises.
  */
 
+#include <cl_inet.h>
 #include <clinet.h>
 
 #ifdef	__cplusplus

@@ -15,6 +15,8 @@ impl Errno {
     pub const NOENT: Self = Self(sys::ENOENT as i32);
     /// There is nobody to do this.
     pub const NXIO: Self = Self(sys::ENXIO as i32);
+    /// No memory.
+    pub const NOMEM: Self = Self(sys::ENOMEM as i32);
     /// In use; stays loaded.
     pub const BUSY: Self = Self(sys::EBUSY as i32);
     /// An argument makes no sense.

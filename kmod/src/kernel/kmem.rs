@@ -25,17 +25,18 @@ pub struct KmemSlice<T: Copy> {
 unsafe impl<T: Copy + Send> Send for KmemSlice<T> {}
 
 impl<T: Copy> KmemSlice<T> {
-    /// Allocates `len` copies of `value`. Sleeps until there is memory. `None`
-    /// if `len` elements of this type cannot be a slice or have no size.
-    pub fn sleep(len: usize, value: T) -> Option<Self> {
+    /// Allocates `len` copies of `value`. Does not sleep: a table may be too
+    /// large for the machine, and then nobody must wait for its memory, least
+    /// of all the thread that boots. `None` if there is not that much memory,
+    /// or if `len` elements of this type cannot be a slice or have no size.
+    pub fn new(len: usize, value: T) -> Option<Self> {
         const { assert!(align_of::<T>() <= 8, "kmem_alloc aligns to 8") };
         let size = len.checked_mul(size_of::<T>())?;
         if size == 0 || isize::try_from(size).is_err() {
             return None;
         }
-        // SAFETY: the size is not zero; KM_SLEEP is 0, and a caller of this
-        // function may sleep by its documentation.
-        let memory = unsafe { sys::kmem_alloc(size, sys::KM_SLEEP as i32) };
+        // SAFETY: the size is not zero.
+        let memory = unsafe { sys::kmem_alloc(size, sys::KM_NOSLEEP as i32) };
         let start = NonNull::new(memory.cast::<T>())?;
         for index in 0..len {
             // SAFETY: index < len elements fit in the allocation, which is

@@ -14,8 +14,8 @@ use super::sys;
 /// A value behind a `kmutex_t` of type `MUTEX_DEFAULT` with a NULL cookie:
 /// adaptive, and for interrupt threads up to level 10 too.
 ///
-/// A fresh one is all zeros, which the kernel takes for an unlocked adaptive
-/// mutex; [`KMutex::init`] gives it the form that lock statistics expect.
+/// A fresh one is all zeros, which on amd64 is an unlocked adaptive mutex;
+/// [`KMutex::init`] is what mutex_init(9F) asks for all the same.
 pub struct KMutex<T> {
     raw: UnsafeCell<sys::kmutex_t>,
     value: UnsafeCell<T>,

@@ -69,6 +69,22 @@ fn memory_follows_the_limit_and_hooks_allocate_nothing() {
 }
 
 #[test]
+fn any_allocation_may_fail_and_nothing_is_left() {
+    let kernel = Kernel::new();
+    let module = kernel.load("misc/clinet", &module_file(), &[]);
+    let allocations = kernel.kmem_allocations();
+    assert!(module.is_ok() && allocations > 0);
+    for nth in 1..=allocations {
+        let kernel = Kernel::new();
+        kernel.fail_nth_allocation(nth);
+        let error = kernel.load("misc/clinet", &module_file(), &[]).unwrap_err();
+        // The error would name what was left behind.
+        assert_eq!(error.to_string(), "_init of misc/clinet returned errno 12");
+        assert_eq!(kernel.kmem_in_use(), 0);
+    }
+}
+
+#[test]
 fn tunables_out_of_range_are_replaced_and_said_so() {
     for limit in [0, 63, (1 << 24) + 1, u64::from(u32::MAX)] {
         let loaded = Loaded::new(&[("clinet_max_tuples", limit)]);
