@@ -24,8 +24,11 @@ module: $(module) ## Build build/kernel/misc/amd64/clinet
 
 lab: $(lab) ## Build build/lab, the tool that loads and drives the module
 
-demo: $(module) $(lab) $(foreign) ## Show two nodes sharing an address
-	$(lab) demo
+demo: $(module) $(lab) $(foreign) ## Show two nodes sharing an address, and a capture replayed
+	@$(lab) demo
+	@echo; echo "A capture of two nodes that once took the same port (lab replay):"
+	@$(lab) replay tests-user/captures/tcp-two-nodes.pcap \
+		--shared 192.0.2.10 2001:db8::10
 
 test: fmt lint doc headers scripts check-module reproducible $(foreign) $(rust_provider) ## Run all checks and tests
 	$T cargo test --locked --workspace

@@ -145,6 +145,9 @@ cl_inet_store(void *slot, void *func)
 	    B_TRUE : B_FALSE);
 }
 
+#define	CL_INET_STORE(slot, func)	\
+	cl_inet_store((void *)&(slot), (void *)(uintptr_t)(func))
+
 static inline boolean_t
 cl_inet_slots_free(const cl_inet_provider_t *p)
 {
@@ -181,14 +184,12 @@ cl_inet_associate(const cl_inet_provider_t *p, const char *version)
 	 * The removals come before the registration, so that none can be
 	 * missed; connect2 is last and decides.
 	 */
-	if (!cl_inet_store((void *)&cl_inet_disconnect,
-	    (void *)(uintptr_t)p->cp_disconnect) ||
-	    !cl_inet_store((void *)&cl_inet_unlisten,
-	    (void *)(uintptr_t)p->cp_unlisten) ||
-	    !cl_inet_store((void *)&cl_inet_listen, (void *)(uintptr_t)p->cp_listen) ||
-	    !cl_inet_store((void *)&cl_inet_unbind, (void *)(uintptr_t)p->cp_unbind) ||
-	    !cl_inet_store((void *)&cl_inet_bind, (void *)(uintptr_t)p->cp_bind) ||
-	    !cl_inet_store((void *)&cl_inet_connect2, (void *)(uintptr_t)p->cp_connect2))
+	if (!CL_INET_STORE(cl_inet_disconnect, p->cp_disconnect) ||
+	    !CL_INET_STORE(cl_inet_unlisten, p->cp_unlisten) ||
+	    !CL_INET_STORE(cl_inet_listen, p->cp_listen) ||
+	    !CL_INET_STORE(cl_inet_unbind, p->cp_unbind) ||
+	    !CL_INET_STORE(cl_inet_bind, p->cp_bind) ||
+	    !CL_INET_STORE(cl_inet_connect2, p->cp_connect2))
 		return (CL_INET_LOST);
 	return (CL_INET_ASSOCIATED);
 }

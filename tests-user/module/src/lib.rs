@@ -8,11 +8,20 @@
 //! of the C function and take raw numbers and pointers, because the tests
 //! have to say what no typed wrapper would let them say.
 
-use std::fmt;
+mod memory;
+mod recorder;
+mod tuple;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
 use clinet_kernel::{Context, Kernel, ModloadError, Module};
+
+pub use memory::LastBytes;
+pub use recorder::{Call, Recorder, What};
+pub use tuple::{In6, PEER4, PEER6, SHARED4, SHARED6, TcpState, Tuple, UdpAsk, UdpState};
+
+use memory::PAGE;
 
 /// `IPPROTO_TCP`.
 pub const TCP: u8 = 6;
@@ -159,9 +168,8 @@ impl Loaded {
     ///
     /// Why it did not load.
     pub fn load_recorder(&self, name: &str) -> Result<Recorder, ModloadError> {
-        Ok(Recorder {
-            module: self.load_foreign(name)?,
-        })
+        let module = self.load_foreign(name)?;
+        Ok(Recorder { module })
     }
 
     /// Calls a C function of the module. Only for functions that do with
@@ -344,24 +352,6 @@ pub fn c_string(address: u64) -> String {
     string.to_string_lossy().into_owned()
 }
 
-/// A 5-tuple as C has it. Ports are in network byte order, which the tests
-/// write as plain numbers: nobody looks into them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tuple {
-    /// IP protocol number.
-    pub protocol: u8,
-    /// Address family, illumos.
-    pub family: u16,
-    /// Local address; IPv4 in the first four bytes.
-    pub laddr: [u8; 16],
-    /// Local port.
-    pub lport: u16,
-    /// Foreign address.
-    pub faddr: [u8; 16],
-    /// Foreign port.
-    pub fport: u16,
-}
-
 /// The names of all symbols in a module file.
 ///
 /// # Panics
@@ -373,260 +363,4 @@ pub fn symbol_names(file: &[u8]) -> Vec<String> {
     let file = object::File::parse(file).expect("an ELF file");
     let names = file.symbols().filter_map(|symbol| symbol.name().ok());
     names.map(str::to_owned).collect()
-}
-
-/// Some bytes at the very end of a page that has none behind it.
-pub struct LastBytes {
-    map: *mut libc::c_void,
-}
-
-const PAGE: usize = 4096;
-
-impl LastBytes {
-    /// The address of the last `len` bytes before memory ends; they are zero.
-    ///
-    /// # Panics
-    ///
-    /// If there is no memory.
-    #[must_use]
-    pub fn new(len: usize) -> (Self, u64) {
-        // SAFETY: a new anonymous mapping of two pages.
-        let map = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                2 * PAGE,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
-        };
-        assert_ne!(map, libc::MAP_FAILED);
-        // SAFETY: the second page of the mapping, which nobody uses.
-        let protected = unsafe { libc::mprotect(map.byte_add(PAGE), PAGE, libc::PROT_NONE) };
-        assert_eq!(protected, 0);
-        let address = map.expose_provenance() + PAGE - len;
-        (Self { map }, address as u64)
-    }
-}
-
-impl Drop for LastBytes {
-    fn drop(&mut self) {
-        // SAFETY: the two pages of `new`.
-        unsafe { libc::munmap(self.map, 2 * PAGE) };
-    }
-}
-
-/// 192.0.2.10 as C has it.
-pub const SHARED4: [u8; 16] = [192, 0, 2, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-/// 2001:db8::10 as C has it.
-pub const SHARED6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10];
-/// 198.51.100.7 as C has it.
-pub const PEER4: [u8; 16] = [198, 51, 100, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-/// 2001:db8:7::7 as C has it.
-pub const PEER6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
-
-impl Tuple {
-    /// From 192.0.2.10 to 198.51.100.7.
-    #[must_use]
-    pub const fn v4(protocol: u8, lport: u16, fport: u16) -> Self {
-        Self {
-            protocol,
-            family: INET,
-            laddr: SHARED4,
-            lport,
-            faddr: PEER4,
-            fport,
-        }
-    }
-
-    /// From 2001:db8::10 to 2001:db8:7::7.
-    #[must_use]
-    pub const fn v6(protocol: u8, lport: u16, fport: u16) -> Self {
-        Self {
-            protocol,
-            family: INET6,
-            laddr: SHARED6,
-            lport,
-            faddr: PEER6,
-            fport,
-        }
-    }
-}
-
-/// What a recorded call was, as in `foreign/recorder.h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    /// `cl_inet_connect2`, with `is_outgoing`.
-    Connect2(u32),
-    /// `cl_inet_disconnect`.
-    Disconnect,
-    /// `cl_inet_listen`.
-    Listen,
-    /// `cl_inet_unlisten`.
-    Unlisten,
-    /// `cl_inet_bind`.
-    Bind,
-    /// `cl_inet_unbind`.
-    Unbind,
-}
-
-/// One call of a recording provider. Calls for an endpoint have no foreign
-/// address.
-pub type Call = (What, Tuple);
-
-/// `recorder_call_t` of `foreign/recorder.h`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct RawCall {
-    what: u32,
-    outgoing: u32,
-    protocol: u8,
-    pad: u8,
-    family: u16,
-    lport: u16,
-    fport: u16,
-    laddr: [u8; 16],
-    faddr: [u8; 16],
-}
-
-/// A foreign module that records its calls.
-pub struct Recorder {
-    /// The module.
-    pub module: Module,
-}
-
-impl fmt::Debug for Recorder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.module.fmt(f)
-    }
-}
-
-impl Recorder {
-    fn pointer<T>(&self, name: &str) -> *mut T {
-        std::ptr::with_exposed_provenance_mut(self.module.address(name) as usize)
-    }
-
-    /// Sets what connect2 answers.
-    pub fn answer(&self, answer: i32) {
-        // SAFETY: `int32_t recorder_answer`, which no other thread writes.
-        unsafe {
-            self.pointer::<i32>("recorder_answer")
-                .write_volatile(answer)
-        };
-    }
-
-    /// Sets what connect2 answers for one foreign port; 0 for others.
-    pub fn answer_for(&self, fport: u16, answer: i32) {
-        self.answer(answer);
-        let port = self.pointer::<u32>("recorder_port");
-        // SAFETY: `uint32_t recorder_port`, which no other thread writes.
-        unsafe { port.write_volatile(u32::from(fport)) };
-    }
-
-    /// The version of the contract that it uses.
-    #[must_use]
-    pub fn version(&self) -> String {
-        c_string(read(variable(&self.module, "recorder_version")))
-    }
-
-    /// The calls since the last time, oldest first.
-    pub fn take(&self) -> Vec<Call> {
-        let count = self.pointer::<u32>("recorder_count");
-        // SAFETY: `uint32_t recorder_count`; the tests take it between calls.
-        let calls = unsafe { count.read_volatile() } as usize;
-        // SAFETY: as above.
-        unsafe { count.write_volatile(0) };
-        let first = self.pointer::<RawCall>("recorder_calls");
-        (0..calls)
-            .map(|index| {
-                assert!(index < 4096, "more calls than the recorder keeps");
-                // SAFETY: index is below the length of `recorder_calls`, and
-                // RawCall has the layout of its elements.
-                call(unsafe { first.add(index).read_volatile() })
-            })
-            .collect()
-    }
-
-    /// The questions since the last time; other calls are forgotten.
-    pub fn questions(&self) -> usize {
-        let calls = self.take();
-        calls
-            .iter()
-            .filter(|(what, _)| matches!(what, What::Connect2(_)))
-            .count()
-    }
-}
-
-fn call(raw: RawCall) -> Call {
-    let what = match raw.what {
-        1 => What::Connect2(raw.outgoing),
-        2 => What::Disconnect,
-        3 => What::Listen,
-        4 => What::Unlisten,
-        5 => What::Bind,
-        6 => What::Unbind,
-        other => panic!("the recorder noted {other}"),
-    };
-    let tuple = Tuple {
-        protocol: raw.protocol,
-        family: raw.family,
-        laddr: raw.laddr,
-        lport: raw.lport,
-        faddr: raw.faddr,
-        fport: raw.fport,
-    };
-    (what, tuple)
-}
-
-/// `clinet_tcp_t`; zeroed.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TcpState {
-    words: [u32; 11],
-}
-
-/// `clinet_udp_t`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct UdpState {
-    /// `udp_cl_v6lastdst`, IPv4 as `::ffff:a.b.c.d`.
-    pub v6lastdst: In6,
-    /// `udp_cl_lastdstport`.
-    pub lastdstport: u16,
-}
-
-/// `in6_addr_t`.
-#[repr(C, align(4))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct In6(pub [u8; 16]);
-
-impl UdpState {
-    /// No destination.
-    pub const NONE: Self = Self {
-        v6lastdst: In6([0; 16]),
-        lastdstport: 0,
-    };
-
-    /// The state whose most recent destination this is.
-    #[must_use]
-    pub fn at(family: u16, addr: &[u8; 16], port: u16) -> Self {
-        let mut bytes = *addr;
-        if family == INET {
-            bytes = [0; 16];
-            bytes[10..12].fill(0xff);
-            bytes[12..].copy_from_slice(&addr[..4]);
-        }
-        Self {
-            v6lastdst: In6(bytes),
-            lastdstport: port,
-        }
-    }
-}
-
-/// `clinet_udp_ask_t`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct UdpAsk {
-    words: [u32; 12],
 }

@@ -1,0 +1,75 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! The cluster's side of the built-in provider, and the counters.
+
+use core::ffi::c_int;
+use core::ptr;
+
+use super::{bad, checked};
+use crate::builtin;
+use crate::flow::{FiveTuple, Reject};
+use crate::kernel::errno::{self, Errno};
+use crate::kernel::sys::{self, in_port_t, sa_family_t};
+use crate::stats::COUNTERS;
+
+/// Another node's 5-tuple, which has to be one of TCP or UDP.
+fn foreign(tuple: Result<FiveTuple, Reject>) -> Result<FiveTuple, Errno> {
+    checked(tuple)?.ok_or(Errno::PROTONOSUPPORT)
+}
+
+c_function! {
+    /// # Safety
+    ///
+    /// As for [`clinet_connect2`](super::clinet_connect2).
+    fn clinet_install(
+        owner: sys::clinet_node_t, protocol: u8, family: sa_family_t,
+        laddr: *const u8, lport: in_port_t, faddr: *const u8, fport: in_port_t,
+    ) -> c_int {
+        // SAFETY: passed on by the caller.
+        let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
+        errno::to_c(foreign(tuple).and_then(|tuple| builtin::install(owner, &tuple)))
+    }
+}
+
+c_function! {
+    /// # Safety
+    ///
+    /// As for [`clinet_connect2`](super::clinet_connect2).
+    fn clinet_withdraw(
+        owner: sys::clinet_node_t, protocol: u8, family: sa_family_t,
+        laddr: *const u8, lport: in_port_t, faddr: *const u8, fport: in_port_t,
+    ) -> c_int {
+        // SAFETY: passed on by the caller.
+        let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
+        errno::to_c(foreign(tuple).and_then(|tuple| builtin::withdraw(owner, &tuple)))
+    }
+}
+
+c_function! {
+    /// # Safety
+    ///
+    /// None: there are no pointers.
+    fn clinet_purge(owner: sys::clinet_node_t) -> c_int {
+        errno::to_c(builtin::purge(owner))
+    }
+}
+
+c_function! {
+    /// # Safety
+    ///
+    /// `cs` is NULL or points at `size` writable bytes.
+    fn clinet_stats(cs: *mut sys::clinet_stats_t, size: usize) -> c_int {
+        if cs.is_null() {
+            return bad(Reject::Null);
+        }
+        let (tuples, capacity) = builtin::gauges();
+        let stats = COUNTERS.snapshot(tuples, capacity);
+        let size = size.min(size_of_val(&stats));
+        // SAFETY: both have at least `size` bytes, and a local variable does
+        // not overlap the caller's memory.
+        unsafe { ptr::copy_nonoverlapping((&raw const stats).cast::<u8>(), cs.cast::<u8>(), size) };
+        0
+    }
+}
