@@ -111,7 +111,8 @@ pub fn associate() {
     if BUILTIN.get().is_none() {
         return;
     }
-    let associated = contract::cl_inet_disconnect.set(disconnect)
+    let associated = !contract::is_associated()
+        && contract::cl_inet_disconnect.set(disconnect)
         && contract::cl_inet_unbind.set(unbind)
         && contract::cl_inet_bind.set(bind)
         && contract::cl_inet_connect2.set(connect2);

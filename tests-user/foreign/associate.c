@@ -103,6 +103,14 @@ main(int argc, char **argv)
 		printf("= %d", cl_inet_associate(&all, "1.1"));
 		return (0);
 	}
+	if (n == -3) {
+		/* Companions that we do not want are taken already. */
+		cl_inet_disconnect = disconnect;
+		cl_inet_listen = cl_inet_unlisten = endpoint;
+		cl_inet_bind = cl_inet_unbind = endpoint;
+		printf("= %d", cl_inet_associate(&question_only, "1.1"));
+		return (0);
+	}
 	lose_at = n;
 	printf("= %d", cl_inet_associate(&all, "1.1"));
 	return (0);

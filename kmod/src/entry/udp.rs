@@ -6,9 +6,9 @@
 
 use core::ffi::c_int;
 
-use super::{bad, tell};
-use crate::contract::LocalEvent;
-use crate::flow::{Addr, Family, Reject, SockAddr};
+use super::bad;
+use crate::contract::{self, LocalEvent};
+use crate::flow::{Addr, Endpoint, Family, Reject, SockAddr};
 use crate::kernel::errno::{self, Errno};
 use crate::kernel::sys::{self, in_port_t, sa_family_t};
 use crate::udp::{Ask, LastDestination};
@@ -53,11 +53,11 @@ c_function! {
             Ok(peer) => peer,
             Err(reject) => return bad(reject),
         };
-        if udp::is_most_recent(last, &peer) {
-            return 0;
-        }
         if ask.is_null() {
             return bad(Reject::Null);
+        }
+        if udp::is_most_recent(last, &peer) {
+            return 0;
         }
         // SAFETY: writable by the contract of this function; the twin has the
         // same layout.
@@ -202,10 +202,17 @@ unsafe fn udp_tell(
     laddr: *const u8,
     lport: in_port_t,
 ) {
+    // SAFETY: passed on by the caller; the twin has the same layout.
+    let last = unsafe { cu.cast::<LastDestination>().as_mut() }.ok_or(Reject::Null);
     // SAFETY: passed on by the caller.
-    unsafe { clinet_udp_reset(cu) };
-    // SAFETY: passed on by the caller.
-    unsafe { tell(event, UDP, family, laddr, lport) }
+    let endpoint = unsafe { Endpoint::read(UDP, family, laddr, lport) };
+    match last.and_then(|last| Ok((last, endpoint?))) {
+        Ok((last, endpoint)) => {
+            udp::reset(last);
+            contract::tell(event, &endpoint);
+        }
+        Err(reject) => drop(builtin::rejected(reject)),
+    }
 }
 
 c_function! {

@@ -70,6 +70,11 @@ fn c1_a_lost_race_stops_there_and_says_so() {
 }
 
 #[test]
+fn c1_a_companion_that_is_not_wanted_may_be_taken() {
+    assert_eq!(associate(&["-3"]), ["connect2 = 0"]);
+}
+
+#[test]
 fn c1_a_taken_companion_is_seen_before_anything_is_stored() {
     assert_eq!(associate(&["-2"]), ["= 3"]);
 }

@@ -2,242 +2,21 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The contract, line by line, on the released module file. The numbers in
-//! the names are those of the rules in `include/cl_inet.h` and `clinet.h`:
-//! who may store what, what is asked when, and what an answer does.
+//! The contract on the released module file: what an answer does, what a
+//! provider gets, and what becomes of bad arguments. C1 to C3 are in
+//! provider.rs, C5 in tcp.rs, C6 and C7 in udp.rs, the slots in slots.rs and
+//! associate.rs.
 
 use std::sync::atomic::Ordering;
 
 use clinet_module_tests::{
-    EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EBUSY, EINPROGRESS, EINVAL, INET, INET6, LastBytes,
-    Loaded, PEER4, PEER6, SCTP, SHARED4, SHARED6, SLOTS, TCP, Tuple, UDP, What, c_string, ptr,
-    read,
+    EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EINPROGRESS, EINVAL, INET, INET6, LastBytes, Loaded,
+    PEER4, PEER6, SCTP, SHARED4, SHARED6, TCP, Tuple, UDP, What, ptr, read,
 };
 
 const TCP4: Tuple = Tuple::v4(TCP, 40000, 80);
 const TCP6: Tuple = Tuple::v6(TCP, 40000, 80);
 const UDP4: Tuple = Tuple::v4(UDP, 40000, 53);
-
-// C1: the slot.
-
-#[test]
-fn c1_slots_are_eight_bytes_of_writable_exported_data() {
-    let loaded = Loaded::new(&[("clinet_provider", 0)]);
-    let image = loaded.module.image().unwrap();
-    for name in SLOTS {
-        let symbol = loaded.module.symbol(name).unwrap();
-        assert!(symbol.global, "{name}");
-        assert_eq!(symbol.size, 8, "{name}");
-        assert!(
-            image.data().contains(&symbol.address),
-            "{name} is not in data"
-        );
-    }
-}
-
-#[test]
-fn c1_slots_are_null_until_a_provider_associates_itself() {
-    let loaded = Loaded::new(&[("clinet_provider", 0)]);
-    assert!(loaded.slots_are_null());
-    assert_eq!(loaded.connect2(true, &TCP4), 0);
-    assert_eq!(loaded.stat("no_provider"), 1);
-    let _recorder = loaded.load_recorder("provider_11").unwrap();
-    for name in SLOTS {
-        assert_ne!(read(loaded.slot(name)), 0, "{name}");
-    }
-}
-
-#[test]
-fn c1_a_second_provider_is_declined_and_stores_nothing() {
-    let (loaded, recorder) = Loaded::with_recorder();
-    let before = SLOTS.map(|name| read(loaded.slot(name)));
-    let error = loaded.load_foreign("provider_both").unwrap_err();
-    assert!(error.to_string().contains("errno 16"), "{error}");
-    assert_eq!(SLOTS.map(|name| read(loaded.slot(name))), before);
-    assert_eq!(loaded.connect2(true, &TCP4), 0);
-    assert_eq!(recorder.questions(), 1);
-}
-
-#[test]
-fn c1_the_built_in_provider_obeys_the_same_rules() {
-    let loaded = Loaded::with_builtin();
-    for name in [
-        "cl_inet_bind",
-        "cl_inet_connect2",
-        "cl_inet_disconnect",
-        "cl_inet_unbind",
-    ] {
-        assert_ne!(read(loaded.slot(name)), 0, "{name}");
-    }
-    let before = SLOTS.map(|name| read(loaded.slot(name)));
-    assert!(loaded.load_foreign("provider_11").is_err());
-    assert_eq!(SLOTS.map(|name| read(loaded.slot(name))), before);
-}
-
-/// /etc/system can set any variable before `_init` runs, which is how a test
-/// gets there before the built-in provider.
-#[test]
-fn c1_the_built_in_provider_never_overwrites_a_slot() {
-    for taken in [
-        "cl_inet_bind",
-        "cl_inet_connect2",
-        "cl_inet_disconnect",
-        "cl_inet_unbind",
-    ] {
-        let loaded = Loaded::new(&[(taken, 0x1234)]);
-        assert_eq!(read(loaded.slot(taken)), 0x1234, "{taken}");
-        let warned = loaded.kernel.log().iter().any(|message| {
-            message.text == "clinet: another provider is associated; the built-in one is not"
-        });
-        assert!(warned, "{taken}");
-    }
-}
-
-#[test]
-fn c1_companions_come_before_the_question() {
-    // A companion that is taken: no question is stored either.
-    for taken in ["cl_inet_bind", "cl_inet_disconnect", "cl_inet_unbind"] {
-        let loaded = Loaded::new(&[(taken, 0x1234)]);
-        assert_eq!(read(loaded.slot("cl_inet_connect2")), 0, "{taken}");
-    }
-    // The question is taken: the companions were stored before that showed.
-    let loaded = Loaded::new(&[("cl_inet_connect2", 0x1234)]);
-    for companion in ["cl_inet_bind", "cl_inet_disconnect", "cl_inet_unbind"] {
-        assert_ne!(read(loaded.slot(companion)), 0, "{companion}");
-    }
-}
-
-#[test]
-fn c1_once_associated_no_module_unloads_and_no_slot_becomes_null() {
-    for loaded in [Loaded::with_builtin(), Loaded::with_recorder().0] {
-        let before = SLOTS.map(|name| read(loaded.slot(name)));
-        let error = loaded.kernel.unload(&loaded.module).unwrap_err();
-        let error = error.to_string();
-        assert!(
-            error.contains("EBUSY") || error.contains("errno 16"),
-            "{error}"
-        );
-        assert_eq!(SLOTS.map(|name| read(loaded.slot(name))), before);
-    }
-    let (loaded, recorder) = Loaded::with_recorder();
-    let error = loaded.kernel.unload(&recorder.module).unwrap_err();
-    assert!(error.to_string().contains("errno 16"), "{error}");
-    assert_eq!(loaded.connect2(true, &TCP4), 0);
-    assert_eq!(recorder.questions(), 1);
-}
-
-/// Another module's dependency would hold the module as well, so `_fini` is
-/// looked at alone: any one slot is enough.
-#[test]
-fn c1_fini_is_busy_while_any_slot_is_set() {
-    for name in SLOTS {
-        let loaded = Loaded::new(&[("clinet_provider", 0)]);
-        loaded.slot(name).store(0x1234, Ordering::SeqCst);
-        assert_eq!(loaded.call("_fini", &[]), EBUSY, "{name}");
-        loaded.slot(name).store(0, Ordering::SeqCst);
-        loaded.kernel.unload(&loaded.module).unwrap();
-    }
-}
-
-// C2: the version.
-
-#[test]
-fn c2_the_version_is_exported_and_is_1_1() {
-    let loaded = Loaded::new(&[("clinet_provider", 0)]);
-    let symbol = loaded.module.symbol("cluster_version_supported").unwrap();
-    assert!(symbol.global);
-    assert_eq!(
-        c_string(read(loaded.slot("cluster_version_supported"))),
-        "1.1"
-    );
-}
-
-#[test]
-fn c2_a_provider_for_another_version_declines_and_names_both() {
-    let loaded = Loaded::new(&[("clinet_provider", 0)]);
-    assert!(loaded.load_foreign("provider_20").is_err());
-    assert!(loaded.slots_are_null());
-    let log = loaded.kernel.log();
-    let named = log
-        .iter()
-        .any(|message| message.text == "wanted version 2.0 of the cluster contract, found 1.1");
-    assert!(named, "{log:?}");
-}
-
-#[test]
-fn c2_a_provider_of_several_versions_picks_the_one_that_is_there() {
-    let loaded = Loaded::new(&[("clinet_provider", 0)]);
-    let recorder = loaded.load_recorder("provider_both").unwrap();
-    assert_eq!(recorder.version(), "1.1");
-    assert_eq!(loaded.connect2(true, &TCP4), 0);
-    assert_eq!(recorder.questions(), 1);
-}
-
-#[test]
-fn c2_clinet_contract_names_our_own_slots() {
-    let loaded = Loaded::new(&[("clinet_provider", 0)]);
-    let symbol = loaded.module.symbol("clinet_contract").unwrap();
-    assert!(symbol.global);
-    assert_eq!(symbol.size, 64);
-    let words: Vec<u64> = (0..8)
-        .map(|index| {
-            let word = std::ptr::with_exposed_provenance::<u64>(symbol.address as usize);
-            // SAFETY: the symbol is 64 bytes of the module's data.
-            unsafe { word.add(index).read() }
-        })
-        .collect();
-    assert_eq!(words[0], 64);
-    assert_eq!(c_string(words[1]), "1.1");
-    let names = [
-        "cl_inet_connect2",
-        "cl_inet_disconnect",
-        "cl_inet_listen",
-        "cl_inet_unlisten",
-        "cl_inet_bind",
-        "cl_inet_unbind",
-    ];
-    assert_eq!(words[2..], names.map(|name| loaded.module.address(name)));
-}
-
-#[test]
-fn c2_a_provider_that_got_the_variables_of_ip_declines() {
-    let loaded = Loaded::new(&[("clinet_provider", 0)]);
-    loaded
-        .kernel
-        .provide("drv/ip", &SLOTS.map(|name| (name, 0)));
-    assert!(loaded.load_foreign("provider_ip_first").is_err());
-    assert!(loaded.slots_are_null());
-    for name in SLOTS {
-        let ip = loaded.kernel.variable("drv/ip", name).unwrap();
-        assert_eq!(ip.load(Ordering::SeqCst), 0, "{name}");
-    }
-    let log = loaded.kernel.log();
-    assert!(
-        log.iter()
-            .any(|message| message.text == "these hooks are not clinet's"),
-        "{log:?}"
-    );
-}
-
-// C3: the name that is gone.
-
-#[test]
-fn c3_cl_inet_connect_is_neither_defined_nor_referenced() {
-    let file = clinet_module_tests::module_file();
-    let names = clinet_module_tests::symbol_names(&file);
-    assert!(names.iter().any(|name| name == "cl_inet_connect2"));
-    assert!(!names.iter().any(|name| name == "cl_inet_connect"));
-}
-
-#[test]
-fn c3_a_provider_built_for_it_does_not_load() {
-    let loaded = Loaded::new(&[("clinet_provider", 0)]);
-    let error = loaded.load_foreign("provider_old").unwrap_err().to_string();
-    assert!(error.contains("undefined symbol"), "{error}");
-    assert!(error.contains("cl_inet_connect"), "{error}");
-    assert!(!error.contains("cl_inet_connect2"), "{error}");
-    assert!(loaded.slots_are_null());
-}
 
 // C4: the answer.
 
@@ -262,6 +41,54 @@ fn c4_a_tuple_of_another_node_is_refused_with_a_positive_errno() {
     assert_eq!(loaded.stat("owned_elsewhere"), 2);
     assert_eq!(loaded.other_node("clinet_withdraw", 2, &TCP4), 0);
     assert_eq!(loaded.connect2(true, &TCP4), 0);
+}
+
+/// What belongs to another node is one 5-tuple: all that differ from it in
+/// any part are free, and its other form is not.
+#[test]
+fn c4_every_part_of_a_tuple_counts() {
+    let loaded = Loaded::with_builtin();
+    let mapped = |octets: [u8; 16]| {
+        let [a, b, c, d, ..] = octets;
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+    };
+    let base = UDP4;
+    let others = [
+        Tuple {
+            protocol: TCP,
+            ..base
+        },
+        Tuple {
+            laddr: PEER4,
+            ..base
+        },
+        Tuple { lport: 1, ..base },
+        Tuple {
+            faddr: SHARED4,
+            ..base
+        },
+        Tuple { fport: 1, ..base },
+        Tuple {
+            family: INET6,
+            laddr: SHARED6,
+            faddr: PEER6,
+            ..base
+        },
+    ];
+    let same = Tuple {
+        family: INET6,
+        laddr: mapped(base.laddr),
+        faddr: mapped(base.faddr),
+        ..base
+    };
+    assert_eq!(loaded.other_node("clinet_install", 2, &base), 0);
+    for other in others {
+        assert_eq!(loaded.connect2(true, &other), 0, "{other:?}");
+    }
+    assert_eq!(loaded.stat("registered"), others.len() as u64);
+    for tuple in [base, same] {
+        assert_eq!(loaded.connect2(true, &tuple), EADDRINUSE);
+    }
 }
 
 #[test]
@@ -293,7 +120,7 @@ fn c4_an_answer_that_harms_the_stack_becomes_eaddrnotavail() {
 fn c8_other_protocols_never_reach_a_hook() {
     let (loaded, recorder) = Loaded::with_recorder();
     recorder.answer(EADDRINUSE);
-    for protocol in [0, 1, SCTP, 255] {
+    for protocol in (0..=u8::MAX).filter(|number| ![TCP, UDP].contains(number)) {
         let tuple = Tuple { protocol, ..TCP4 };
         assert_eq!(loaded.connect2(true, &tuple), 0);
         loaded.disconnect(&tuple);
@@ -310,7 +137,8 @@ fn c8_other_protocols_never_reach_a_hook() {
         }
     }
     assert_eq!(recorder.take(), []);
-    assert_eq!(loaded.stat("other_protocol"), 4 * 6);
+    assert_eq!(loaded.stat("other_protocol"), 254 * 6);
+    assert_eq!(loaded.stat("bad_argument"), 0);
 }
 
 #[test]
@@ -350,6 +178,20 @@ fn c9_a_provider_gets_family_bytes_and_ports_as_the_stack_has_them() {
             assert_eq!(recorder.take(), [(asked, tuple), (What::Disconnect, tuple)]);
         }
     }
+}
+
+/// IPv4 in IPv6 form is IPv6 to whoever is asked.
+#[test]
+fn c9_a_mapped_address_is_passed_on_in_its_form() {
+    let (loaded, recorder) = Loaded::with_recorder();
+    let mut tuple = TCP6;
+    for (addr, octet) in [(&mut tuple.laddr, 10), (&mut tuple.faddr, 7)] {
+        *addr = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, octet];
+    }
+    assert_eq!(loaded.connect2(true, &tuple), 0);
+    loaded.disconnect(&tuple);
+    let expected = [(What::Connect2(1), tuple), (What::Disconnect, tuple)];
+    assert_eq!(recorder.take(), expected);
 }
 
 #[test]
@@ -408,12 +250,12 @@ fn c10_null_is_einval_and_a_family_eafnosupport() {
         assert_eq!(connect2(INET, laddr, 0), EINVAL);
         assert_eq!(connect2(INET6, 0, 0), EINVAL);
         // 10 is AF_INET6 on Linux and nothing here.
-        for family in [0, 1, 10, 255, u16::MAX] {
+        for family in [0, 1, 10, 255, 256 + INET, 256 + INET6, u16::MAX] {
             assert_eq!(connect2(family, laddr, faddr), EAFNOSUPPORT, "{family}");
         }
     }
     assert_eq!(recorder.take(), []);
-    assert_eq!(loaded.stat("bad_argument"), 3 * 8);
+    assert_eq!(loaded.stat("bad_argument"), 3 * 10);
 }
 
 #[test]
@@ -490,6 +332,48 @@ fn c11_companions_get_the_arguments_of_their_form() {
     }
     loaded.disconnect(&TCP6);
     assert_eq!(recorder.take(), [(What::Disconnect, TCP6)]);
+}
+
+/// Companions are stored first: they may be called while the question is
+/// still NULL.
+#[test]
+fn c11_companions_are_called_without_connect2() {
+    let (loaded, recorder) = Loaded::with_recorder();
+    loaded.slot("cl_inet_connect2").store(0, Ordering::SeqCst);
+    loaded.disconnect(&TCP4);
+    loaded.tell("clinet_listen", &[6, u64::from(INET), ptr(&SHARED4), 80]);
+    let calls = recorder.take();
+    assert!(
+        matches!(calls[..], [(What::Disconnect, _), (What::Listen, _)]),
+        "{calls:?}"
+    );
+}
+
+/// Listeners and UDP sockets rarely have an address: companions are told of
+/// them all the same, and the end of a UDP question that had none too.
+#[test]
+fn c11_companions_are_told_without_a_local_address() {
+    let (loaded, recorder) = Loaded::with_recorder();
+    let events = [
+        ("clinet_listen", What::Listen, TCP),
+        ("clinet_unlisten", What::Unlisten, TCP),
+        ("clinet_bind", What::Bind, UDP),
+        ("clinet_unbind", What::Unbind, UDP),
+    ];
+    for family in [INET, INET6] {
+        for (function, what, protocol) in events {
+            let args = [u64::from(protocol), u64::from(family), ptr(&[0_u8; 16]), 80];
+            loaded.tell(function, &args);
+            assert!(matches!(recorder.take()[..], [(told, _)] if told == what));
+        }
+        let tuple = Tuple {
+            family,
+            laddr: [0; 16],
+            ..UDP4
+        };
+        loaded.disconnect(&tuple);
+        assert!(matches!(recorder.take()[..], [(What::Disconnect, _)]));
+    }
 }
 
 #[test]
