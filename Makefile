@@ -31,7 +31,7 @@ demo: $(module) $(lab) $(foreign) ## Show two nodes sharing an address, and a ca
 		--shared 192.0.2.10 2001:db8::10
 
 test: fmt lint doc headers scripts check-module reproducible $(foreign) $(rust_provider) ## Run all checks and tests
-	$T cargo test --locked --workspace
+	$T tools/run-tests
 
 check-module: $(module) $(lab) ## Check the module file against the kernel's rules
 	$(lab) check $(module)
