@@ -78,7 +78,9 @@ build/again/clinet: $(module)
 	cmp $(module) $@ || { rm -f $@; exit 1; }
 
 fuzz: ## Fuzz the loader for a minute (needs cargo-fuzz and a nightly Rust)
-	cd tests-user/fuzz && cargo +nightly fuzz run load -- -max_total_time=60
+	cd tests-user/fuzz && mkdir -p corpus/load && cargo +nightly fuzz run --fuzz-dir . \
+		load corpus/load ../krtld/tests/corpus -- -max_len=8192 -timeout=10 \
+		-max_total_time=60
 
 captures: ## Make the captures of tests-user/captures again (root)
 	tests-user/captures/make-captures
