@@ -94,13 +94,16 @@ _init(void)
 		break;
 	case CL_INET_NOT_CLINET:
 		cmn_err(CE_WARN, "provider: these hooks are not clinet's; "
-		    "name misc/clinet before drv/ip in the dependencies");
+		    "name misc/clinet, not drv/ip, as a dependency");
 		error = ENXIO;
 		break;
 	case CL_INET_TAKEN:
 		cmn_err(CE_WARN, "provider: another provider is associated; "
 		    "is clinet:clinet_provider 0?");
 		error = EBUSY;
+		break;
+	case CL_INET_NO_QUESTION:
+		error = EINVAL;
 		break;
 	case CL_INET_LOST:
 		/* Companions of ours may be in place: stay loaded. */

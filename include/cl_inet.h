@@ -117,8 +117,10 @@ typedef enum cl_inet_association {
 	CL_INET_OTHER_VERSION,	/* nothing stored: the versions differ */
 	CL_INET_NOT_CLINET,	/* nothing stored: the slots are ip's */
 	CL_INET_TAKEN,		/* nothing stored: somebody else was first */
-	CL_INET_LOST		/* another provider won while we stored: */
-				/* companions of ours may be in place */
+	CL_INET_LOST,		/* another provider won while we stored: */
+				/* companions of ours may be in place, so */
+				/* _init() has to succeed all the same */
+	CL_INET_NO_QUESTION	/* nothing stored: there is no cp_connect2 */
 } cl_inet_association_t;
 
 #ifdef	_KERNEL
@@ -162,18 +164,20 @@ cl_inet_slots_free(const cl_inet_provider_t *p)
 
 /*
  * Associates a provider, written for `version', with clinet.  To be called in
- * _init(), after mod_install() and as the last thing that can fail: if the
- * answer is not CL_INET_ASSOCIATED, undo what was done and return an errno.
- * Does not sleep and takes no lock.
+ * _init(), after mod_install() and as the last thing that can fail.  Does not
+ * sleep and takes no lock.
  *
- * After CL_INET_ASSOCIATED and after CL_INET_LOST the functions may be called
- * at any time until the machine is halted: the provider's _fini() has to
- * return EBUSY from then on.  After every other answer nothing was stored.
- * A provider that knows several versions calls this with each, best first.
+ * After CL_INET_ASSOCIATED and CL_INET_LOST functions of the provider may be
+ * called at any time until the machine is halted: _init() has to return 0 and
+ * _fini() EBUSY from then on.  After every other answer nothing was stored:
+ * undo what was done and return an errno.  A provider that knows several
+ * versions calls this with each, best first.
  */
 static inline cl_inet_association_t
 cl_inet_associate(const cl_inet_provider_t *p, const char *version)
 {
+	if (p->cp_connect2 == NULL)
+		return (CL_INET_NO_QUESTION);
 	if (!cl_inet_is_clinet())
 		return (CL_INET_NOT_CLINET);
 	if (strcmp(cluster_version_supported, version) != 0)

@@ -17,8 +17,8 @@
  * A module that calls these names misc/clinet among its dependencies.
  *
  * In all of them: ports are in network byte order; an address points at 4
- * (AF_INET) or 16 (AF_INET6) bytes in network byte order and is read only
- * during the call; errno values are illumos's.  A NULL pointer is EINVAL, an
+ * (AF_INET) or 16 (AF_INET6) bytes in network byte order, which are read during
+ * the call and which nobody may write meanwhile; errno values are illumos's.  A NULL pointer is EINVAL, an
  * address family other than these two EAFNOSUPPORT; calls without a result
  * count such arguments and do nothing.  Unless said otherwise a function does
  * not sleep, takes at most clinet's own innermost mutexes, and may be called
@@ -203,12 +203,19 @@ extern int clinet_install(clinet_node_t owner, uint8_t protocol,
     sa_family_t addr_family, const uint8_t *laddrp, in_port_t lport,
     const uint8_t *faddrp, in_port_t fport);
 
-/* Takes it back.  0, or ENOENT if `owner' does not own the 5-tuple. */
+/*
+ * Takes it back.  0, ENOENT if `owner' does not own the 5-tuple, EINVAL if
+ * owner is 0 or this node.
+ */
 extern int clinet_withdraw(clinet_node_t owner, uint8_t protocol,
     sa_family_t addr_family, const uint8_t *laddrp, in_port_t lport,
     const uint8_t *faddrp, in_port_t fport);
 
-/* Drops all that `owner' owns: it left the cluster.  0, or EINVAL. */
+/*
+ * Drops all that `owner' owns: it left the cluster.  0, or EINVAL for 0 and for
+ * this node.  Walks the whole table with clinet's mutex held: for a thread of
+ * its own, not for an interrupt or with locks of the stack held.
+ */
 extern int clinet_purge(clinet_node_t owner);
 
 /*
@@ -241,6 +248,7 @@ typedef struct clinet_stats {
 	uint64_t	cs_conflicts;		/* install of a held one */
 	uint64_t	cs_tuples;		/* gauge: entries in use */
 	uint64_t	cs_capacity;		/* gauge: entries at most */
+	uint64_t	cs_binds_uncounted;	/* no room for the endpoint */
 } clinet_stats_t;
 
 /*

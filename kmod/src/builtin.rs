@@ -10,14 +10,14 @@
 use core::ffi::{CStr, c_int};
 
 use crate::contract;
-use crate::flow::{Endpoint, FiveTuple, Reject};
+use crate::flow::{Endpoint, FiveTuple};
 use crate::kernel::errno::{self, Errno};
 use crate::kernel::kmem::KmemSlice;
 use crate::kernel::mutex::KMutex;
 use crate::kernel::once::Once;
 use crate::kernel::{log, probe, random, sys};
 use crate::registry::{LocalSlot, Node, NotInstalled, Registry, TupleSlot, Verdict};
-use crate::stats::COUNTERS;
+use crate::stats::{COUNTERS, rejected};
 
 type KernelRegistry = Registry<KmemSlice<TupleSlot>, KmemSlice<LocalSlot>, KmemSlice<u32>>;
 
@@ -39,9 +39,8 @@ const DEFAULT_NODE: Node = 1;
 ///
 /// # Errors
 ///
-/// `ENOMEM` if there is not that much memory. `EBUSY` if the module is set up
-/// already; then `mod_install` failed for another module's sake, which for a
-/// misc module it cannot.
+/// `ENOMEM` if there is not that much memory; `EBUSY` if it is set up already,
+/// which takes a second call.
 pub fn init(tunables: &sys::clinet_tunables_t) -> Result<(), Errno> {
     if tunables.ct_provider == 0 {
         return Ok(());
@@ -111,7 +110,11 @@ pub fn associate() {
     if BUILTIN.get().is_none() {
         return;
     }
-    let associated = !contract::is_associated()
+    let taken = contract::cl_inet_disconnect.is_set()
+        || contract::cl_inet_unbind.is_set()
+        || contract::cl_inet_bind.is_set()
+        || contract::cl_inet_connect2.is_set();
+    let associated = !taken
         && contract::cl_inet_disconnect.set(disconnect)
         && contract::cl_inet_unbind.set(unbind)
         && contract::cl_inet_bind.set(bind)
@@ -174,26 +177,13 @@ fn decide(tuple: &FiveTuple) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Counts a call that said nothing usable. The errno for it, if any.
-pub fn rejected(reject: Reject) -> Result<(), Errno> {
-    match reject.errno() {
-        Some(errno) => {
-            COUNTERS.cs_bad_argument.bump();
-            Err(errno)
-        }
-        None => {
-            COUNTERS.cs_other_protocol.bump();
-            Ok(())
-        }
-    }
-}
-
 /// `cl_inet_connect2`.
 ///
 /// # Safety
 ///
-/// The pointers are NULL or point at as many readable bytes as `family` has.
-/// Locks of ip may be held; the thread may be an interrupt's.
+/// The pointers are NULL or point at as many readable bytes as `family` has,
+/// which nobody writes during the call. Locks of ip may be held; the thread may
+/// be an interrupt's.
 unsafe extern "C" fn connect2(
     protocol: u8,
     _is_outgoing: sys::boolean_t,
@@ -246,7 +236,11 @@ unsafe extern "C" fn bind(
 ) {
     // SAFETY: passed on by the caller.
     match unsafe { Endpoint::read(protocol, family, laddr, lport) } {
-        Ok(endpoint) => drop(with(|registry, _| registry.bind(&endpoint))),
+        Ok(endpoint) => {
+            if with(|registry, _| registry.bind(&endpoint)) == Some(false) {
+                COUNTERS.cs_binds_uncounted.bump();
+            }
+        }
         Err(reject) => drop(rejected(reject)),
     }
 }
@@ -287,7 +281,12 @@ pub fn install(owner: Node, tuple: &FiveTuple) -> Result<(), Errno> {
         Some((Err(NotInstalled::Full), _)) => Err(Errno::NOSPC),
         Some((Err(NotInstalled::OwnedBy(holder)), _)) => {
             COUNTERS.cs_conflicts.bump();
-            probe::install_conflict(tuple, holder, owner);
+            probe::install_conflict(
+                tuple.protocol.number(),
+                (tuple.local.addr.v6_form(), tuple.local.port),
+                (tuple.foreign.addr.v6_form(), tuple.foreign.port),
+                holder,
+            );
             Err(Errno::ADDRINUSE)
         }
     }
@@ -301,8 +300,9 @@ pub fn install(owner: Node, tuple: &FiveTuple) -> Result<(), Errno> {
 pub fn withdraw(owner: Node, tuple: &FiveTuple) -> Result<(), Errno> {
     match with(|registry, _| registry.withdraw(owner, tuple)) {
         None => Err(Errno::NXIO),
-        Some(true) => Ok(()),
-        Some(false) => Err(Errno::NOENT),
+        Some(Some(true)) => Ok(()),
+        Some(Some(false)) => Err(Errno::NOENT),
+        Some(None) => Err(Errno::INVAL),
     }
 }
 

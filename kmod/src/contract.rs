@@ -10,7 +10,7 @@
 
 use crate::flow::{Endpoint, FiveTuple, Protocol};
 use crate::kernel::errno::Errno;
-use crate::kernel::slot::{Connect, Disconnect, Local, Slot};
+use crate::kernel::slot::{Connect, Disconnect, End, Local, Slot};
 use crate::kernel::sys;
 use crate::stats::{COUNTERS, Counter};
 
@@ -37,9 +37,12 @@ pub static cl_inet_unbind: Slot<Local> = Slot::new();
 #[repr(transparent)]
 pub struct Constant<T>(T);
 
-// SAFETY: the value is never written, and what it points at is either
-// constant too or a slot, which is made of atomics.
-unsafe impl<T> Sync for Constant<T> {}
+// SAFETY: neither the pointer nor the string is ever written.
+unsafe impl Sync for Constant<*const core::ffi::c_char> {}
+
+// SAFETY: it is never written; what it points at is a string that is not
+// either, and slots, which are made of atomics.
+unsafe impl Sync for Constant<sys::clinet_contract_t> {}
 
 /// The version as C wants it.
 const VERSION: *const core::ffi::c_char = sys::CL_INET_VERSION.as_ptr().cast();
@@ -71,6 +74,32 @@ pub fn is_associated() -> bool {
         || cl_inet_unbind.is_set()
 }
 
+/// The ends of a 5-tuple, copied for a provider that may write into them.
+struct Ends {
+    protocol: u8,
+    family: sys::sa_family_t,
+    local: ([u8; 16], sys::in_port_t),
+    foreign: ([u8; 16], sys::in_port_t),
+}
+
+impl Ends {
+    fn of(tuple: &FiveTuple) -> Self {
+        Self {
+            protocol: tuple.protocol.number(),
+            family: tuple.local.addr.family().number(),
+            local: (tuple.local.addr.wire(), tuple.local.port),
+            foreign: (tuple.foreign.addr.wire(), tuple.foreign.port),
+        }
+    }
+
+    fn each(&mut self) -> (End<'_>, End<'_>) {
+        (
+            (&mut self.local.0, self.local.1),
+            (&mut self.foreign.0, self.foreign.1),
+        )
+    }
+}
+
 /// A question that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepted {
@@ -94,7 +123,10 @@ pub fn ask(tuple: &FiveTuple, outgoing: bool) -> Result<Accepted, Errno> {
         COUNTERS.cs_no_laddr.bump();
         return Ok(Accepted::Unasked);
     }
-    let Some(answer) = cl_inet_connect2.ask(tuple, outgoing) else {
+    let mut ends = Ends::of(tuple);
+    let (protocol, family) = (ends.protocol, ends.family);
+    let (local, foreign) = ends.each();
+    let Some(answer) = cl_inet_connect2.ask(protocol, outgoing, family, local, foreign) else {
         COUNTERS.cs_no_provider.bump();
         return Ok(Accepted::Unasked);
     };
@@ -124,7 +156,10 @@ pub fn end(tuple: &FiveTuple) {
     if tuple.protocol == Protocol::Tcp && tuple.local.addr.is_unspecified() {
         return;
     }
-    if cl_inet_disconnect.tell(tuple) {
+    let mut ends = Ends::of(tuple);
+    let (protocol, family) = (ends.protocol, ends.family);
+    let (local, foreign) = ends.each();
+    if cl_inet_disconnect.tell(protocol, family, local, foreign) {
         COUNTERS.cs_ended.bump();
     }
 }
@@ -150,5 +185,10 @@ pub fn tell(event: LocalEvent, endpoint: &Endpoint) {
         LocalEvent::Bind => &cl_inet_bind,
         LocalEvent::Unbind => &cl_inet_unbind,
     };
-    slot.tell(endpoint);
+    let mut addr = endpoint.addr.wire();
+    slot.tell(
+        endpoint.protocol.number(),
+        endpoint.addr.family().number(),
+        (&mut addr, endpoint.port),
+    );
 }

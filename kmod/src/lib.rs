@@ -13,6 +13,7 @@
 //!       contract the slots and the version; one load per question
 //!     builtin    the provider that comes with the module
 //!       registry who owns which 5-tuple; safe, knows nobody
+//!       stats    what was counted
 //!         flow   addresses, endpoints, 5-tuples; reads raw pointers
 //!           kernel  what the kernel offers, as safe Rust
 //! ```

@@ -4,8 +4,12 @@
 
 //! Counters, one for each member of `clinet_stats_t`.
 
+#![forbid(unsafe_code)]
+
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use crate::flow::Reject;
+use crate::kernel::errno::Errno;
 use crate::kernel::sys;
 
 /// A number of events since the module was loaded.
@@ -45,7 +49,7 @@ macro_rules! counters {
 
             /// The C structure; the gauges come from the registry.
             #[must_use]
-            pub fn snapshot(&self, cs_tuples: u64, cs_capacity: u64) -> sys::clinet_stats_t {
+            pub fn snapshot(&self, (cs_tuples, cs_capacity): (u64, u64)) -> sys::clinet_stats_t {
                 sys::clinet_stats_t {
                     $($name: self.$name.get(),)*
                     cs_tuples,
@@ -79,7 +83,26 @@ counters! {
     cs_unknown
     cs_unspecified
     cs_conflicts
+    cs_binds_uncounted
 }
 
 /// The module's counters.
 pub static COUNTERS: Counters = Counters::new();
+
+/// Counts a call that said nothing usable.
+///
+/// # Errors
+///
+/// The errno for it, unless it was about another protocol, which is no error.
+pub fn rejected(reject: Reject) -> Result<(), Errno> {
+    match reject.errno() {
+        Some(errno) => {
+            COUNTERS.cs_bad_argument.bump();
+            Err(errno)
+        }
+        None => {
+            COUNTERS.cs_other_protocol.bump();
+            Ok(())
+        }
+    }
+}

@@ -8,6 +8,8 @@
 //! the 5-tuple of the question, because by the time a connection ends the
 //! stack may have cleared or changed its own copy.
 
+#![forbid(unsafe_code)]
+
 use crate::contract::{self, Accepted};
 use crate::flow::{Addr, Family, FiveTuple, Protocol, SockAddr};
 use crate::kernel::errno::Errno;

@@ -15,6 +15,8 @@
 //! from "none" to "none" cannot be seen in the two fields; it is seen in a
 //! generation that resets count up.
 
+#![forbid(unsafe_code)]
+
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use static_assertions::{assert_eq_align, assert_eq_size, const_assert_eq};

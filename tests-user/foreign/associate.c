@@ -91,6 +91,9 @@ main(int argc, char **argv)
 	static const cl_inet_provider_t question_only = {
 		connect2, NULL, NULL, NULL, NULL, NULL
 	};
+	static const cl_inet_provider_t no_question = {
+		NULL, disconnect, endpoint, endpoint, endpoint, endpoint
+	};
 	int n = (argc > 1 ? atoi(argv[1]) : 0);
 
 	if (n == -1) {
@@ -109,6 +112,10 @@ main(int argc, char **argv)
 		cl_inet_listen = cl_inet_unlisten = endpoint;
 		cl_inet_bind = cl_inet_unbind = endpoint;
 		printf("= %d", cl_inet_associate(&question_only, "1.1"));
+		return (0);
+	}
+	if (n == -9) {
+		printf("= %d", cl_inet_associate(&no_question, "1.1"));
 		return (0);
 	}
 	lose_at = n;

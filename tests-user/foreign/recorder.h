@@ -144,6 +144,8 @@ recorder_associate(const char *version)
 		return (ENXIO);
 	case CL_INET_TAKEN:
 		return (EBUSY);
+	case CL_INET_NO_QUESTION:
+		return (EINVAL);
 	case CL_INET_LOST:
 		break;
 	}

@@ -75,15 +75,17 @@ const WANTED_VERSION: &CStr = c"1.1";
 #[unsafe(no_mangle)]
 static _depends_on: [u8; 12] = *b"misc/clinet\0";
 
-static MODLMISC: Constant<Modlmisc> = Constant(Modlmisc {
+#[unsafe(no_mangle)]
+static modlmisc: Constant<Modlmisc> = Constant(Modlmisc {
     modops: &raw const mod_miscops,
     linkinfo: c"example cluster provider (Rust)".as_ptr(),
 });
 
-static MODLINKAGE: Constant<Modlinkage> = Constant(Modlinkage {
+#[unsafe(no_mangle)]
+static modlinkage: Constant<Modlinkage> = Constant(Modlinkage {
     rev: 1,
     linkage: [
-        (&raw const MODLMISC).cast(),
+        (&raw const modlmisc).cast(),
         ptr::null(),
         ptr::null(),
         ptr::null(),
@@ -168,13 +170,13 @@ fn associate() -> Result<(), c_int> {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn _init() -> c_int {
     // SAFETY: a linkage that ends with NULL.
-    let error = unsafe { mod_install(&raw const MODLINKAGE.0) };
+    let error = unsafe { mod_install(&raw const modlinkage.0) };
     if error != 0 {
         return error;
     }
     if let Err(error) = associate() {
         // SAFETY: installed above.
-        unsafe { mod_remove(&raw const MODLINKAGE.0) };
+        unsafe { mod_remove(&raw const modlinkage.0) };
         return error;
     }
     0
@@ -198,7 +200,7 @@ unsafe extern "C" fn _fini() -> c_int {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn _info(info: *mut c_void) -> c_int {
     // SAFETY: passed on by the kernel.
-    unsafe { mod_info(&raw const MODLINKAGE.0, info) }
+    unsafe { mod_info(&raw const modlinkage.0, info) }
 }
 
 #[cfg(target_os = "illumos")]

@@ -64,8 +64,7 @@ c_function! {
         if cs.is_null() {
             return bad(Reject::Null);
         }
-        let (tuples, capacity) = builtin::gauges();
-        let stats = COUNTERS.snapshot(tuples, capacity);
+        let stats = COUNTERS.snapshot(builtin::gauges());
         let size = size.min(size_of_val(&stats));
         // SAFETY: both have at least `size` bytes, and a local variable does
         // not overlap the caller's memory.

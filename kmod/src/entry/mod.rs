@@ -14,7 +14,8 @@ use crate::contract::{self, LocalEvent};
 use crate::flow::{Endpoint, FiveTuple, Reject};
 use crate::kernel::errno::{self, Errno};
 use crate::kernel::sys;
-use crate::{builtin, tcp};
+use crate::stats::rejected;
+use crate::tcp;
 
 use sys::{boolean_t, in_port_t, sa_family_t};
 
@@ -35,14 +36,14 @@ mod udp;
 
 /// What a bad argument of a call with a result returns.
 fn bad(reject: Reject) -> c_int {
-    errno::to_c(builtin::rejected(reject))
+    errno::to_c(rejected(reject))
 }
 
 /// A caller's 5-tuple that another protocol does not have.
 fn checked(tuple: Result<FiveTuple, Reject>) -> Result<Option<FiveTuple>, Errno> {
     match tuple {
         Ok(tuple) => Ok(Some(tuple)),
-        Err(reject) => builtin::rejected(reject).map(|()| None),
+        Err(reject) => rejected(reject).map(|()| None),
     }
 }
 
@@ -50,7 +51,7 @@ c_function! {
     /// # Safety
     ///
     /// The pointers are NULL or point at as many readable bytes as the family
-    /// has. Any lock of ip may be held; the thread may be an interrupt's.
+    /// has, which nobody writes during the call. Any lock of ip may be held; the thread may be an interrupt's.
     fn clinet_connect2(
         protocol: u8, is_outgoing: boolean_t, family: sa_family_t,
         laddr: *const u8, lport: in_port_t, faddr: *const u8, fport: in_port_t,
@@ -93,7 +94,7 @@ unsafe fn tell(
     // SAFETY: passed on by the caller.
     match unsafe { Endpoint::read(protocol, family, laddr, lport) } {
         Ok(endpoint) => contract::tell(event, &endpoint),
-        Err(reject) => drop(builtin::rejected(reject)),
+        Err(reject) => drop(rejected(reject)),
     }
 }
 
@@ -148,7 +149,7 @@ c_function! {
         // SAFETY: passed on by the caller.
         match unsafe { ct.as_mut() } {
             Some(ct) => tcp::disconnect(ct),
-            None => drop(builtin::rejected(Reject::Null)),
+            None => drop(rejected(Reject::Null)),
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::contract::{self, LocalEvent};
 use crate::flow::{Addr, Endpoint, Family, Reject, SockAddr};
 use crate::kernel::errno::{self, Errno};
 use crate::kernel::sys::{self, in_port_t, sa_family_t};
-use crate::udp::{Ask, LastDestination};
-use crate::{builtin, udp};
+use crate::stats::rejected;
+use crate::udp::{self, Ask, LastDestination};
 
 const UDP: u8 = sys::IPPROTO_UDP as u8;
 
@@ -126,7 +126,7 @@ unsafe fn udp_end(
     let ask = unsafe { ask.cast::<Ask>().as_ref() };
     match (last, ask) {
         (Some(last), Some(ask)) => end(last, ask),
-        _ => drop(builtin::rejected(Reject::Null)),
+        _ => drop(rejected(Reject::Null)),
     }
 }
 
@@ -186,7 +186,7 @@ c_function! {
         // SAFETY: passed on by the caller; the twin has the same layout.
         match unsafe { cu.cast::<LastDestination>().as_mut() } {
             Some(last) => udp::reset(last),
-            None => drop(builtin::rejected(Reject::Null)),
+            None => drop(rejected(Reject::Null)),
         }
     }
 }
@@ -211,7 +211,7 @@ unsafe fn udp_tell(
             udp::reset(last);
             contract::tell(event, &endpoint);
         }
-        Err(reject) => drop(builtin::rejected(reject)),
+        Err(reject) => drop(rejected(reject)),
     }
 }
 

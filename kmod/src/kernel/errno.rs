@@ -4,6 +4,8 @@
 
 //! Error numbers, illumos's on every host.
 
+#![forbid(unsafe_code)]
+
 use super::sys;
 
 /// A positive errno value of illumos.

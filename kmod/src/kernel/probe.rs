@@ -12,10 +12,15 @@
 
 use core::arch::asm;
 
-use crate::flow::FiveTuple;
-
 unsafe extern "C" {
-    fn __dtrace_probe_install__conflict(tuple: usize, owner: usize, claimant: usize);
+    fn __dtrace_probe_install__conflict(
+        protocol: usize,
+        laddr: usize,
+        lport: usize,
+        faddr: usize,
+        fport: usize,
+        owner: usize,
+    );
 }
 
 /// Keeps the call before it from becoming a tail call.
@@ -25,16 +30,27 @@ fn not_last() {
     unsafe { asm!("", options(nomem, nostack, preserves_flags)) };
 }
 
-/// `install-conflict`: node `claimant` wants `tuple`, which `owner` holds.
-/// Arguments: address of the 5-tuple, owner, claimant.
+/// `install-conflict`: another node wants a 5-tuple that `owner` holds.
+/// Arguments of the probe: protocol, local address, local port, foreign
+/// address, foreign port, owner. Addresses are pointers to sixteen bytes,
+/// IPv4 as `::ffff:a.b.c.d`; ports are in network byte order.
 #[inline(never)]
-pub fn install_conflict(tuple: &FiveTuple, owner: u32, claimant: u32) {
-    // SAFETY: never reached as a function; see the module documentation.
+pub fn install_conflict(
+    protocol: u8,
+    local: ([u8; 16], u16),
+    foreign: ([u8; 16], u16),
+    owner: u32,
+) {
+    // SAFETY: never reached as a function; see the module documentation. The
+    // pointers live as long as the probe fires.
     unsafe {
         __dtrace_probe_install__conflict(
-            core::ptr::from_ref(tuple).addr(),
+            protocol.into(),
+            local.0.as_ptr().expose_provenance(),
+            local.1.into(),
+            foreign.0.as_ptr().expose_provenance(),
+            foreign.1.into(),
             owner as usize,
-            claimant as usize,
         );
     }
     not_last();

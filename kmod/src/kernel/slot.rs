@@ -10,7 +10,10 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::sys;
-use crate::flow::{Endpoint, FiveTuple};
+
+/// One end as a provider gets it: at least as many bytes as the family has,
+/// which the callee may write, and a port in network byte order.
+pub type End<'a> = (&'a mut [u8; 16], sys::in_port_t);
 
 /// One exported slot: eight bytes of data that hold a C function or NULL.
 ///
@@ -86,24 +89,30 @@ impl<F> Default for Slot<F> {
 }
 
 impl Slot<Connect> {
-    /// Calls the provider with copies of the addresses. `None`: no provider.
-    pub fn ask(&self, tuple: &FiveTuple, outgoing: bool) -> Option<c_int> {
+    /// Calls the provider. `None`: there is none.
+    pub fn ask(
+        &self,
+        protocol: u8,
+        outgoing: bool,
+        family: sys::sa_family_t,
+        local: End<'_>,
+        foreign: End<'_>,
+    ) -> Option<c_int> {
         let function = self.load()?;
         // SAFETY: by the invariant of Slot this is a C function of this type.
         let connect = unsafe { core::mem::transmute::<ptr::NonNull<()>, Connect>(function) };
-        let (mut laddr, mut faddr) = (tuple.local.addr.wire(), tuple.foreign.addr.wire());
         // SAFETY: the text stays mapped (invariant of Slot); both pointers are
-        // to 16 live bytes, at least what the family promises, and the callee
-        // may not keep them.
+        // to 16 bytes that are borrowed for the call, no family has more, and
+        // the contract forbids the callee to keep them.
         Some(unsafe {
             connect(
-                tuple.protocol.number(),
+                protocol,
                 sys::boolean_t::from(outgoing),
-                tuple.local.addr.family().number(),
-                laddr.as_mut_ptr(),
-                tuple.local.port,
-                faddr.as_mut_ptr(),
-                tuple.foreign.port,
+                family,
+                local.0.as_mut_ptr(),
+                local.1,
+                foreign.0.as_mut_ptr(),
+                foreign.1,
             )
         })
     }
@@ -115,23 +124,28 @@ impl Slot<Connect> {
 }
 
 impl Slot<Disconnect> {
-    /// Calls the provider with copies of the addresses. False: nobody there.
-    pub fn tell(&self, tuple: &FiveTuple) -> bool {
+    /// Calls the provider. False: there is none.
+    pub fn tell(
+        &self,
+        protocol: u8,
+        family: sys::sa_family_t,
+        local: End<'_>,
+        foreign: End<'_>,
+    ) -> bool {
         let Some(function) = self.load() else {
             return false;
         };
         // SAFETY: by the invariant of Slot this is a C function of this type.
         let disconnect = unsafe { core::mem::transmute::<ptr::NonNull<()>, Disconnect>(function) };
-        let (mut laddr, mut faddr) = (tuple.local.addr.wire(), tuple.foreign.addr.wire());
         // SAFETY: as in `ask`.
         unsafe {
             disconnect(
-                tuple.protocol.number(),
-                tuple.local.addr.family().number(),
-                laddr.as_mut_ptr(),
-                tuple.local.port,
-                faddr.as_mut_ptr(),
-                tuple.foreign.port,
+                protocol,
+                family,
+                local.0.as_mut_ptr(),
+                local.1,
+                foreign.0.as_mut_ptr(),
+                foreign.1,
             );
         }
         true
@@ -144,23 +158,15 @@ impl Slot<Disconnect> {
 }
 
 impl Slot<Local> {
-    /// Calls the provider with a copy of the address. False: nobody there.
-    pub fn tell(&self, local: &Endpoint) -> bool {
+    /// Calls the provider. False: there is none.
+    pub fn tell(&self, protocol: u8, family: sys::sa_family_t, local: End<'_>) -> bool {
         let Some(function) = self.load() else {
             return false;
         };
         // SAFETY: by the invariant of Slot this is a C function of this type.
         let told = unsafe { core::mem::transmute::<ptr::NonNull<()>, Local>(function) };
-        let mut laddr = local.addr.wire();
         // SAFETY: as in `ask`.
-        unsafe {
-            told(
-                local.protocol.number(),
-                local.addr.family().number(),
-                laddr.as_mut_ptr(),
-                local.port,
-            );
-        }
+        unsafe { told(protocol, family, local.0.as_mut_ptr(), local.1) };
         true
     }
 

@@ -125,6 +125,9 @@ pub struct Registry<T, L, H> {
     stale: usize,
     /// Where the search for a slot to reclaim goes on.
     hand: usize,
+    /// A bind was not counted for want of room. No count of binds can be
+    /// trusted from then on: nobody knows whose last one it is.
+    uncounted: bool,
 }
 
 impl<T, L, H> Registry<T, L, H>
@@ -146,6 +149,7 @@ where
             endpoints: Table::new(local_slots, local_heads, secret),
             stale: 0,
             hand: 0,
+            uncounted: false,
         }
     }
 
@@ -178,9 +182,13 @@ where
             entry.references = entry.references.saturating_add(1);
             return Verdict::Repeated;
         }
+        // An entry of UDP needs an endpoint: nothing else ever ends it.
         let endpoint = match tuple.protocol {
             Protocol::Tcp => None,
-            Protocol::Udp => self.join(&key.local),
+            Protocol::Udp => match self.join(&key.local) {
+                Some(joined) => Some(joined),
+                None => return Verdict::Full,
+            },
         };
         let entry = Entry {
             owner: self.node,
@@ -210,14 +218,16 @@ where
     }
 
     /// A UDP endpoint was bound. What an earlier one left behind goes, unless
-    /// another socket is bound to the same address and port.
-    pub fn bind(&mut self, endpoint: &Endpoint) {
+    /// another socket is bound to the same address and port. False: there was
+    /// no room to count it, and entries of UDP stay from now on.
+    pub fn bind(&mut self, endpoint: &Endpoint) -> bool {
         if endpoint.protocol != Protocol::Udp || endpoint.addr.is_unspecified() {
-            return;
+            return true;
         }
         let key = LocalKey::from(endpoint);
         let Some(index) = self.find_or_insert_endpoint(&key) else {
-            return;
+            self.uncounted = true;
+            return false;
         };
         if self
             .endpoints
@@ -229,6 +239,7 @@ where
         if let Some(bound) = self.endpoints.get_mut(index) {
             bound.binds = bound.binds.saturating_add(1);
         }
+        true
     }
 
     /// A UDP endpoint was unbound; with the last one its entries go. Nothing
@@ -238,14 +249,21 @@ where
         let Some(index) = self.endpoints.find(&key) else {
             return false;
         };
-        if let Some(bound) = self.endpoints.get_mut(index) {
-            bound.binds = bound.binds.saturating_sub(1);
-            if bound.binds > 0 {
-                return true;
-            }
+        let Some(bound) = self.endpoints.get_mut(index) else {
+            return false;
+        };
+        bound.binds = bound.binds.saturating_sub(1);
+        if bound.binds > 0 {
+            return true;
         }
         self.drop_entries(index);
-        self.endpoints.remove(index);
+        if self
+            .endpoints
+            .get(index)
+            .is_some_and(|bound| bound.entries == 0)
+        {
+            self.endpoints.remove(index);
+        }
         true
     }
 
@@ -278,17 +296,18 @@ where
         }
     }
 
-    /// Another node gives the 5-tuple up. False if it did not own it.
-    pub fn withdraw(&mut self, owner: Node, tuple: &FiveTuple) -> bool {
+    /// Another node gives the 5-tuple up. False if it did not own it. `None`:
+    /// no other node has this number.
+    pub fn withdraw(&mut self, owner: Node, tuple: &FiveTuple) -> Option<bool> {
+        if owner == 0 || owner == self.node {
+            return None;
+        }
         let key = TupleKey::from(tuple);
-        let node = self.node;
-        let owned = self
-            .live(&key)
-            .is_some_and(|entry| entry.owner == owner && owner != node);
+        let owned = self.live(&key).is_some_and(|entry| entry.owner == owner);
         if owned {
             self.remove(&key);
         }
-        owned
+        Some(owned)
     }
 
     /// Another node left: all that it owned goes. False for 0 and this node.
@@ -382,8 +401,7 @@ where
         })
     }
 
-    /// Counts an entry for its endpoint. `None`: no room for the endpoint;
-    /// the entry then stays until it is disconnected.
+    /// Counts an entry for its endpoint. `None`: no room for the endpoint.
     fn join(&mut self, key: &LocalKey) -> Option<(Index, u32)> {
         let index = self.find_or_insert_endpoint(key)?;
         let bound = self.endpoints.get_mut(index)?;
@@ -405,8 +423,12 @@ where
         }
     }
 
-    /// All entries of an endpoint go, without looking at any.
+    /// All entries of an endpoint go, without looking at any; none does if
+    /// one of them may belong to a bind that was not counted.
     fn drop_entries(&mut self, index: Index) {
+        if self.uncounted {
+            return;
+        }
         if let Some(bound) = self.endpoints.get_mut(index) {
             bound.generation = bound.generation.wrapping_add(1);
             self.stale = self.stale.saturating_add(bound.entries as usize);

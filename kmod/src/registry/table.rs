@@ -50,8 +50,9 @@ where
     S: DerefMut<Target = [Slot<K, V>]>,
     H: DerefMut<Target = [u32]>,
 {
-    /// An empty table in the given memory, whatever that holds. Two slots of
-    /// 2^32 are out of reach; `secret` keeps remote ends from choosing chains.
+    /// An empty table in the given memory, whatever that holds. Slots are
+    /// numbered with 32 bits: of more than that the rest is not used. `secret`
+    /// keeps remote ends from choosing chains.
     pub fn new(mut slots: S, mut heads: H, secret: [u8; 16]) -> Self {
         heads.fill(0);
         let mut free = 0;

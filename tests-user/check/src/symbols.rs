@@ -5,6 +5,7 @@
 //! Rules about names: imports, exports and dependencies.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use object::elf;
 
@@ -101,6 +102,19 @@ pub(crate) fn check_undefined(
     undefined.into_iter().map(str::to_owned).collect()
 }
 
+/// What clinet itself offers to modules that depend on it.
+fn is_clinets(name: &str, dependencies: &[String]) -> bool {
+    static MAPFILE: LazyLock<Option<Mapfile>> =
+        LazyLock::new(|| Mapfile::parse(include_str!("../../../mapfiles/clinet.map")).ok());
+    let depends_on = |module| dependencies.iter().any(|name| base_name(name) == module);
+    // With ip among them, the order decides whose variables these are.
+    depends_on("clinet")
+        && !depends_on("ip")
+        && MAPFILE
+            .as_ref()
+            .is_some_and(|mapfile| mapfile.contains(name))
+}
+
 fn import_fault(name: &str, dependencies: &[String]) -> Option<(Rule, String)> {
     let fault = |rule, detail: &str| Some((rule, detail.to_owned()));
     if name == "clinet_panic_reached" {
@@ -114,6 +128,9 @@ fn import_fault(name: &str, dependencies: &[String]) -> Option<(Rule, String)> {
     }
     if name == "__tls_get_addr" {
         return fault(Rule::TlsReference, "the code wants thread-local storage");
+    }
+    if is_clinets(name, dependencies) {
+        return None;
     }
     if name.starts_with("cl_") {
         return fault(

@@ -61,7 +61,7 @@ const _: () = {
     assert!(size_of::<ClinetTcp>() == 44);
     assert!(size_of::<ClinetUdp>() == 20);
     assert!(size_of::<ClinetUdpAsk>() == 48);
-    assert!(size_of::<Stats>() == 24 * 8);
+    assert!(size_of::<Stats>() == 25 * 8);
 };
 
 macro_rules! stats {
@@ -144,4 +144,6 @@ stats! {
     tuples,
     /// Entries at most.
     capacity,
+    /// UDP binds that found no room to be counted.
+    binds_uncounted,
 }

@@ -19,7 +19,7 @@ const MAPFILE: &str = include_str!("../../../mapfiles/clinet.map");
 const EXAMPLES: &str = "\
 Examples:
   lab check build/kernel/misc/amd64/clinet
-  lab check --no-mapfile build/foreign/example
+  lab check build/foreign/example
   lab check --mapfile my.map --json my_module
 
 Exit status: 0 if no rule is broken, 1 if one is, 2 if FILE cannot be judged.";
@@ -33,7 +33,8 @@ Exit status: 0 if no rule is broken, 1 if one is, 2 if FILE cannot be judged.";
 pub struct Arguments {
     /// The module file
     file: PathBuf,
-    /// The mapfile whose symbols are the global ones [default: clinet's]
+    /// The mapfile whose symbols are the global ones [default: clinet's for a
+    /// module of that name, else any symbol may be global]
     #[arg(long, value_name = "FILE")]
     mapfile: Option<PathBuf>,
     /// Allow any global symbol
@@ -74,7 +75,15 @@ fn mapfile(arguments: &Arguments) -> anyhow::Result<Option<Mapfile>> {
         return Ok(None);
     }
     let Some(path) = &arguments.mapfile else {
-        return Ok(Some(Mapfile::parse(MAPFILE)?));
+        let is_clinet = arguments
+            .file
+            .file_name()
+            .is_some_and(|name| name == "clinet");
+        return Ok(if is_clinet {
+            Some(Mapfile::parse(MAPFILE)?)
+        } else {
+            None
+        });
     };
     let text = String::from_utf8(files::read(path)?)
         .with_context(|| format!("{} is not text", path.display()))?;

@@ -12,7 +12,9 @@ mod replay;
 mod symbols;
 mod table;
 
+use std::any::Any;
 use std::io::{self, Write};
+use std::panic;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -33,13 +35,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Shows two nodes that share an address, step by step
     Demo(demo::Arguments),
-    /// Drives the module with the traffic of a capture
     Replay(replay::Arguments),
-    /// Checks a module file against the kernel's rules
     Check(check::Arguments),
-    /// Lists the symbols of a module file
     Symbols(symbols::Arguments),
 }
 
@@ -53,13 +51,17 @@ enum Outcome {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Demo(arguments) => demo::run(&arguments),
-        Command::Replay(arguments) => replay::run(&arguments),
-        Command::Check(arguments) => check::run(&arguments),
-        Command::Symbols(arguments) => symbols::run(&arguments),
-    };
-    match result {
+    let arguments = Arguments::parse();
+    // The simulated kernel panics as a kernel does, with a message that says
+    // all; where in this tool that was is of no interest.
+    panic::set_hook(Box::new(|_| ()));
+    let result = panic::catch_unwind(|| match &arguments.command {
+        Command::Demo(arguments) => demo::run(arguments),
+        Command::Replay(arguments) => replay::run(arguments),
+        Command::Check(arguments) => check::run(arguments),
+        Command::Symbols(arguments) => symbols::run(arguments),
+    });
+    match result.unwrap_or_else(|payload| Err(stopped(&*payload))) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::FoundWrong) => ExitCode::from(1),
         Ok(Outcome::Unusable) => ExitCode::from(2),
@@ -70,6 +72,16 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// What a panic said.
+fn stopped(payload: &(dyn Any + Send)) -> anyhow::Error {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    anyhow::anyhow!(
+        "{}\nThe module may be damaged: `lab check` it, or build it again with `make`",
+        text.unwrap_or("stopped for no stated reason")
+    )
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

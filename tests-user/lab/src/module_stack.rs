@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use clinet_ip::{Clinet, ClinetTcp, ClinetUdp, Context, Errno, Kernel, Mode, Stats};
+use clinet_ip::{Clinet, ClinetTcp, ClinetUdp, Context, Errno, Kernel, Mode, SetupError, Stats};
 use clinet_replay::{Answer, Direction, FiveTuple, NodeId, Stack, StackError, UdpAnswer};
 
 /// Where a 5-tuple is held.
@@ -32,13 +32,16 @@ struct Node {
 /// A cluster of loaded modules.
 pub struct ModuleStack {
     file: Vec<u8>,
-    tunables: Vec<(&'static str, u64)>,
+    max_tuples: u32,
     context: Context,
     nodes: Vec<Node>,
     holders: HashMap<FiveTuple, Holder>,
     /// Questions whose answer the module could not know, for want of room.
     uninformed: u64,
 }
+
+/// Room for 5-tuples that each node has at least, the module's own minimum.
+const LEAST_TUPLES: u32 = 64;
 
 /// A node's number in the cluster: 0 is none.
 fn number(node: usize) -> u32 {
@@ -51,15 +54,20 @@ fn ends(flow: &FiveTuple) -> (SocketAddr, SocketAddr) {
 
 impl ModuleStack {
     /// A cluster whose nodes load `file` with room for `max_tuples` 5-tuples.
-    pub fn new(file: Vec<u8>, max_tuples: u32) -> Self {
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// If the file does not load.
+    pub fn new(file: Vec<u8>, max_tuples: u32) -> Result<Self, SetupError> {
+        Clinet::load(Arc::new(Kernel::new()), &file, &[("clinet_provider", 0)])?;
+        Ok(Self {
             file,
-            tunables: vec![("clinet_max_tuples", u64::from(max_tuples))],
+            max_tuples,
             context: Context::no_sleep(),
             nodes: Vec::new(),
             holders: HashMap::new(),
             uninformed: 0,
-        }
+        })
     }
 
     /// The counters of each node's module.
@@ -122,8 +130,14 @@ impl ModuleStack {
 impl Stack for ModuleStack {
     fn add_node(&mut self, _node: &NodeId) -> Result<usize, StackError> {
         let index = self.nodes.len();
-        let mut tunables = self.tunables.clone();
-        tunables.push(("clinet_node_id", u64::from(number(index))));
+        // A capture can have any number of MAC addresses, this machine has not
+        // any amount of memory: from the 17th node on tables are smaller.
+        let max_tuples = self.max_tuples.checked_shr(index as u32 / 16);
+        let max_tuples = max_tuples.unwrap_or(0).max(LEAST_TUPLES);
+        let tunables = [
+            ("clinet_max_tuples", u64::from(max_tuples)),
+            ("clinet_node_id", u64::from(number(index))),
+        ];
         let clinet = Clinet::load(Arc::new(Kernel::new()), &self.file, &tunables)
             .map_err(|error| StackError(error.into()))?;
         clinet.set_mode(Mode::Direct);

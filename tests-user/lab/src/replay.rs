@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clinet_ip::Stats;
-use clinet_replay::{Counters, Options, Report, replay};
+use clinet_replay::{CaptureError, Counters, Options, ReplayFailure, Report, replay};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -35,7 +35,10 @@ read, or not to its end: then the report covers what came before.";
 /// as a stack would, and what other nodes hold is known to it. pcap, pcapng and
 /// snoop files are recognised by their contents.
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(
+    after_help = EXAMPLES,
+    override_usage = "lab replay <FILE> --shared <ADDR>... [OPTIONS]"
+)]
 pub struct Arguments {
     /// The capture; - is standard input
     file: PathBuf,
@@ -68,10 +71,9 @@ struct Output<'a> {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let mut stack = ModuleStack::new(
-        files::module(arguments.module.as_deref())?,
-        arguments.max_tuples,
-    );
+    let module = files::module(arguments.module.as_deref())?;
+    let mut stack = ModuleStack::new(module, arguments.max_tuples)
+        .context("the module does not load; `lab check` may know why")?;
     let options = Options {
         nodes: arguments.nodes,
         ..Options::new(arguments.shared.clone())
@@ -94,7 +96,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     if let Some(failure) = &failure {
         eprintln!("lab: {}: {failure}", arguments.file.display());
-        if report.totals.packets == 0 {
+        if !has_begun(&failure.cause) {
             return Ok(Outcome::Unusable);
         }
     }
@@ -107,6 +109,23 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Some(_) => Outcome::Unusable,
         None => Outcome::Done,
     })
+}
+
+/// Was there a capture at all? Then it is reported, even if no packet is whole.
+fn has_begun(failure: &ReplayFailure) -> bool {
+    match failure {
+        ReplayFailure::Options(_) => false,
+        ReplayFailure::Stack { .. } => true,
+        ReplayFailure::Capture(error) => !matches!(
+            error,
+            CaptureError::Empty
+                | CaptureError::UnknownFormat(_)
+                | CaptureError::Version { .. }
+                | CaptureError::CutHeader(_)
+                | CaptureError::DamagedHeader(_)
+                | CaptureError::Link(_)
+        ),
+    }
 }
 
 /// The capture and its size in bytes, 0 if nobody knows.
@@ -164,6 +183,12 @@ fn print(output: &Output<'_>) -> io::Result<()> {
     }
     rows.add_row(cells("all", totals));
     writeln!(out, "{}", table::text(&rows))?;
+    if totals.packets > 0 && report.nodes.is_empty() {
+        writeln!(
+            out,
+            "\nNo packet is from or to a shared address: does --shared name the right ones?"
+        )?;
+    }
     if totals.refused > 0 {
         writeln!(out, "\nRefused:")?;
         let headings = [

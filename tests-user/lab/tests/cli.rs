@@ -155,6 +155,79 @@ fn a_capture_that_ends_inside_a_packet_gives_what_it_had() {
 }
 
 #[test]
+fn a_capture_cut_anywhere_after_its_header_gives_a_report() {
+    let whole = fs::read(root().join("tests-user/captures/tcp-in.pcap")).expect("a capture");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("cut.pcap");
+    let replay = |length: usize| {
+        fs::write(&path, &whole[..length]).expect("written");
+        let path = path.display().to_string();
+        run(&["replay", &path, "--json", "--shared", SHARED[0]])
+    };
+    for length in [24, 25, 40, 60] {
+        let run = replay(length);
+        assert_eq!(run.status, if length == 24 { 0 } else { 2 }, "{length}");
+        assert_eq!(json(&run)["totals"]["packets"], 0);
+        assert_eq!(run.err.contains("packet 1"), length != 24, "{}", run.err);
+    }
+    let run = replay(23);
+    assert_eq!((run.status, run.out.as_str()), (2, ""));
+}
+
+/// Two nodes take one port to a peer whose address is shared too. What the
+/// refused SYN would have led to did not happen, on either side.
+#[test]
+fn replies_to_a_refused_flow_are_ignored() {
+    let path = root().join("tests-user/captures/tcp-two-nodes.pcap");
+    let path = path.display().to_string();
+    let run = run(&[
+        "replay",
+        &path,
+        "--json",
+        "--shared",
+        SHARED[0],
+        "192.0.2.1",
+    ]);
+    let totals = &json(&run)["totals"];
+    assert_eq!(
+        (&totals["refused"], &totals["tcp_out"]),
+        (&1.into(), &7.into())
+    );
+    assert_eq!(
+        (&totals["tcp_in"], &totals["tcp_midstream"]),
+        (&6.into(), &0.into())
+    );
+}
+
+#[test]
+fn a_module_that_stops_its_kernel_is_an_error_of_a_few_lines() {
+    use object::{Object, ObjectSection};
+    let mut bytes = fs::read(module()).expect("the module");
+    let file = object::File::parse(&*bytes).expect("an ELF file");
+    let text = file
+        .section_by_name(".text")
+        .and_then(|text| text.file_range());
+    let (start, size) = text.expect("text");
+    drop(file);
+    bytes[start as usize..][..size as usize].fill(0x0f);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("clinet");
+    fs::write(&path, bytes).expect("written");
+    let output = Command::cargo_bin("lab")
+        .expect("the tool is built")
+        .args(["demo", "--module"])
+        .arg(&path)
+        .output()
+        .expect("it ends");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(
+        text.starts_with("lab: ") && !text.contains("RUST_BACKTRACE"),
+        "{text}"
+    );
+}
+
+#[test]
 fn what_is_no_capture_is_named() {
     let path = module().display().to_string();
     let run = run(&["replay", &path, "--shared", SHARED[0]]);
@@ -203,7 +276,8 @@ fn a_module_with_other_globals_is_found_out() {
         .join("build/foreign/example_rust")
         .display()
         .to_string();
-    let found = run(&["check", "--json", &example]);
+    let clinets = root().join("mapfiles/clinet.map").display().to_string();
+    let found = run(&["check", "--json", "--mapfile", &clinets, &example]);
     assert_eq!(found.status, 1);
     let rules: Vec<Value> = json(&found)["findings"]
         .as_array()
@@ -217,7 +291,21 @@ fn a_module_with_other_globals_is_found_out() {
         .display()
         .to_string();
     let own = run(&["check", "--mapfile", &map, &example]);
-    assert!(!own.out.contains("global"), "{}", own.out);
+    assert_eq!(own.status, 0, "{}", own.out);
+}
+
+/// They import what clinet offers, as modules that depend on it.
+#[test]
+fn the_example_providers_are_good() {
+    for example in ["example", "example_rust"] {
+        let path = root()
+            .join("build/foreign")
+            .join(example)
+            .display()
+            .to_string();
+        let run = run(&["check", &path]);
+        assert_eq!(run.status, 0, "{example}: {}", run.out);
+    }
 }
 
 #[test]

@@ -293,7 +293,7 @@ impl Loaded {
 }
 
 /// The members of `clinet_stats_t`, in their order.
-pub const STATS: [&str; 24] = [
+pub const STATS: [&str; 25] = [
     "tcp_out_asked",
     "tcp_in_asked",
     "udp_asked",
@@ -318,6 +318,7 @@ pub const STATS: [&str; 24] = [
     "conflicts",
     "tuples",
     "capacity",
+    "binds_uncounted",
 ];
 
 /// Reads a variable of a module.

@@ -78,3 +78,8 @@ fn c1_a_companion_that_is_not_wanted_may_be_taken() {
 fn c1_a_taken_companion_is_seen_before_anything_is_stored() {
     assert_eq!(associate(&["-2"]), ["= 3"]);
 }
+
+#[test]
+fn c1_a_provider_without_a_question_stores_nothing() {
+    assert_eq!(associate(&["-9"]), ["= 5"]);
+}

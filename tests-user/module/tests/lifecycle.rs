@@ -5,7 +5,9 @@
 //! Loading and unloading, tunables, and what is left behind.
 
 use clinet_kernel::{Context, Kernel};
-use clinet_module_tests::{EADDRINUSE, EINVAL, Loaded, TCP, Tuple, UDP, module_file, ptr_mut};
+use clinet_module_tests::{
+    EADDRINUSE, EINVAL, Loaded, SHARED4, TCP, Tuple, UDP, module_file, ptr, ptr_mut,
+};
 
 const ENOENT: i32 = 2;
 const ENXIO: i32 = 6;
@@ -147,7 +149,7 @@ fn other_nodes_entries_come_and_go() {
     assert_eq!([install(6), install(6)], [0, 0]);
     assert_eq!(install(7), EADDRINUSE);
     assert_eq!(withdraw(7), ENOENT);
-    assert_eq!(withdraw(5), ENOENT);
+    assert_eq!([withdraw(5), withdraw(0)], [EINVAL, EINVAL]);
     assert_eq!(loaded.stat("conflicts"), 1);
     assert_eq!(loaded.stat("tuples"), 1);
     // Our own disconnect does not touch it.
@@ -177,6 +179,42 @@ fn other_nodes_entries_come_and_go() {
         ..tuple
     };
     assert_eq!(loaded.other_node("clinet_install", 6, &unspecified), EINVAL);
+}
+
+/// Sixteen places for endpoints beside 64 for tuples. A bind that finds none
+/// is counted, and from then on nothing of UDP is given away by an unbind.
+#[test]
+fn a_bind_without_room_is_counted_and_takes_nothing_away() {
+    let loaded = Loaded::new(&[("clinet_max_tuples", 64)]);
+    let local = |function, port: u16| {
+        loaded.tell(
+            function,
+            &[u64::from(UDP), 2, ptr(&SHARED4), u64::from(port)],
+        );
+    };
+    for port in 1..=16 {
+        local("clinet_bind", port);
+    }
+    assert_eq!(loaded.stat("binds_uncounted"), 0);
+    local("clinet_bind", 99);
+    assert_eq!(loaded.stat("binds_uncounted"), 1);
+    for port in 1..=16 {
+        local("clinet_unbind", port);
+    }
+    local("clinet_bind", 99);
+    let tuple = Tuple::v4(UDP, 99, 53);
+    assert_eq!(loaded.connect2(true, &tuple), 0);
+    local("clinet_unbind", 99);
+    assert_eq!(loaded.other_node("clinet_install", 2, &tuple), EADDRINUSE);
+}
+
+#[test]
+fn an_unspecified_unbind_is_no_unknown_one() {
+    let loaded = Loaded::with_builtin();
+    loaded.tell("clinet_unbind", &[u64::from(UDP), 2, ptr(&[0_u8; 4]), 1]);
+    assert_eq!(loaded.stat("unknown"), 0);
+    loaded.tell("clinet_unbind", &[u64::from(UDP), 2, ptr(&SHARED4), 1]);
+    assert_eq!(loaded.stat("unknown"), 1);
 }
 
 #[test]
@@ -227,7 +265,7 @@ fn stats_write_no_more_than_they_were_given() {
     assert!(bytes[12..].iter().all(|byte| *byte == 0xa5));
     assert!(bytes[..12].iter().all(|byte| *byte == 0));
     assert_eq!(loaded.call("clinet_stats", &[ptr_mut(&mut bytes), 400]), 0);
-    assert!(bytes[192..].iter().all(|byte| *byte == 0xa5));
+    assert!(bytes[200..].iter().all(|byte| *byte == 0xa5));
     assert_eq!(loaded.call("clinet_stats", &[0, 400]), EINVAL);
 }
 

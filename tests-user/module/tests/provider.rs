@@ -70,8 +70,14 @@ fn c1_the_built_in_provider_obeys_the_same_rules() {
 /// /etc/system can set any variable before `_init` runs, which is how a test
 /// gets there before the built-in provider.
 #[test]
-fn c1_the_built_in_provider_stores_nothing_if_any_slot_is_taken() {
-    for taken in SLOTS {
+fn c1_the_built_in_provider_stores_nothing_if_a_slot_it_wants_is_taken() {
+    let wanted = [
+        "cl_inet_bind",
+        "cl_inet_connect2",
+        "cl_inet_disconnect",
+        "cl_inet_unbind",
+    ];
+    for taken in wanted {
         let loaded = Loaded::new(&[(taken, 0x1234)]);
         for name in SLOTS {
             let expected = if name == taken { 0x1234 } else { 0 };

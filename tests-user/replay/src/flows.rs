@@ -223,6 +223,19 @@ impl<'a> Flows<'a> {
         (source_port, destination_port): (u16, u16),
         header: &TcpHeader,
     ) {
+        let received = concerned.destination.map(|node| Key {
+            local: packet.destination,
+            foreign: packet.source,
+            node: node as u32,
+            local_port: destination_port,
+            foreign_port: source_port,
+        });
+        // It answers what a refused flow would have sent.
+        if concerned.source.is_some()
+            && received.is_some_and(|key| self.is_refused(&key, Direction::Outgoing))
+        {
+            return;
+        }
         if let Some(node) = concerned.source {
             let key = Key {
                 local: packet.source,
@@ -237,16 +250,13 @@ impl<'a> Flows<'a> {
                 return;
             }
         }
-        if let Some(node) = concerned.destination {
-            let key = Key {
-                local: packet.destination,
-                foreign: packet.source,
-                node: node as u32,
-                local_port: destination_port,
-                foreign_port: source_port,
-            };
+        if let Some(key) = received {
             self.tcp_on_node(record, key, Sender::Foreign, header);
         }
+    }
+
+    fn is_refused(&self, key: &Key, way: Direction) -> bool {
+        matches!(self.flows.get(key), Some(State::Refused { direction, .. }) if *direction == way)
     }
 
     fn tcp_on_node(&mut self, record: &Record<'_>, key: Key, sender: Sender, header: &TcpHeader) {
