@@ -10,6 +10,7 @@
 
 mod memory;
 mod recorder;
+mod socket;
 mod tuple;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use clinet_kernel::{Context, Kernel, ModloadError, Module};
 
 pub use memory::LastBytes;
 pub use recorder::{Call, Recorder, What};
+pub use socket::{LPORT, RESETS, Socket, asked, sockets};
 pub use tuple::{In6, PEER4, PEER6, SHARED4, SHARED6, TcpState, Tuple, UdpAsk, UdpState};
 
 use memory::PAGE;

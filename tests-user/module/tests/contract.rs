@@ -4,8 +4,8 @@
 
 //! The contract on the released module file: what an answer does, what a
 //! provider gets, and what becomes of bad arguments. C1 to C3 are in
-//! provider.rs, C5 in tcp.rs, C6 and C7 in udp.rs, the slots in slots.rs and
-//! associate.rs.
+//! provider.rs, C5 in tcp.rs, C6 in udp.rs, C7 in last_destination.rs, the
+//! slots in slots.rs and associate.rs.
 
 use std::sync::atomic::Ordering;
 

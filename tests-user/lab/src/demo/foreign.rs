@@ -11,14 +11,27 @@ use clinet_kernel::{Context, Kernel, Module};
 use super::story::Story;
 use crate::files;
 
-fn load(
-    kernel: &Kernel,
-    folder: Option<&Path>,
-    name: &str,
-) -> anyhow::Result<Result<Module, String>> {
-    let file = files::foreign(folder, name)?;
-    let result = kernel.load(&format!("misc/{name}"), &file, &[]);
-    Ok(result.map_err(|error| error.to_string()))
+/// The files of the three modules.
+pub struct Files {
+    old: Vec<u8>,
+    twenty: Vec<u8>,
+    eleven: Vec<u8>,
+}
+
+impl Files {
+    /// Reads them, from `folder` or from beside the tool.
+    pub fn read(folder: Option<&Path>) -> anyhow::Result<Self> {
+        Ok(Self {
+            old: files::foreign(folder, "provider_old")?,
+            twenty: files::foreign(folder, "provider_20")?,
+            eleven: files::foreign(folder, "provider_11")?,
+        })
+    }
+}
+
+fn load(kernel: &Kernel, name: &str, file: &[u8]) -> Result<Module, String> {
+    let result = kernel.load(name, file, &[]);
+    result.map_err(|error| error.to_string())
 }
 
 fn outcome(result: Result<Module, String>) -> String {
@@ -29,12 +42,12 @@ fn outcome(result: Result<Module, String>) -> String {
 }
 
 /// Tells of the three.
-pub fn tell(story: &mut Story, module: &[u8], folder: Option<&Path>) -> anyhow::Result<()> {
+pub fn tell(story: &mut Story, module: &[u8], files: &Files) -> anyhow::Result<()> {
     story.chapter("Providers of others (clinet_provider = 0)");
     let kernel = Kernel::new();
     let clinet = kernel.load("misc/clinet", module, &[("clinet_provider", 0)])?;
 
-    let old = outcome(load(&kernel, folder, "provider_old")?);
+    let old = outcome(load(&kernel, "misc/provider_old", &files.old));
     let expected = "not loaded: undefined symbol 'cl_inet_connect'";
     story.step(
         "one of the time before versions, which stores unseen",
@@ -42,7 +55,7 @@ pub fn tell(story: &mut Story, module: &[u8], folder: Option<&Path>) -> anyhow::
         expected,
     );
 
-    let twenty = load(&kernel, folder, "provider_20")?;
+    let twenty = load(&kernel, "misc/provider_20", &files.twenty);
     let loaded = twenty.is_ok();
     let log = kernel.log();
     let words = log
@@ -57,7 +70,7 @@ pub fn tell(story: &mut Story, module: &[u8], folder: Option<&Path>) -> anyhow::
         "not loaded, and it said: wanted version 2.0 of the cluster contract, found 1.1",
     );
 
-    let eleven = load(&kernel, folder, "provider_11")?;
+    let eleven = load(&kernel, "misc/provider_11", &files.eleven);
     let asked = ask(&clinet);
     story.step(
         "one for version 1.1, and a connect",

@@ -59,9 +59,10 @@ struct Output {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let module = files::module(arguments.module.as_deref())?;
+    let foreign = foreign::Files::read(arguments.foreign.as_deref())?;
     let mut story = Story::new(!arguments.json);
     let cluster = nodes::tell(&mut story, &module)?;
-    foreign::tell(&mut story, &module, arguments.foreign.as_deref())?;
+    foreign::tell(&mut story, &module, &foreign)?;
     let members = cluster.nodes().into_iter().filter(Node::is_member);
     let counters: Vec<NodeCounters> = members
         .map(|node| NodeCounters {
