@@ -51,7 +51,8 @@ c_function! {
     /// # Safety
     ///
     /// The pointers are NULL or point at as many readable bytes as the family
-    /// has, which nobody writes during the call. Any lock of ip may be held; the thread may be an interrupt's.
+    /// has, which nobody writes during the call. Any lock of ip may be held;
+    /// the thread may be an interrupt's.
     fn clinet_connect2(
         protocol: u8, is_outgoing: boolean_t, family: sa_family_t,
         laddr: *const u8, lport: in_port_t, faddr: *const u8, fport: in_port_t,
