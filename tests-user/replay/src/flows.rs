@@ -276,17 +276,20 @@ impl<'a> Flows<'a> {
             Syn::Ignored => return,
             Syn::Belongs => return self.tcp_segment(key, sender, header),
             Syn::Replaces => self.tcp_end(&key),
-            Syn::Begins | Syn::AsksAgain => {}
+            Syn::Begins | Syn::Crosses | Syn::AsksAgain => {}
         }
-        let direction = sender.direction();
         if syn != Syn::AsksAgain {
             let counters = &mut self.nodes[key.node as usize].counters;
-            match direction {
+            match sender.direction() {
                 Direction::Outgoing => counters.tcp_out += 1,
                 Direction::Incoming => counters.tcp_in += 1,
             }
         }
-        self.tcp_ask(record, key, sender, header);
+        if syn == Syn::Crosses {
+            self.tcp_segment(key, sender, header);
+        } else {
+            self.tcp_ask(record, key, sender, header);
+        }
     }
 
     fn tcp_ask(&mut self, record: &Record<'_>, key: Key, sender: Sender, header: &TcpHeader) {

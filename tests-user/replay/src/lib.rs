@@ -35,7 +35,8 @@
 //! * A SYN with another initial sequence number on the 5-tuple of an open flow
 //!   is a new connection whose predecessor's end is missing in the capture:
 //!   the old flow is ended first. The one exception is the answering SYN of a
-//!   simultaneous open, which belongs to the flow.
+//!   simultaneous open: it is counted and belongs to the flow, and nobody is
+//!   asked again.
 //! * A flow ends at a RST, whatever its sequence number, or when the FINs of
 //!   both sides are acknowledged. There is no TIME_WAIT. Packets that come
 //!   later belong to the ended flow: they are not a new one and are ignored

@@ -72,14 +72,19 @@ impl Streams {
             && covers(self.foreign.acked, self.local.fin_end)
     }
 
-    /// Whether a SYN of this side belongs to the flow: it is a repetition, or
-    /// the answer in a simultaneous open.
-    fn has_syn(&self, sender: Sender, isn: u32) -> bool {
+    /// What a SYN of this side means for the open flow.
+    fn syn(&self, sender: Sender, isn: u32) -> Syn {
         let side = match sender {
             Sender::Local => &self.local,
             Sender::Foreign => &self.foreign,
         };
-        !side.seen || side.isn == Some(isn)
+        if !side.seen {
+            Syn::Crosses
+        } else if side.isn == Some(isn) {
+            Syn::Belongs
+        } else {
+            Syn::Replaces
+        }
     }
 }
 
@@ -123,6 +128,9 @@ pub(crate) enum Syn {
     Begins,
     /// The same, and an open flow ends before.
     Replaces,
+    /// The answering SYN of a simultaneous open: count it; the stack has been
+    /// asked about the 5-tuple and does not ask again.
+    Crosses,
     /// An incoming SYN again, after a refusal: ask.
     AsksAgain,
     /// A SYN of a refused flow again.
@@ -136,8 +144,7 @@ impl State {
     pub(crate) fn syn(&self, sender: Sender, isn: u32) -> Syn {
         let this = (sender.direction(), isn);
         match *self {
-            Self::Open { streams, .. } if streams.has_syn(sender, isn) => Syn::Belongs,
-            Self::Open { .. } => Syn::Replaces,
+            Self::Open { ref streams, .. } => streams.syn(sender, isn),
             Self::Refused { direction, isn } if (direction, isn) == this => match direction {
                 Direction::Incoming => Syn::AsksAgain,
                 Direction::Outgoing => Syn::Ignored,

@@ -136,15 +136,15 @@ fn a_new_connection_on_an_open_5_tuple_ends_the_old_one() {
 }
 
 #[test]
-fn both_syns_of_a_simultaneous_open_are_one_connection() {
+fn both_syns_of_a_simultaneous_open_count_and_are_one_flow() {
     let mut t = talk();
     t.out(SYN, 1, 0, b"")
         .back(SYN, 700, 0, b"")
         .back(SYN, 700, 0, b"");
     t.out(SYN | ACK, 1, 701, b"").back(SYN | ACK, 700, 2, b"");
-    assert_eq!(tcp(&t.frames), (1, 0, 0, 1, 0));
+    assert_eq!(tcp(&t.frames), (1, 1, 0, 1, 0));
     t.back(SYN, 900, 0, b"");
-    assert_eq!(tcp(&t.frames), (1, 1, 0, 1, 0), "a third SYN is a new one");
+    assert_eq!(tcp(&t.frames), (1, 2, 0, 1, 0), "a third SYN is a new one");
 }
 
 #[test]
