@@ -104,14 +104,13 @@ $(lab): FORCE
 	@mkdir -p build
 	@cmp -s target/release/lab $@ || cp target/release/lab $@
 
-build/foreign/%: tests-user/foreign/%.c include/*.h include/kern/*/*.h kmod/cflags
+build/foreign/%: tests-user/foreign/%.c tests-user/foreign/recorder.h \
+		include/*.h include/kern/*/*.h kmod/cflags
 	@mkdir -p build/foreign
 	$T sh -c '$$CLINET_CC $(cflags) -Itests-user/foreign -c -o $@ $<'
 
 build/foreign/example: examples/provider.c include/*.h include/kern/*/*.h kmod/cflags
 	@mkdir -p build/foreign
 	$T sh -c '$$CLINET_CC $(cflags) -c -o $@ $<'
-
-build/foreign/provider_old build/foreign/provider_11: tests-user/foreign/recorder.h
 
 FORCE:

@@ -9,6 +9,7 @@
 //! slot is bound by the same rules.
 
 use crate::flow::{Endpoint, FiveTuple, Protocol};
+use crate::kernel::constant::Constant;
 use crate::kernel::errno::Errno;
 use crate::kernel::slot::{Connect, Disconnect, End, Local, Slot};
 use crate::kernel::sys;
@@ -33,36 +34,27 @@ pub static cl_inet_bind: Slot<Local> = Slot::new();
 #[unsafe(no_mangle)]
 pub static cl_inet_unbind: Slot<Local> = Slot::new();
 
-/// A value with pointers that never change.
-#[repr(transparent)]
-pub struct Constant<T>(T);
-
-// SAFETY: neither the pointer nor the string is ever written.
-unsafe impl Sync for Constant<*const core::ffi::c_char> {}
-
-// SAFETY: it is never written; what it points at is a string that is not
-// either, and slots, which are made of atomics.
-unsafe impl Sync for Constant<sys::clinet_contract_t> {}
-
 /// The version as C wants it.
 const VERSION: *const core::ffi::c_char = sys::CL_INET_VERSION.as_ptr().cast();
 
 /// The version of the contract that this module speaks.
 #[unsafe(no_mangle)]
-pub static cluster_version_supported: Constant<*const core::ffi::c_char> = Constant(VERSION);
+pub static cluster_version_supported: Constant<*const core::ffi::c_char> =
+    Constant::version(VERSION);
 
 /// Where the slots of *this* module are: ip has variables of the same names.
 #[unsafe(no_mangle)]
-pub static clinet_contract: Constant<sys::clinet_contract_t> = Constant(sys::clinet_contract_t {
-    cc_size: size_of::<sys::clinet_contract_t>(),
-    cc_version: VERSION,
-    cc_connect2: (&raw const cl_inet_connect2).cast_mut().cast(),
-    cc_disconnect: (&raw const cl_inet_disconnect).cast_mut().cast(),
-    cc_listen: (&raw const cl_inet_listen).cast_mut().cast(),
-    cc_unlisten: (&raw const cl_inet_unlisten).cast_mut().cast(),
-    cc_bind: (&raw const cl_inet_bind).cast_mut().cast(),
-    cc_unbind: (&raw const cl_inet_unbind).cast_mut().cast(),
-});
+pub static clinet_contract: Constant<sys::clinet_contract_t> =
+    Constant::contract(sys::clinet_contract_t {
+        cc_size: size_of::<sys::clinet_contract_t>(),
+        cc_version: VERSION,
+        cc_connect2: (&raw const cl_inet_connect2).cast_mut().cast(),
+        cc_disconnect: (&raw const cl_inet_disconnect).cast_mut().cast(),
+        cc_listen: (&raw const cl_inet_listen).cast_mut().cast(),
+        cc_unlisten: (&raw const cl_inet_unlisten).cast_mut().cast(),
+        cc_bind: (&raw const cl_inet_bind).cast_mut().cast(),
+        cc_unbind: (&raw const cl_inet_unbind).cast_mut().cast(),
+    });
 
 /// Has anybody associated a function? Then text of a provider may be running.
 pub fn is_associated() -> bool {

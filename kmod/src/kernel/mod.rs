@@ -7,6 +7,7 @@
 //! Parts that call the kernel exist only where there is one; the host build,
 //! which runs unit tests and makes documentation, has the rest.
 
+pub mod constant;
 pub mod errno;
 #[cfg(target_os = "illumos")]
 pub mod kmem;

@@ -5,9 +5,9 @@
 //! Who owns which 5-tuple.
 //!
 //! Safe code that knows neither the kernel nor the contract: memory and the
-//! secret of the hash are handed in, locking is the caller's. Every call takes
-//! a bounded number of steps, except [`Registry::purge`], which walks the
-//! table.
+//! secret of the hash are handed in, locking is the caller's. A call follows
+//! chains, which the keyed hash keeps short, and looks at a bounded number of
+//! other slots; only [`Registry::purge`] walks the table.
 //!
 //! Entries of this node count references, because the stack may ask twice
 //! before it ends once. UDP has no end: its entries hang on their local

@@ -33,8 +33,8 @@ Exit status: 0 if no rule is broken, 1 if one is, 2 if FILE cannot be judged.";
 pub struct Arguments {
     /// The module file
     file: PathBuf,
-    /// The mapfile whose symbols are the global ones [default: clinet's for a
-    /// module of that name, else any symbol may be global]
+    /// The mapfile whose symbols are the global ones [default: clinet's, unless
+    /// the module depends on misc/clinet and so is another one]
     #[arg(long, value_name = "FILE")]
     mapfile: Option<PathBuf>,
     /// Allow any global symbol
@@ -51,13 +51,18 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let file = files::read(&arguments.file)?;
-    let mapfile = mapfile(arguments)?;
+    let name = arguments.file.display().to_string();
     let limits = Limits {
         frame: arguments.frame,
     };
-    let name = arguments.file.display().to_string();
-    let report = clinet_check::check(&file, &name, mapfile.as_ref(), &limits)
-        .with_context(|| format!("{name} cannot be judged"))?;
+    let check = |mapfile: Option<&Mapfile>| {
+        clinet_check::check(&file, &name, mapfile, &limits)
+            .with_context(|| format!("{name} cannot be judged"))
+    };
+    let mut report = check(named_mapfile(arguments)?.as_ref())?;
+    if !arguments.no_mapfile && arguments.mapfile.is_none() && !is_for_clinet(&report) {
+        report = check(Some(&Mapfile::parse(MAPFILE)?))?;
+    }
     if arguments.json {
         print_json(&report)?;
     } else {
@@ -70,20 +75,15 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     })
 }
 
-fn mapfile(arguments: &Arguments) -> anyhow::Result<Option<Mapfile>> {
-    if arguments.no_mapfile {
-        return Ok(None);
-    }
+/// A module that depends on clinet is not clinet: it has globals of its own.
+fn is_for_clinet(report: &Report) -> bool {
+    let mut dependencies = report.summary.dependencies.iter();
+    dependencies.any(|name| name == "misc/clinet" || name == "clinet")
+}
+
+fn named_mapfile(arguments: &Arguments) -> anyhow::Result<Option<Mapfile>> {
     let Some(path) = &arguments.mapfile else {
-        let is_clinet = arguments
-            .file
-            .file_name()
-            .is_some_and(|name| name == "clinet");
-        return Ok(if is_clinet {
-            Some(Mapfile::parse(MAPFILE)?)
-        } else {
-            None
-        });
+        return Ok(None);
     };
     let text = String::from_utf8(files::read(path)?)
         .with_context(|| format!("{} is not text", path.display()))?;

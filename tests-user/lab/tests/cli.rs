@@ -294,6 +294,26 @@ fn a_module_with_other_globals_is_found_out() {
     assert_eq!(own.status, 0, "{}", own.out);
 }
 
+/// Whatever the file is called, one symbol too many is found.
+#[test]
+fn a_global_that_the_mapfile_does_not_list_is_found_under_any_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("renamed");
+    let status = std::process::Command::new("objcopy")
+        .arg("--globalize-symbol=clinet_log")
+        .arg(module())
+        .arg(&path)
+        .status();
+    assert!(status.expect("objcopy").success());
+    let run = run(&["check", "--json", &path.display().to_string()]);
+    assert_eq!(run.status, 1);
+    let report = json(&run);
+    let findings = report["findings"].as_array().expect("findings");
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0]["rule"], "unlisted-global");
+    assert_eq!(findings[0]["symbol"], "clinet_log");
+}
+
 /// They import what clinet offers, as modules that depend on it.
 #[test]
 fn the_example_providers_are_good() {
