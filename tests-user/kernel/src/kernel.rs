@@ -17,6 +17,7 @@ use crate::imports::kmem::Accounts;
 use crate::imports::kstat::{KstatError, KstatValue, Kstats};
 use crate::imports::log::{Log, Message};
 use crate::imports::modctl::Handles;
+use crate::imports::netstack::{NetstackLayout, Netstacks};
 use crate::imports::random::Random;
 use crate::imports::taskq::TaskQueues;
 use crate::locks::{Locks, lock};
@@ -39,6 +40,7 @@ pub(crate) struct Machine {
     pub sched: Sched,
     pub task_queues: TaskQueues,
     pub handles: Handles,
+    pub netstacks: Netstacks,
     fault: OnceLock<Fault>,
     deepest: AtomicUsize,
     strings: Mutex<Vec<LowMemory>>,
@@ -58,6 +60,7 @@ impl Machine {
             sched: Sched::default(),
             task_queues: TaskQueues::default(),
             handles: Handles::default(),
+            netstacks: Netstacks::default(),
             fault: OnceLock::new(),
             deepest: AtomicUsize::new(0),
             strings: Mutex::default(),
@@ -305,6 +308,39 @@ impl Kernel {
         crate::memory::write_bytes(address, text.as_bytes());
         lock(&self.machine.strings).push(memory);
         address
+    }
+
+    /// Adds an IP stack; stack 0 is always there.
+    ///
+    /// # Panics
+    ///
+    /// If there is a stack of that id.
+    pub fn add_netstack(&self, id: i32) {
+        assert!(self.machine.netstacks.add(id), "stack {id} is there");
+    }
+
+    /// Ends an IP stack. Nobody finds it from now on; it is freed when the
+    /// last hold is given back.
+    ///
+    /// # Panics
+    ///
+    /// If there is none of that id.
+    pub fn remove_netstack(&self, id: i32) {
+        assert!(self.machine.netstacks.remove(id), "there is no stack {id}");
+    }
+
+    /// The ids of the IP stacks in the order of a walk.
+    pub fn netstacks(&self) -> Vec<i32> {
+        self.machine.netstacks.ids()
+    }
+
+    /// Chooses the build whose `netstack_t` modules see.
+    ///
+    /// # Panics
+    ///
+    /// If a module holds a stack.
+    pub fn set_netstack_layout(&self, layout: NetstackLayout) {
+        self.machine.netstacks.set_layout(layout);
     }
 
     /// Calls the C function at `address` of any loaded module on a kernel

@@ -40,6 +40,14 @@ pub enum Leak {
         /// Its first function.
         function: String,
     },
+    /// A stack that was not given back by `netstack_rele`, by its id; once
+    /// for each hold.
+    Netstack(i32),
+    /// A walk over the stacks without its `netstack_next_fini`.
+    NetstackWalk {
+        /// The place in the module that began it.
+        begun_by: String,
+    },
     /// A module that is still open through `ddi_modopen`.
     OpenModule(String),
     /// Calls that are still in the module's text.
@@ -59,6 +67,13 @@ impl fmt::Display for Leak {
             Self::TaskQueue(name) => write!(f, "task queue {name}"),
             Self::Timeout { function } => write!(f, "timeout of {function}"),
             Self::Thread { function } => write!(f, "thread in {function}"),
+            Self::Netstack(id) => write!(f, "hold of netstack {id}"),
+            Self::NetstackWalk { begun_by } => {
+                write!(
+                    f,
+                    "netstack_next_init of {begun_by} without netstack_next_fini"
+                )
+            }
             Self::OpenModule(name) => write!(f, "open handle of {name}"),
             Self::Inside(calls) => write!(f, "{calls} calls still inside"),
             Self::Damage(what) => f.write_str(what),
@@ -111,6 +126,11 @@ pub(crate) fn collect(machine: &Machine, record: &Record) -> Leaks {
             function: machine.place(function),
         });
     }
+    let (stacks, walks) = machine.netstacks.take_of(text);
+    leaks.extend(stacks.into_iter().map(Leak::Netstack));
+    leaks.extend(walks.into_iter().map(|by| Leak::NetstackWalk {
+        begun_by: machine.place(by),
+    }));
     leaks.extend(
         machine
             .handles

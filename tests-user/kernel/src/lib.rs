@@ -49,6 +49,7 @@ pub use context::Context;
 pub use fault::{Fault, guard};
 pub use imports::kstat::{KstatError, KstatValue};
 pub use imports::log::{Destination, Level, Message};
+pub use imports::netstack::NetstackLayout;
 pub use kernel::Kernel;
 pub use leak::{Leak, Leaks};
 pub use module::{ModinfoEntry, ModloadError, Module, ModunloadError};

@@ -12,6 +12,7 @@ pub(crate) mod kstat;
 pub(crate) mod log;
 pub(crate) mod modctl;
 pub(crate) mod mutex;
+pub(crate) mod netstack;
 pub(crate) mod random;
 pub(crate) mod rwlock;
 pub(crate) mod string;
@@ -82,6 +83,7 @@ pub(crate) fn all() -> Vec<Import> {
         log::all(),
         modctl::table(),
         mutex::table(),
+        netstack::table(),
         random::table(),
         rwlock::table(),
         string::table(),
