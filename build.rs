@@ -73,11 +73,13 @@ fn bindings(out: &Path) -> Result<(), Box<dyn Error>> {
         .generate_comments(false)
         .prepend_enum_name(false)
         .allowlist_function("clinet_.*|kmem_alloc|kmem_free|mutex_(init|destroy|enter|exit)")
-        .allowlist_function("random_get_pseudo_bytes")
+        .allowlist_function("random_get_pseudo_bytes|gethrtime|drv_usectohz")
+        .allowlist_function("cv_(init|destroy|signal|reltimedwait)")
+        .allowlist_function("ddi_taskq_(create|destroy|dispatch)")
         .allowlist_type("clinet_.*|cl_inet_.*_fn|boolean_t|modlinkage|modlmisc")
         .allowlist_var("AF_INET6?|B_(TRUE|FALSE)|CE_(NOTE|WARN)|CL_INET_.*|CLINET_.*|E[A-Z]+")
         .allowlist_var("IPPROTO_(TCP|UDP|SCTP)|KM_(NO)?SLEEP|MODREV_1|MODMAXLINKINFOLEN")
-        .allowlist_var("MUTEX_DEFAULT")
+        .allowlist_var("MUTEX_DEFAULT|CV_DEFAULT|TR_CLOCK_TICK|DDI_S(UCCESS|LEEP)|TASKQ_DEFAULTPRI")
         .blocklist_var("clinet_contract")
         .generate()?
         .write_to_file(out.join("bindings.rs"))?;

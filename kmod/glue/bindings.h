@@ -12,10 +12,14 @@
 #include <sys/types.h>
 #include <sys/errno.h>
 #include <sys/cmn_err.h>
+#include <sys/condvar.h>
+#include <sys/ddi.h>
 #include <sys/kmem.h>
 #include <sys/modctl.h>
 #include <sys/mutex.h>
 #include <sys/random.h>
+#include <sys/sunddi.h>
+#include <sys/time.h>
 #include <netinet/in.h>
 
 #include <cl_inet.h>

@@ -7,6 +7,8 @@
 //! Parts that call the kernel exist only where there is one; the host build,
 //! which runs unit tests and makes documentation, has the rest.
 
+#[cfg(target_os = "illumos")]
+mod condvar;
 pub mod constant;
 pub mod errno;
 #[cfg(target_os = "illumos")]
@@ -24,3 +26,7 @@ pub mod probe;
 pub mod random;
 pub mod slot;
 pub mod sys;
+#[cfg(target_os = "illumos")]
+pub mod task;
+#[cfg(target_os = "illumos")]
+pub mod time;

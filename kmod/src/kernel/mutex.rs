@@ -89,6 +89,13 @@ pub struct Guard<'a, T> {
     not_send: PhantomData<*mut ()>,
 }
 
+impl<T> Guard<'_, T> {
+    /// The mutex, which this thread owns while the guard lives.
+    pub(super) fn raw(&mut self) -> *mut sys::kmutex_t {
+        self.mutex.raw.get()
+    }
+}
+
 impl<T> Deref for Guard<'_, T> {
     type Target = T;
 

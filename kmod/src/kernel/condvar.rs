@@ -1,0 +1,76 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! The kernel's condition variable.
+
+use core::cell::UnsafeCell;
+use core::ptr;
+use core::time::Duration;
+
+use super::mutex::Guard;
+use super::{sys, time};
+
+/// A `kcondvar_t`. A fresh one is all zeros, which is one without waiters;
+/// [`Condvar::init`] is what cv_init(9F) asks for all the same.
+pub struct Condvar(UnsafeCell<sys::kcondvar_t>);
+
+// SAFETY: the kernel's functions serialise themselves on a condition variable.
+unsafe impl Sync for Condvar {}
+
+impl Condvar {
+    /// One that nobody waits for.
+    pub const fn new() -> Self {
+        Self(UnsafeCell::new(sys::kcondvar_t { _opaque: 0 }))
+    }
+
+    /// Initialises it; it must not move any more. Does not sleep.
+    ///
+    /// # Safety
+    ///
+    /// Nobody waits for it yet.
+    pub unsafe fn init(&self) {
+        // SAFETY: by the caller's promise nobody uses it; name and argument
+        // may be NULL.
+        unsafe {
+            sys::cv_init(
+                self.0.get(),
+                ptr::null_mut(),
+                sys::CV_DEFAULT,
+                ptr::null_mut(),
+            )
+        };
+    }
+
+    /// Waits for a signal, or for `span` if none comes. The mutex of `guard`
+    /// is not held meanwhile. Sleeps: for a thread of our own only.
+    pub fn wait_for<T>(&self, guard: &mut Guard<'_, T>, span: Duration) {
+        // SAFETY: this thread owns the mutex, and does again on return; the
+        // guard is borrowed exclusively, so nobody looks at the value
+        // meanwhile through it.
+        unsafe {
+            sys::cv_reltimedwait(
+                self.0.get(),
+                guard.raw(),
+                time::ticks(span),
+                sys::TR_CLOCK_TICK,
+            );
+        }
+    }
+
+    /// Wakes one thread that waits. Any context.
+    pub fn signal(&self) {
+        // SAFETY: zeroed or initialised, and alive as long as self.
+        unsafe { sys::cv_signal(self.0.get()) };
+    }
+
+    /// The end of its life.
+    ///
+    /// # Safety
+    ///
+    /// Nobody waits for it or will do so again.
+    pub unsafe fn destroy(&self) {
+        // SAFETY: passed on by the caller.
+        unsafe { sys::cv_destroy(self.0.get()) };
+    }
+}
