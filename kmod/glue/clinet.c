@@ -27,8 +27,17 @@ uint32_t clinet_provider = 1;
 /* This node's number in the cluster, from 1. */
 uint32_t clinet_node_id = 1;
 
-/* How many 5-tuples the built-in provider holds at most. */
-uint32_t clinet_max_tuples = 65536;
+/*
+ * How many 5-tuples the built-in provider holds at most.  Memory follows what
+ * it does hold: 38 to 47 bytes each.
+ */
+uint32_t clinet_max_tuples = 1048576;
+
+/* 1: takes the memory for all of them at once, when the module is loaded. */
+uint32_t clinet_prealloc = 0;
+
+/* Seconds after which a UDP 5-tuple nobody asked about is dropped.  0: never. */
+uint32_t clinet_udp_age = 7200;
 
 /* When it is full: 0 admits unregistered (and counts), 1 refuses. */
 uint32_t clinet_full_refuse = 0;
@@ -55,7 +64,9 @@ _init(void)
 		.ct_provider = clinet_provider,
 		.ct_node_id = clinet_node_id,
 		.ct_max_tuples = clinet_max_tuples,
-		.ct_full_refuse = clinet_full_refuse
+		.ct_full_refuse = clinet_full_refuse,
+		.ct_udp_age = clinet_udp_age,
+		.ct_prealloc = clinet_prealloc
 	};
 	int error;
 

@@ -23,6 +23,8 @@ typedef struct clinet_tunables {
 	uint32_t	ct_node_id;
 	uint32_t	ct_max_tuples;
 	uint32_t	ct_full_refuse;
+	uint32_t	ct_udp_age;
+	uint32_t	ct_prealloc;
 } clinet_tunables_t;
 
 /*

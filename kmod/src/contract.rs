@@ -13,7 +13,7 @@ use crate::kernel::constant::Constant;
 use crate::kernel::errno::Errno;
 use crate::kernel::slot::{Connect, Disconnect, End, Local, Slot};
 use crate::kernel::sys;
-use crate::stats::{COUNTERS, Counter};
+use crate::stats::{self, Counter};
 
 /// Asks whether a 5-tuple is unique in the cluster.
 #[unsafe(no_mangle)]
@@ -112,14 +112,14 @@ pub enum Accepted {
 /// harm the stack.
 pub fn ask(tuple: &FiveTuple, outgoing: bool) -> Result<Accepted, Errno> {
     if tuple.protocol == Protocol::Tcp && tuple.local.addr.is_unspecified() {
-        COUNTERS.cs_no_laddr.bump();
+        stats::counters().cs_no_laddr.bump();
         return Ok(Accepted::Unasked);
     }
     let mut ends = Ends::of(tuple);
     let (protocol, family) = (ends.protocol, ends.family);
     let (local, foreign) = ends.each();
     let Some(answer) = cl_inet_connect2.ask(protocol, outgoing, family, local, foreign) else {
-        COUNTERS.cs_no_provider.bump();
+        stats::counters().cs_no_provider.bump();
         return Ok(Accepted::Unasked);
     };
     let (asked, refused) = counters(tuple.protocol, outgoing);
@@ -129,16 +129,17 @@ pub fn ask(tuple: &FiveTuple, outgoing: bool) -> Result<Accepted, Errno> {
     }
     refused.bump();
     Err(Errno::from_answer(answer).unwrap_or_else(|| {
-        COUNTERS.cs_bad_answer.bump();
+        stats::counters().cs_bad_answer.bump();
         Errno::ADDRNOTAVAIL
     }))
 }
 
 fn counters(protocol: Protocol, outgoing: bool) -> (&'static Counter, &'static Counter) {
+    let counters = stats::counters();
     match (protocol, outgoing) {
-        (Protocol::Tcp, true) => (&COUNTERS.cs_tcp_out_asked, &COUNTERS.cs_tcp_out_refused),
-        (Protocol::Tcp, false) => (&COUNTERS.cs_tcp_in_asked, &COUNTERS.cs_tcp_in_refused),
-        (Protocol::Udp, _) => (&COUNTERS.cs_udp_asked, &COUNTERS.cs_udp_refused),
+        (Protocol::Tcp, true) => (&counters.cs_tcp_out_asked, &counters.cs_tcp_out_refused),
+        (Protocol::Tcp, false) => (&counters.cs_tcp_in_asked, &counters.cs_tcp_in_refused),
+        (Protocol::Udp, _) => (&counters.cs_udp_asked, &counters.cs_udp_refused),
     }
 }
 
@@ -152,7 +153,7 @@ pub fn end(tuple: &FiveTuple) {
     let (protocol, family) = (ends.protocol, ends.family);
     let (local, foreign) = ends.each();
     if cl_inet_disconnect.tell(protocol, family, local, foreign) {
-        COUNTERS.cs_ended.bump();
+        stats::counters().cs_ended.bump();
     }
 }
 

@@ -40,6 +40,15 @@ impl Protocol {
     }
 }
 
+/// Who opens a connection. UDP is always outgoing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// This node.
+    Outgoing,
+    /// The other end.
+    Incoming,
+}
+
 /// An address family as a caller named it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
@@ -170,6 +179,17 @@ impl Addr {
     #[must_use]
     pub fn v6_form(&self) -> [u8; 16] {
         self.bytes
+    }
+
+    /// As [`Addr::v6_form`], as two words in native byte order.
+    #[inline]
+    #[must_use]
+    pub fn words(&self) -> [u64; 2] {
+        let (words, _) = self.bytes.as_chunks::<8>();
+        match words {
+            [high, low] => [u64::from_ne_bytes(*high), u64::from_ne_bytes(*low)],
+            _ => [0; 2],
+        }
     }
 
     /// The bytes that a caller of this family passes; IPv4 uses the first

@@ -68,6 +68,8 @@ mod entry;
 pub mod flow;
 pub mod kernel;
 pub mod registry;
+#[cfg(target_os = "illumos")]
+pub mod service;
 pub mod stats;
 pub mod tcp;
 pub mod udp;

@@ -25,7 +25,7 @@ use crate::contract;
 use crate::flow::{Addr, Family, FiveTuple, Protocol, SockAddr};
 use crate::kernel::errno::Errno;
 use crate::kernel::sys;
-use crate::stats::COUNTERS;
+use crate::stats::counters;
 
 /// The twin of `clinet_udp_t`: the most recent destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,7 +152,7 @@ pub fn send_end(last: &mut LastDestination, ask: &Ask) {
     if *last == ask.seen {
         connect_end(last, ask);
     } else {
-        COUNTERS.cs_udp_overtaken.bump();
+        counters().cs_udp_overtaken.bump();
     }
 }
 
@@ -162,7 +162,7 @@ pub fn connect_end(last: &mut LastDestination, ask: &Ask) {
     if resets(last).load(Ordering::Acquire) == ask.generation {
         *last = ask.destination;
     } else {
-        COUNTERS.cs_udp_overtaken.bump();
+        counters().cs_udp_overtaken.bump();
     }
 }
 

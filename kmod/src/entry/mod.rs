@@ -34,6 +34,7 @@ macro_rules! c_function {
 }
 
 mod cluster;
+mod look;
 mod module;
 mod udp;
 

@@ -8,7 +8,7 @@ use core::ffi::c_int;
 
 use crate::kernel::errno::{self, Errno};
 use crate::kernel::sys;
-use crate::{builtin, contract};
+use crate::{builtin, contract, service};
 
 c_function! {
     /// # Safety
@@ -18,7 +18,13 @@ c_function! {
     fn clinet_module_init(tunables: *const sys::clinet_tunables_t) -> c_int {
         // SAFETY: passed on by the caller.
         match unsafe { tunables.as_ref() } {
-            Some(tunables) => errno::to_c(builtin::init(tunables)),
+            Some(tunables) => errno::to_c(builtin::init(tunables).and_then(|()| {
+                // SAFETY: this is _init.
+                unsafe { service::start() }.inspect_err(|_| {
+                    // SAFETY: nobody else is in the module.
+                    unsafe { builtin::fini() }
+                })
+            })),
             None => Errno::INVAL.number(),
         }
     }
@@ -47,6 +53,8 @@ c_function! {
     ///
     /// Nobody else is in the module, and nothing is associated.
     fn clinet_module_fini() {
+        // SAFETY: passed on by the caller, and _init started it.
+        unsafe { service::stop() };
         // SAFETY: passed on by the caller.
         unsafe { builtin::fini() }
     }
