@@ -231,6 +231,7 @@ pub fn named(number: usize) -> Option<(&'static CStr, u64)> {
 /// # Errors
 ///
 /// The errno for it, unless it was about another protocol, which is no error.
+#[cold]
 pub fn rejected(reject: Reject) -> Result<(), Errno> {
     let counters = counters();
     match reject {

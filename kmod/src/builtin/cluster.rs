@@ -69,7 +69,6 @@ pub fn purge(owner: Node) -> Result<(), Errno> {
         return Err(Errno::INVAL);
     }
     counters().cs_purged.bump();
-    builtin.wake_if_dirty();
     Ok(())
 }
 
@@ -108,6 +107,5 @@ pub fn set_addresses(list: Option<&[[u64; 2]]>) -> Result<(), Errno> {
         Some(list) => builtin.registry.share(list).map_err(|_| Errno::INVAL)?,
         None => builtin.registry.share_all(),
     }
-    builtin.wake_if_dirty();
     Ok(())
 }

@@ -79,13 +79,6 @@ pub fn connect(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Resul
 }
 
 impl Builtin {
-    /// Something was dropped whose entries are to be swept.
-    pub(super) fn wake_if_dirty(&self) {
-        if self.registry.is_dirty() {
-            maintain::wake();
-        }
-    }
-
     /// What the policy makes of a full table.
     fn full(&self) -> Option<Errno> {
         if self.full_refuses {
@@ -119,7 +112,6 @@ pub fn bind(stack: StackId, endpoint: &Endpoint) {
     if builtin.registry.bind(stack, endpoint, tick()) == Some(false) {
         counters().cs_binds_uncounted.bump();
     }
-    builtin.wake_if_dirty();
 }
 
 /// A UDP endpoint was unbound.
@@ -133,7 +125,6 @@ pub fn unbind(stack: StackId, endpoint: &Endpoint) {
     if !builtin.registry.unbind(stack, endpoint) {
         counters().cs_unknown.bump();
     }
-    builtin.wake_if_dirty();
 }
 
 /// A call about this 5-tuple will come soon.

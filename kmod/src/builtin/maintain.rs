@@ -9,8 +9,9 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use super::{BUILTIN, Buckets, Builtin, TICK, bytes, tick};
 use crate::flow::FiveTuple;
 use crate::kernel::once::Once;
+use crate::kernel::time;
 use crate::registry::entry::TICKS;
-use crate::registry::{Audit, Cursor, Listed, Pass, StackId, Swept, Verdict};
+use crate::registry::{Audit, Busy, Cursor, Listed, Pass, StackId, Swept, Verdict};
 use crate::stats::counters;
 
 /// What a hook calls when there is work.
@@ -60,12 +61,22 @@ pub fn gauges() -> Gauges {
     })
 }
 
+/// Calls `work` when it is this thread's turn. Sleeps.
+fn in_turn<R>(mut work: impl FnMut() -> Result<R, Busy>) -> R {
+    loop {
+        match work() {
+            Ok(result) => return result,
+            Err(Busy) => time::sleep_a_tick(),
+        }
+    }
+}
+
 /// Does what there is to do. To be called every second, and when the waker was.
 pub fn maintain(now: u32) {
     let Some(builtin) = BUILTIN.get() else {
         return;
     };
-    builtin.registry.maintain(Buckets::new);
+    let _complete = in_turn(|| builtin.registry.maintain(Buckets::new));
     let ticks = now.checked_div(builtin.tick_seconds).unwrap_or(0);
     let next = (ticks % u32::from(TICKS)) as u8;
     if TICK.swap(next, Ordering::Relaxed) != next {
@@ -80,12 +91,12 @@ pub fn maintain(now: u32) {
 
 impl Builtin {
     fn sweep(&self, pass: Pass) -> Swept {
-        let swept = self.registry.sweep(pass, tick());
+        let swept = in_turn(|| self.registry.sweep(pass, tick()));
         let counters = counters();
         counters.cs_aged.add(swept.aged);
         counters.cs_dropped.add(swept.dead);
         counters.cs_audit_removed.add(swept.unseen);
-        self.registry.maintain(Buckets::new);
+        let _complete = in_turn(|| self.registry.maintain(Buckets::new));
         swept
     }
 }
@@ -152,9 +163,9 @@ pub fn audit_finish() -> u64 {
 }
 
 /// Lists entries; see [`crate::registry::Registry::list`].
-pub fn list(cursor: Cursor, room: usize, each: impl FnMut(Listed)) -> Option<Cursor> {
+pub fn list(cursor: Cursor, room: usize, mut each: impl FnMut(Listed)) -> Option<Cursor> {
     let builtin = BUILTIN.get()?;
-    builtin.registry.list(cursor, tick(), room, each)
+    in_turn(|| builtin.registry.list(cursor, tick(), room, &mut each))
 }
 
 /// Seconds that an age of so many ticks has.

@@ -9,7 +9,7 @@ use core::ffi::c_int;
 
 use super::{bad, checked};
 use crate::builtin;
-use crate::flow::{FiveTuple, Reject};
+use crate::flow::{self, FiveTuple, Reject};
 use crate::kernel::errno::{self, Errno};
 use crate::kernel::sys::{self, in_port_t, sa_family_t};
 use crate::registry::{Cursor, Listed, ROOM, Verdict};
@@ -124,8 +124,8 @@ c_function! {
 
 fn to_c(entry: &Listed) -> sys::clinet_entry_t {
     sys::clinet_entry_t {
-        ce_laddr: bytes(entry.local),
-        ce_faddr: bytes(entry.foreign),
+        ce_laddr: flow::from_words(entry.local),
+        ce_faddr: flow::from_words(entry.foreign),
         ce_lport: entry.lport,
         ce_fport: entry.fport,
         ce_protocol: entry.protocol,
@@ -136,14 +136,6 @@ fn to_c(entry: &Listed) -> sys::clinet_entry_t {
         ce_references: entry.references,
         ce_age: builtin::seconds(entry.age),
     }
-}
-
-fn bytes([high, low]: [u64; 2]) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    let (first, second) = bytes.split_at_mut(8);
-    first.copy_from_slice(&high.to_ne_bytes());
-    second.copy_from_slice(&low.to_ne_bytes());
-    bytes
 }
 
 c_function! {

@@ -39,6 +39,7 @@ mod module;
 mod udp;
 
 /// What a bad argument of a call with a result returns.
+#[cold]
 fn bad(reject: Reject) -> c_int {
     errno::to_c(rejected(reject))
 }

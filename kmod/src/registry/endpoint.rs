@@ -9,9 +9,9 @@
 
 use super::entry::{Bound, Entry, Key};
 use super::env::{Env, Word};
-use super::names::{Meaning, Numbered};
+use super::names::Numbered;
 use super::region::Inner;
-use super::{Answer, Registry, StackId, Verdict};
+use super::{Answer, Registry, StackId, Verdict, local};
 use crate::flow::{Endpoint, FiveTuple, Protocol};
 
 impl<E: Env> Registry<E> {
@@ -20,29 +20,24 @@ impl<E: Env> Registry<E> {
     /// was no room to count it, and entries of UDP stay from now on; `None`:
     /// nobody looks at it.
     pub fn bind(&self, stack: StackId, endpoint: &Endpoint, tick: u8) -> Option<bool> {
-        if endpoint.protocol != Protocol::Udp
-            || endpoint.addr.is_unspecified()
-            || !self.is_shared(&endpoint.addr)
-        {
+        if endpoint.protocol != Protocol::Udp {
             return None;
         }
-        let bound = self
-            .locals
-            .find_or_add(&meaning(stack, endpoint))
-            .and_then(|local| {
-                self.with_endpoint(local, endpoint.port, tick, |bound| {
-                    if bound.binds == 0 {
-                        self.drop_entries(bound);
-                    }
-                    bound.binds = bound.binds.saturating_add(1);
-                    bound.tick = tick;
-                })
-                .ok()
-            });
-        if bound.is_none() {
+        let counted = match self.local(stack, &endpoint.addr) {
+            Ok(local) => self.with_endpoint(local, endpoint.port, tick, |bound| {
+                if bound.binds == 0 {
+                    self.drop_entries(bound);
+                }
+                bound.binds = bound.binds.saturating_add(1);
+                bound.tick = tick;
+            }),
+            Err(Verdict::Full) => Err(Answer::of(Verdict::Full)),
+            Err(_) => return None,
+        };
+        if counted.is_err() {
             self.uncounted.store(1);
         }
-        Some(bound.is_some())
+        Some(counted.is_ok())
     }
 
     /// A UDP endpoint was unbound; with the last one its entries go. Nothing
@@ -52,7 +47,7 @@ impl<E: Env> Registry<E> {
     }
 
     fn unbind_found(&self, stack: StackId, endpoint: &Endpoint) -> Option<()> {
-        let local = self.locals.find(&meaning(stack, endpoint))?;
+        let local = self.locals.find(&local(stack, &endpoint.addr))?;
         let key = Key::endpoint(endpoint.protocol, local.number, endpoint.port);
         let (place, region, _) = self.place(&key)?;
         let mut inner = region.lock();
@@ -69,6 +64,7 @@ impl<E: Env> Registry<E> {
 
     /// The generation for an entry that is about to be registered; the endpoint
     /// is added if it was never bound as far as is known.
+    #[inline(never)]
     pub(super) fn use_endpoint(&self, local: Numbered, port: u16, tick: u8) -> Result<u8, Answer> {
         self.with_endpoint(local, port, tick, |bound| {
             bound.empty = false;
@@ -82,13 +78,15 @@ impl<E: Env> Registry<E> {
     pub(super) fn generation(&self, local: Numbered, tuple: &FiveTuple) -> Option<u8> {
         match tuple.protocol {
             Protocol::Tcp => None,
-            Protocol::Udp => {
-                let key = Key::endpoint(Protocol::Udp, local.number, tuple.local.port);
-                self.endpoint_generation(&key)
-            }
+            Protocol::Udp => self.endpoint_generation(&Key::endpoint(
+                Protocol::Udp,
+                local.number,
+                tuple.local.port,
+            )),
         }
     }
 
+    #[inline(never)]
     pub(super) fn endpoint_generation(&self, key: &Key) -> Option<u8> {
         let (place, region, _) = self.place(key)?;
         let mut inner = region.lock();
@@ -174,12 +172,5 @@ impl<E: Env> Registry<E> {
     pub fn endpoints(&self) -> usize {
         let left = self.endpoint_pool.load().cast_signed().max(0) as usize;
         (self.settings.most / 4).saturating_sub(left)
-    }
-}
-
-fn meaning(stack: StackId, endpoint: &Endpoint) -> Meaning {
-    Meaning {
-        words: endpoint.addr.words(),
-        tag: stack,
     }
 }

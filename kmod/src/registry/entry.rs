@@ -82,6 +82,11 @@ impl Key {
         key
     }
 
+    /// The local port, network byte order.
+    pub fn lport(&self) -> u16 {
+        self.packed as u16
+    }
+
     /// The key of an endpoint.
     #[inline]
     pub fn endpoint(protocol: Protocol, local: u16, lport: u16) -> Self {

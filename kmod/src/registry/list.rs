@@ -10,10 +10,10 @@
 
 use super::bucket;
 use super::entry::{Entry, Kind, TICKS};
-use super::env::{Env, Lock};
+use super::env::Env;
 use super::hash::home;
 use super::region::Inner;
-use super::{Node, Registry, StackId};
+use super::{Busy, Node, Registry, StackId};
 
 /// A listing must have room for so many: for all entries that belong to one
 /// bucket. There are three on average.
@@ -58,14 +58,18 @@ impl<E: Env> Registry<E> {
     /// Hands `room` entries at most to `each`, from `cursor` on; `room` is
     /// [`ROOM`] at least. Where to go on; `None` at the end. Entries of UDP are
     /// listed until a sweep drops them. `each` is called with a region locked.
+    ///
+    /// # Errors
+    ///
+    /// Another thread does maintenance.
     pub fn list(
         &self,
         cursor: Cursor,
         tick: u8,
         room: usize,
         mut each: impl FnMut(Listed),
-    ) -> Option<Cursor> {
-        let _maintenance = self.maintenance.lock();
+    ) -> Result<Option<Cursor>, Busy> {
+        let _turn = self.turn()?;
         let mut at = cursor;
         let mut left = room;
         while let Some(region) = self.region(at.region as usize) {
@@ -75,7 +79,7 @@ impl<E: Env> Registry<E> {
             let first = (home, at.fraction);
             let found = self.belonging(&inner, first).count();
             if found > left {
-                return Some(at);
+                return Ok(Some(at));
             }
             left -= found;
             self.belonging(&inner, first)
@@ -92,7 +96,7 @@ impl<E: Env> Registry<E> {
                 },
             };
         }
-        None
+        Ok(None)
     }
 
     /// The entries that belong to a bucket, but for those with a lesser

@@ -5,8 +5,8 @@
 //! What is done outside the calls: memory is exchanged and entries are moved,
 //! the aged and the dead are dropped, audits end.
 //!
-//! One thread at a time, under a lock that no call of the stack takes. A
-//! region's own lock is held for a few buckets only.
+//! One thread at a time, whose turn a flag marks: nobody waits for it with a
+//! lock. A region's lock is held for a few buckets only.
 
 use super::bucket::{At, Bucket, SLOTS};
 use super::entry::{Bound, Entry, Key, Kind, TICKS};
@@ -14,10 +14,14 @@ use super::env::{Env, Lock, Word};
 use super::region::{Place, Region, SMALLEST, larger, smaller};
 use super::Registry;
 
-/// Buckets that are looked at, or moved, while a region is locked.
-const STEP: usize = 8;
+/// Buckets that are moved from while a region is locked.
+const MOVES: usize = 4;
+/// Buckets that are looked at while a region is locked.
+const STEP: usize = 4;
 /// As `STEP`, where only the heads of buckets are read.
 const GLANCE: usize = 32;
+/// How many buckets ahead of a glance memory is asked for.
+const AHEAD: usize = 64;
 
 /// What a sweep keeps between two holds of a region's lock: an entry whose
 /// endpoint has to be asked about, and where it is.
@@ -29,6 +33,21 @@ pub struct Asked {
 
 /// How many of them a sweep needs.
 pub const ASKED: usize = STEP * SLOTS;
+
+/// Another thread does maintenance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+/// The turn of one thread to do maintenance, until it is dropped.
+pub struct Turn<'a, E: Env> {
+    busy: &'a E::Word,
+}
+
+impl<E: Env> Drop for Turn<'_, E> {
+    fn drop(&mut self) {
+        self.busy.store(0);
+    }
+}
 
 /// What a sweep is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,8 +112,15 @@ impl<E: Env> Registry<E> {
     }
 
     /// Gives memory to the regions that want it. False: there was not enough.
-    pub fn maintain(&self, mut allocate: impl FnMut(usize) -> Option<E::Buckets>) -> bool {
-        let _maintenance = self.maintenance.lock();
+    ///
+    /// # Errors
+    ///
+    /// Another thread is at it.
+    pub fn maintain(
+        &self,
+        mut allocate: impl FnMut(usize) -> Option<E::Buckets>,
+    ) -> Result<bool, Busy> {
+        let _turn = self.turn()?;
         let mut complete = true;
         for word in 0..self.wanting.len() {
             let mut bits = self.wanting.get(word).map_or(0, |word| word.swap(0));
@@ -107,7 +133,15 @@ impl<E: Env> Registry<E> {
                 }
             }
         }
-        complete
+        Ok(complete)
+    }
+
+    /// The turn to do maintenance.
+    pub(super) fn turn(&self) -> Result<Turn<'_, E>, Busy> {
+        if self.busy.swap(1) != 0 {
+            return Err(Busy);
+        }
+        Ok(Turn { busy: &self.busy })
     }
 
     /// Marks a region for [`Registry::maintain`].
@@ -159,8 +193,8 @@ impl<E: Env> Registry<E> {
     /// Moves what is in the old array of a region, and gives it back.
     fn advance(&self, region: &Region<E>) -> bool {
         let len = region.lock().old_len();
-        for first in (0..len).step_by(STEP) {
-            let end = first.saturating_add(STEP).min(len);
+        for first in (0..len).step_by(MOVES) {
+            let end = first.saturating_add(MOVES).min(len);
             if !region.lock().advance(first..end, &self.secret, self.bits) {
                 return false;
             }
@@ -171,12 +205,16 @@ impl<E: Env> Registry<E> {
     }
 
     /// Looks at all entries and drops what the pass is for.
-    pub fn sweep(&self, pass: Pass, tick: u8) -> Swept {
+    ///
+    /// # Errors
+    ///
+    /// Another thread is at it.
+    pub fn sweep(&self, pass: Pass, tick: u8) -> Result<Swept, Busy> {
+        let _turn = self.turn()?;
         let mut swept = Swept::default();
-        let mut maintenance = self.maintenance.lock();
         let begun = self.begin(pass);
         for (number, region) in self.regions.iter().enumerate() {
-            self.sweep_region(region, pass, tick, &mut maintenance, &mut swept);
+            self.sweep_region(region, pass, tick, &mut swept);
             let inner = region.lock();
             let sparse = !self.settings.fixed && inner.is_sparse();
             drop(inner);
@@ -189,7 +227,7 @@ impl<E: Env> Registry<E> {
             self.locals.reuse();
             self.owners.reuse();
         }
-        swept
+        Ok(swept)
     }
 
     /// A pass that drops the dead begins; its number.
@@ -208,7 +246,6 @@ impl<E: Env> Registry<E> {
         region: &Region<E>,
         pass: Pass,
         tick: u8,
-        asked: &mut [Asked],
         swept: &mut Swept,
     ) {
         if region.lock().old_len() > 0 {
@@ -219,11 +256,11 @@ impl<E: Env> Registry<E> {
             // Nothing ages.
         } else if pass == Pass::Age {
             for first in (0..len).step_by(GLANCE) {
-                self.glance(region, first, tick, asked, swept);
+                self.glance(region, first, tick, swept);
             }
         } else {
             for first in (0..len).step_by(STEP) {
-                self.look(region, first..first.saturating_add(STEP), pass, tick, asked, swept);
+                self.look(region, first..first.saturating_add(STEP), pass, tick, swept);
             }
         }
     }
@@ -234,13 +271,15 @@ impl<E: Env> Registry<E> {
         region: &Region<E>,
         first: usize,
         tick: u8,
-        asked: &mut [Asked],
         swept: &mut Swept,
     ) {
         let mut at = first;
         let end = first.saturating_add(GLANCE);
         while at < end {
             let inner = region.lock();
+            for ahead in 0..GLANCE {
+                inner.prefetch(at.saturating_add(AHEAD).saturating_add(ahead));
+            }
             let buckets = inner.buckets().get(at..end.min(inner.buckets().len()));
             let old = buckets.into_iter().flatten().position(|bucket| self.has_old(bucket, tick));
             drop(inner);
@@ -249,7 +288,7 @@ impl<E: Env> Registry<E> {
             };
             let bucket = at.saturating_add(old);
             at = bucket.saturating_add(1);
-            self.look(region, bucket..at, Pass::Age, tick, asked, swept);
+            self.look(region, bucket..at, Pass::Age, tick, swept);
         }
     }
 
@@ -270,9 +309,9 @@ impl<E: Env> Registry<E> {
         buckets: core::ops::Range<usize>,
         pass: Pass,
         tick: u8,
-        asked: &mut [Asked],
         swept: &mut Swept,
     ) {
+        let mut asked = self.scratch.lock();
         let mut unknown = 0;
         {
             let mut inner = region.lock();

@@ -38,7 +38,7 @@ use entry::{Entry, Key, Kind};
 use env::{Env, Lock, Word};
 use hash::Secret;
 pub use list::{Cursor, Listed, ROOM};
-pub use maintain::{ASKED, Asked, Pass, Swept};
+pub use maintain::{ASKED, Asked, Busy, Pass, Swept};
 use names::{Meaning, Names, Numbered};
 use region::{Found, Inner, Place, Region};
 use shared::{NotAList, Shared};
@@ -144,7 +144,9 @@ pub struct Registry<E: Env> {
     /// A bind was not counted for want of room: no count of binds can be
     /// trusted from then on, since nobody knows whose last one it is.
     uncounted: E::Word,
-    maintenance: E::Lock<E::Scratch>,
+    /// A thread does maintenance.
+    busy: E::Word,
+    scratch: E::Lock<E::Scratch>,
 }
 
 /// The memory of a registry.
@@ -163,20 +165,21 @@ pub struct Memory<E: Env> {
     pub scratch: E::Scratch,
 }
 
-/// A local address with its stack.
-#[derive(Clone, Copy)]
-struct Local {
-    meaning: Meaning,
+impl Answer {
+    fn of(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            wake: false,
+        }
+    }
 }
 
-impl Local {
-    fn new(stack: StackId, addr: &Addr) -> Self {
-        Self {
-            meaning: Meaning {
-                words: addr.words(),
-                tag: stack,
-            },
-        }
+/// A local address with its stack.
+#[inline]
+fn local(stack: StackId, addr: &Addr) -> Meaning {
+    Meaning {
+        words: addr.words(),
+        tag: stack,
     }
 }
 
@@ -214,7 +217,8 @@ impl<E: Env> Registry<E> {
             begun: E::Word::new(0),
             done: E::Word::new(0),
             uncounted: E::Word::new(0),
-            maintenance: E::Lock::new(memory.scratch),
+            busy: E::Word::new(0),
+            scratch: E::Lock::new(memory.scratch),
         }
     }
 
@@ -250,40 +254,51 @@ impl<E: Env> Registry<E> {
     /// This node wants the 5-tuple.
     #[inline]
     pub fn connect(&self, stack: StackId, tuple: &FiveTuple, outgoing: bool, tick: u8) -> Answer {
-        let answer = |verdict| Answer {
-            verdict,
-            wake: false,
-        };
-        if !self.is_shared(&tuple.local.addr) {
-            return answer(if tuple.local.addr.is_unspecified() {
+        // An address that has a name is shared, or was a moment ago.
+        match self.locals.find(&local(stack, &tuple.local.addr)) {
+            Some(local) => self.connect_from(local, tuple, outgoing, tick),
+            None if self.is_shared(&tuple.local.addr) => {
+                self.connect_new(stack, tuple, outgoing, tick)
+            }
+            None => Answer::of(if tuple.local.addr.is_unspecified() {
                 Verdict::Unspecified
             } else {
                 Verdict::NotShared
-            });
+            }),
         }
-        let meaning = Local::new(stack, &tuple.local.addr).meaning;
-        let Some(local) = self.locals.find(&meaning) else {
-            return self.connect_new(&meaning, tuple, outgoing, tick);
-        };
-        self.connect_from(local, tuple, outgoing, tick)
     }
 
     /// As [`Registry::connect`], for an address that was not seen before.
     #[cold]
-    fn connect_new(&self, meaning: &Meaning, tuple: &FiveTuple, outgoing: bool, tick: u8) -> Answer {
-        if tuple.local.addr.is_unspecified() {
-            return Answer {
-                verdict: Verdict::Unspecified,
-                wake: false,
-            };
+    #[inline(never)]
+    fn connect_new(&self, stack: StackId, tuple: &FiveTuple, outgoing: bool, tick: u8) -> Answer {
+        match self.local(stack, &tuple.local.addr) {
+            Ok(local) => self.connect_from(local, tuple, outgoing, tick),
+            Err(verdict) => Answer::of(verdict),
         }
-        match self.locals.find_or_add(meaning) {
-            Some(local) => self.connect_from(local, tuple, outgoing, tick),
-            None => Answer {
-                verdict: Verdict::Full,
-                wake: true,
-            },
+    }
+
+    /// The number of a local address, a new one if need be.
+    fn local(&self, stack: StackId, addr: &Addr) -> Result<Numbered, Verdict> {
+        let meaning = local(stack, addr);
+        if let Some(local) = self.locals.find(&meaning) {
+            return Ok(local);
         }
+        if addr.is_unspecified() {
+            return Err(Verdict::Unspecified);
+        }
+        if !self.is_shared(addr) {
+            return Err(Verdict::NotShared);
+        }
+        let local = self.locals.find_or_add(&meaning).ok_or(Verdict::Full)?;
+        // Whoever takes the address from the set retires its names after that:
+        // either this one too, or it is seen here that the address is gone.
+        if !self.is_shared(addr) {
+            self.locals.retire(&meaning);
+            self.dirty.store(1);
+            return Err(Verdict::NotShared);
+        }
+        Ok(local)
     }
 
     #[inline]
@@ -291,23 +306,25 @@ impl<E: Env> Registry<E> {
         let key = key(local, tuple);
         match tuple.protocol {
             Protocol::Tcp => self.register(local, &key, Entry::tcp(&key, outgoing), None),
-            Protocol::Udp => match self.use_endpoint(local, tuple.local.port, tick) {
-                Ok(generation) => {
-                    let entry = Entry::udp(&key, tick, generation);
-                    self.register(local, &key, entry, Some(tick))
-                }
-                Err(answer) => answer,
-            },
+            Protocol::Udp => self.connect_udp(local, &key, tick),
+        }
+    }
+
+    #[inline(never)]
+    fn connect_udp(&self, local: Numbered, key: &Key, tick: u8) -> Answer {
+        match self.use_endpoint(local, key.lport(), tick) {
+            Ok(generation) => {
+                let entry = Entry::udp(key, tick, generation);
+                self.register(local, key, entry, Some(tick))
+            }
+            Err(answer) => answer,
         }
     }
 
     #[inline]
     fn register(&self, local: Numbered, key: &Key, entry: Entry, tick: Option<u8>) -> Answer {
         let Some((place, region, number)) = self.place(key) else {
-            return Answer {
-                verdict: Verdict::Late,
-                wake: false,
-            };
+            return Answer::of(Verdict::Late);
         };
         region.prefetch(place);
         let mut inner = region.lock();
@@ -315,10 +332,7 @@ impl<E: Env> Registry<E> {
         if let Some(found) = found
             && let Some(verdict) = self.meet(&mut inner, found, &entry, tick)
         {
-            return Answer {
-                verdict,
-                wake: false,
-            };
+            return Answer::of(verdict);
         }
         self.add(inner, (place, number), local, entry, tick, found)
     }
@@ -384,7 +398,7 @@ impl<E: Env> Registry<E> {
     /// not shared.
     #[inline]
     pub fn disconnect(&self, stack: StackId, tuple: &FiveTuple) -> Option<bool> {
-        let local = self.locals.find(&Local::new(stack, &tuple.local.addr).meaning)?;
+        let local = self.locals.find(&local(stack, &tuple.local.addr))?;
         let key = key(local, tuple);
         let generation = self.generation(local, tuple);
         let (place, region, _) = self.place(&key)?;
@@ -411,14 +425,14 @@ impl<E: Env> Registry<E> {
     ///
     /// Why not; then nothing changed.
     pub fn install(&self, owner: Node, tuple: &FiveTuple) -> Result<bool, NotInstalled> {
-        if !self.is_other(owner) || tuple.local.addr.is_unspecified() {
+        if !self.is_other(owner) {
             return Err(NotInstalled::Invalid);
         }
-        if !self.is_shared(&tuple.local.addr) {
-            return Err(NotInstalled::NotShared);
-        }
-        let meaning = Local::new(0, &tuple.local.addr).meaning;
-        let local = self.locals.find_or_add(&meaning).ok_or(NotInstalled::Full)?;
+        let local = self.local(0, &tuple.local.addr).map_err(|verdict| match verdict {
+            Verdict::Unspecified => NotInstalled::Invalid,
+            Verdict::NotShared => NotInstalled::NotShared,
+            _ => NotInstalled::Full,
+        })?;
         let name = self.owners.find_or_add(&self::owner(owner)).ok_or(NotInstalled::Full)?;
         let key = key(local, tuple);
         let generation = self.generation(local, tuple);
@@ -460,7 +474,7 @@ impl<E: Env> Registry<E> {
     }
 
     fn withdraw_found(&self, owner: Node, tuple: &FiveTuple) -> Option<()> {
-        let local = self.locals.find(&Local::new(0, &tuple.local.addr).meaning)?;
+        let local = self.locals.find(&local(0, &tuple.local.addr))?;
         let name = self.owners.find(&self::owner(owner))?;
         let key = key(local, tuple);
         let (place, region, _) = self.place(&key)?;
@@ -489,10 +503,7 @@ impl<E: Env> Registry<E> {
     /// are. Changes nothing.
     #[inline]
     pub fn query(&self, stack: StackId, tuple: &FiveTuple) -> (Verdict, u64) {
-        if !self.is_shared(&tuple.local.addr) {
-            return (Verdict::NotShared, 0);
-        }
-        if let Some(local) = self.locals.find(&Local::new(stack, &tuple.local.addr).meaning) {
+        if let Some(local) = self.locals.find(&local(stack, &tuple.local.addr)) {
             let key = key(local, tuple);
             let generation = self.generation(local, tuple);
             let Some((place, region, _)) = self.place(&key) else {
@@ -520,6 +531,8 @@ impl<E: Env> Registry<E> {
             }
         } else if tuple.local.addr.is_unspecified() {
             return (Verdict::Unspecified, 0);
+        } else if !self.is_shared(&tuple.local.addr) {
+            return (Verdict::NotShared, 0);
         }
         (Verdict::Registered, 0)
     }
@@ -527,7 +540,7 @@ impl<E: Env> Registry<E> {
     /// A call about this 5-tuple will come soon: fetches what it will touch.
     #[inline]
     pub fn prefetch(&self, stack: StackId, tuple: &FiveTuple) {
-        if let Some(local) = self.locals.find(&Local::new(stack, &tuple.local.addr).meaning) {
+        if let Some(local) = self.locals.find(&local(stack, &tuple.local.addr)) {
             if let Some((place, region, _)) = self.place(&key(local, tuple)) {
                 region.prefetch(place);
             }
@@ -539,7 +552,7 @@ impl<E: Env> Registry<E> {
         if !self.is_shared(&tuple.local.addr) {
             return Audit::NotShared;
         }
-        let Some(local) = self.locals.find(&Local::new(stack, &tuple.local.addr).meaning) else {
+        let Some(local) = self.locals.find(&local(stack, &tuple.local.addr)) else {
             return Audit::Absent;
         };
         let key = key(local, tuple);

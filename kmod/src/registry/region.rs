@@ -9,13 +9,16 @@
 //! moves the entries over, a few buckets at a time; everybody else searches
 //! both meanwhile, inserts into the new one and never moves anything.
 
-use super::bucket::{self, At, Bucket};
+use super::bucket::{self, At, Bucket, SLOTS};
 use super::entry::{Entry, Kind};
 use super::env::{Env, Lock, Word};
 use super::hash::{Hash, Secret, home};
 
 /// Buckets of an array at least.
 pub const SMALLEST: usize = 4;
+
+/// Buckets of a small array.
+const SMALL: usize = 64;
 
 /// How many buckets an insertion looks at. With four fifths of the places in
 /// use, which is the most, entries end up 49 buckets from home at most (measured
@@ -208,26 +211,39 @@ impl<E: Env> Inner<E> {
         self.count.saturating_add(self.endpoints) as usize
     }
 
-    /// Entries that the present array takes: four fifths of its places.
+    /// Entries that the present array takes: four fifths of its places, and
+    /// all of them in a small one, which is searched quickly.
+    #[inline]
     fn most(&self) -> usize {
-        self.current.len() * 4
+        let len = self.current.len();
+        if len <= SMALL { len * SLOTS } else { len * 4 }
     }
 
     /// Should it have more memory? From 68 % on: with steps of a quarter the
-    /// places are then 54 to 68 % in use, 38 to 47 bytes an entry.
+    /// places are then 54 to 68 % in use, 38 to 47 bytes an entry. A small one asks
+    /// earlier, since it fills up faster than memory comes.
     #[inline]
     pub fn is_crowded(&self) -> bool {
-        self.old.is_none() && self.used() * 100 > self.current.len() * (bucket::SLOTS * 68)
+        let len = self.current.len();
+        let percent = if len <= SMALL { 40 } else { 68 };
+        self.old.is_none() && self.used() * 100 > len * (SLOTS * percent)
     }
 
     /// Would a quarter of the memory do?
     pub fn is_sparse(&self) -> bool {
-        self.current.len() > SMALLEST && self.used() * 100 < self.current.len() * (bucket::SLOTS * 12)
+        self.current.len() > SMALLEST && self.used() * 100 < self.current.len() * (SLOTS * 8)
     }
 
     /// The buckets of the present array.
     pub fn buckets(&self) -> &[Bucket] {
         &self.current
+    }
+
+    /// Asks for the head of a bucket of the present array.
+    pub fn prefetch(&self, bucket: usize) {
+        if let Some(bucket) = self.current.get(bucket) {
+            E::prefetch(core::ptr::from_ref(bucket).addr());
+        }
     }
 
     /// The entry at a place of the present array, if it is in use.

@@ -31,8 +31,8 @@ fn it_grows_from_nothing_and_shrinks_again() {
     }
     assert!(fixture.0.is_empty());
     for _ in 0..20 {
-        fixture.0.sweep(Pass::Dead, 0);
-        assert!(fixture.0.maintain(allocate));
+        fixture.0.sweep(Pass::Dead, 0).unwrap();
+        assert!(fixture.0.maintain(allocate).unwrap());
     }
     assert_eq!(bytes(&fixture.0), idle);
 }
@@ -91,21 +91,21 @@ fn late_memory_is_not_a_full_table() {
     assert!(!registry.prepare(0, |_| None));
     assert_eq!(registry.connect(0, &tcp(0), true, 0).verdict, Verdict::Late);
     assert!(registry.wants());
-    assert!(!registry.maintain(|_| None));
-    assert!(registry.maintain(allocate));
+    assert!(!registry.maintain(|_| None).unwrap());
+    assert!(registry.maintain(allocate).unwrap());
     let mut verdicts: Vec<_> = (0..100).map(|n| registry.connect(0, &tcp(n), true, 0).verdict).collect();
     verdicts.dedup();
     assert_eq!(verdicts.first(), Some(&Verdict::Registered));
     assert!(verdicts.contains(&Verdict::Late));
-    assert!(!registry.maintain(|_| None));
+    assert!(!registry.maintain(|_| None).unwrap());
     for _ in 0..3 {
-        assert!(registry.maintain(allocate));
+        assert!(registry.maintain(allocate).unwrap());
     }
     for n in 0..100 {
         assert_ne!(registry.connect(0, &tcp(n), true, 0).verdict, Verdict::Full);
-        assert!(registry.maintain(allocate));
+        assert!(registry.maintain(allocate).unwrap());
     }
-    assert!(registry.maintain(allocate));
+    assert!(registry.maintain(allocate).unwrap());
     assert_ne!(registry.connect(0, &tcp(1), true, 0).verdict, Verdict::Late);
 }
 

@@ -136,7 +136,7 @@ impl Fixture {
     pub fn connect(&self, tuple: &FiveTuple) -> Verdict {
         let answer = self.0.connect(0, tuple, true, 0);
         if answer.wake {
-            assert!(self.0.maintain(allocate));
+            assert!(self.0.maintain(allocate).unwrap());
         }
         answer.verdict
     }
