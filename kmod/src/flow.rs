@@ -149,22 +149,18 @@ impl Addr {
         (family == Family::V6 || mapped).then_some(Self { words, family })
     }
 
-    /// Copies a caller's address.
-    ///
-    /// # Errors
-    ///
-    /// [`Reject::Null`] for a NULL pointer.
+    /// Copies a caller's address; `None` for a NULL pointer.
     ///
     /// # Safety
     ///
     /// `pointer` is NULL or points at 4 (V4) or 16 (V6) readable bytes that
     /// nobody writes during the call. Alignment does not matter.
     #[inline]
-    pub unsafe fn read(family: Family, pointer: *const u8) -> Result<Self, Reject> {
+    pub unsafe fn read(family: Family, pointer: *const u8) -> Option<Self> {
         if pointer.is_null() {
-            return Err(Reject::Null);
+            return None;
         }
-        Ok(match family {
+        Some(match family {
             // SAFETY: four readable bytes by the contract of this function.
             Family::V4 => Self::v4(unsafe { pointer.cast::<[u8; 4]>().read() }),
             // SAFETY: sixteen readable bytes by the contract of this function.
@@ -244,6 +240,32 @@ pub struct SockAddr {
     pub port: sys::in_port_t,
 }
 
+impl SockAddr {
+    /// Copies a caller's address; `None` for a NULL pointer.
+    ///
+    /// # Safety
+    ///
+    /// The pointer is as [`Addr::read`] wants it for `family`.
+    #[inline]
+    pub unsafe fn read(family: Family, (addr, port): (*const u8, sys::in_port_t)) -> Option<Self> {
+        // SAFETY: passed on by the caller.
+        let addr = unsafe { Addr::read(family, addr)? };
+        Some(Self { addr, port })
+    }
+}
+
+/// What is wrong with a 5-tuple or an endpoint that could not be read.
+#[cold]
+fn reason(family: sys::sa_family_t, null: bool) -> Reject {
+    if null {
+        Reject::Null
+    } else if Family::from_number(family).is_none() {
+        Reject::Family
+    } else {
+        Reject::Protocol
+    }
+}
+
 /// Protocol, local and foreign end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FiveTuple {
@@ -273,24 +295,34 @@ impl FiveTuple {
         local: (*const u8, sys::in_port_t),
         foreign: (*const u8, sys::in_port_t),
     ) -> Result<Self, Reject> {
-        if foreign.0.is_null() {
-            return Err(Reject::Null);
-        }
         // SAFETY: passed on by the caller.
-        let endpoint = unsafe { Endpoint::read(protocol, family, local.0, local.1)? };
-        // SAFETY: passed on by the caller; `endpoint` took its family from
-        // the same number.
-        let addr = unsafe { Addr::read(endpoint.addr.family(), foreign.0)? };
-        Ok(Self {
-            protocol: endpoint.protocol,
-            local: SockAddr {
-                addr: endpoint.addr,
-                port: endpoint.port,
-            },
-            foreign: SockAddr {
-                addr,
-                port: foreign.1,
-            },
+        match unsafe { Self::read_good(protocol, family, local, foreign) } {
+            Some(tuple) => Ok(tuple),
+            None => Err(reason(family, local.0.is_null() || foreign.0.is_null())),
+        }
+    }
+
+    /// As [`FiveTuple::read`], without the reason.
+    ///
+    /// # Safety
+    ///
+    /// As for [`FiveTuple::read`].
+    #[inline]
+    pub unsafe fn read_good(
+        protocol: u8,
+        family: sys::sa_family_t,
+        local: (*const u8, sys::in_port_t),
+        foreign: (*const u8, sys::in_port_t),
+    ) -> Option<Self> {
+        let (protocol, family) = (Protocol::from_number(protocol)?, Family::from_number(family)?);
+        // SAFETY: passed on by the caller.
+        let local = unsafe { SockAddr::read(family, local)? };
+        // SAFETY: passed on by the caller.
+        let foreign = unsafe { SockAddr::read(family, foreign)? };
+        Some(Self {
+            protocol,
+            local,
+            foreign,
         })
     }
 
@@ -333,14 +365,26 @@ impl Endpoint {
         pointer: *const u8,
         port: sys::in_port_t,
     ) -> Result<Self, Reject> {
-        if pointer.is_null() {
-            return Err(Reject::Null);
-        }
-        let family = Family::from_number(family).ok_or(Reject::Family)?;
-        let protocol = Protocol::from_number(protocol).ok_or(Reject::Protocol)?;
         // SAFETY: passed on by the caller.
-        let addr = unsafe { Addr::read(family, pointer)? };
-        Ok(Self {
+        match unsafe { Self::read_good(protocol, family, (pointer, port)) } {
+            Some(endpoint) => Ok(endpoint),
+            None => Err(reason(family, pointer.is_null())),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Endpoint::read`].
+    #[inline]
+    unsafe fn read_good(
+        protocol: u8,
+        family: sys::sa_family_t,
+        local: (*const u8, sys::in_port_t),
+    ) -> Option<Self> {
+        let (protocol, family) = (Protocol::from_number(protocol)?, Family::from_number(family)?);
+        // SAFETY: passed on by the caller.
+        let SockAddr { addr, port } = unsafe { SockAddr::read(family, local)? };
+        Some(Self {
             protocol,
             addr,
             port,

@@ -183,12 +183,13 @@ pub fn counters() -> &'static Counters {
 #[inline]
 #[must_use]
 pub fn flow(protocol: Protocol, direction: Direction) -> &'static FlowCounters {
-    let [out, incoming, udp] = &counters().flows;
-    match (protocol, direction) {
-        (Protocol::Tcp, Direction::Outgoing) => out,
-        (Protocol::Tcp, Direction::Incoming) => incoming,
-        (Protocol::Udp, _) => udp,
-    }
+    let flows = &counters().flows;
+    let [first, ..] = flows;
+    let flow = match (protocol, direction) {
+        (Protocol::Tcp, direction) => usize::from(direction == Direction::Incoming),
+        (Protocol::Udp, _) => 2,
+    };
+    flows.get(flow).unwrap_or(first)
 }
 
 fn sum(counter: impl Fn(&Counters) -> &Counter) -> u64 {

@@ -8,7 +8,7 @@ use core::ffi::c_int;
 
 use super::bad;
 use crate::contract::{self, LocalEvent};
-use crate::flow::{Addr, Endpoint, Family, Reject, SockAddr};
+use crate::flow::{Endpoint, Family, Reject, SockAddr};
 use crate::kernel::errno::{self, Errno};
 use crate::kernel::sys::{self, in_port_t, sa_family_t};
 use crate::stats::rejected;
@@ -27,13 +27,12 @@ unsafe fn sock_addr(
     addr: *const u8,
     port: in_port_t,
 ) -> Result<SockAddr, Reject> {
-    if addr.is_null() {
-        return Err(Reject::Null);
-    }
-    let family = Family::from_number(family).ok_or(Reject::Family)?;
+    let null = || Err(Reject::Null);
+    let Some(family) = Family::from_number(family) else {
+        return if addr.is_null() { null() } else { Err(Reject::Family) };
+    };
     // SAFETY: passed on by the caller.
-    let addr = unsafe { Addr::read(family, addr)? };
-    Ok(SockAddr { addr, port })
+    unsafe { SockAddr::read(family, (addr, port)) }.map_or_else(null, Ok)
 }
 
 c_function! {

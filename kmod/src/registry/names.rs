@@ -91,23 +91,38 @@ impl<E: Env> Names<E> {
     /// The number of a name.
     #[inline]
     pub fn find(&self, meaning: &Meaning) -> Option<Numbered> {
-        let mut number = first(meaning);
+        let number = first(meaning);
+        self.at(number, meaning)
+            .or_else(|| self.find_after(number, meaning))
+    }
+
+    /// The number, if that is its meaning.
+    #[inline]
+    fn at(&self, number: usize, meaning: &Meaning) -> Option<Numbered> {
+        let name = self.names.get(number)?;
+        let state = name.state.load();
+        let different = state ^ (u64::from(meaning.tag) << 32 | LIVE);
+        let ([a, b], [c, d]) = (&name.words, meaning.words);
+        let different = (different & !TURNS) | (a.load() ^ c) | (b.load() ^ d);
+        // The words may have changed while they were read.
+        (different == 0 && name.state.load() == state).then_some(Numbered {
+            number: number as u16,
+            state,
+        })
+    }
+
+    /// As [`Names::find`], for what is not in its first place.
+    #[inline(never)]
+    fn find_after(&self, first: usize, meaning: &Meaning) -> Option<Numbered> {
+        let mut number = first;
         for _ in 0..self.names.len() {
-            let name = self.names.get(number)?;
-            let state = name.state.load();
-            if state & STATE == FREE {
+            if self.names.get(number)?.state.load() & STATE == FREE {
                 return None;
             }
-            if state & STATE == LIVE && state >> 32 == u64::from(meaning.tag) {
-                let [a, b] = &name.words;
-                if [a.load(), b.load()] == meaning.words && name.state.load() == state {
-                    return Some(Numbered {
-                        number: number as u16,
-                        state,
-                    });
-                }
-            }
             number = (number + 1) % NAMES;
+            if let Some(found) = self.at(number, meaning) {
+                return Some(found);
+            }
         }
         None
     }

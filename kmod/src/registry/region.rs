@@ -38,11 +38,15 @@ pub struct Region<E: Env> {
 #[repr(C)]
 pub struct Inner<E: Env> {
     current: E::Buckets,
-    /// 5-tuples, endpoints not counted.
-    count: u32,
-    endpoints: u32,
+    /// Entries, and how many the present array takes.
+    used: u32,
+    most: u32,
     /// Entries of `old` are on their way into `current`.
     old: Option<E::Buckets>,
+    /// From so many entries on there should be more memory.
+    crowd: u32,
+    /// Entries that are endpoints and not 5-tuples.
+    endpoints: u32,
     /// 5-tuples that may be added without asking the registry.
     pub(super) credit: u32,
     /// More memory was asked for.
@@ -72,9 +76,11 @@ impl<E: Env> Region<E> {
             len: E::Word::new(0),
             inner: E::Lock::new(Inner {
                 current: E::no_buckets(),
-                count: 0,
-                endpoints: 0,
+                used: 0,
+                most: 0,
                 old: None,
+                crowd: 0,
+                endpoints: 0,
                 credit: 0,
                 wanting: false,
             }),
@@ -108,6 +114,7 @@ impl<E: Env> Region<E> {
         let old = core::mem::replace(&mut inner.current, buckets);
         inner.old = Some(old);
         inner.wanting = false;
+        inner.set_limits();
         None
     }
 }
@@ -158,9 +165,9 @@ impl<E: Env> Inner<E> {
         if let (Some(tick), Some(bucket)) = (ages, self.current.get_mut(at.bucket)) {
             bucket.add_oldest(tick);
         }
-        match entry.kind() {
-            Kind::Endpoint => self.endpoints += 1,
-            _ => self.count += 1,
+        self.used = self.used.saturating_add(1);
+        if entry.kind() == Kind::Endpoint {
+            self.endpoints = self.endpoints.saturating_add(1);
         }
         true
     }
@@ -185,10 +192,9 @@ impl<E: Env> Inner<E> {
         if let Some(array) = self.array(found) {
             bucket::remove(array, place.hash, place.bits, found.at);
         }
+        self.used = self.used.saturating_sub(1);
         if endpoint {
             self.endpoints = self.endpoints.saturating_sub(1);
-        } else {
-            self.count = self.count.saturating_sub(1);
         }
     }
 
@@ -199,39 +205,34 @@ impl<E: Env> Inner<E> {
 
     /// 5-tuples.
     pub fn count(&self) -> usize {
-        self.count as usize
+        self.used.saturating_sub(self.endpoints) as usize
     }
 
-    /// Local endpoints.
-    pub fn endpoints(&self) -> usize {
-        self.endpoints as usize
+    /// An array takes four fifths of its places, and all of them if it is small
+    /// and searched quickly. There should be more memory from 68 % on: with
+    /// steps of a quarter the places are then 54 to 68 % in use, 38 to 47 bytes an
+    /// entry. A small one asks earlier, since it fills up faster than memory
+    /// comes.
+    fn set_limits(&mut self) {
+        let places = self.current.len() * SLOTS;
+        let (most, crowd) = if self.current.len() <= SMALL {
+            (places, places * 2 / 5)
+        } else {
+            (places / 5 * 4, places / 25 * 17)
+        };
+        self.most = most as u32;
+        self.crowd = crowd as u32;
     }
 
-    fn used(&self) -> usize {
-        self.count.saturating_add(self.endpoints) as usize
-    }
-
-    /// Entries that the present array takes: four fifths of its places, and
-    /// all of them in a small one, which is searched quickly.
-    #[inline]
-    fn most(&self) -> usize {
-        let len = self.current.len();
-        if len <= SMALL { len * SLOTS } else { len * 4 }
-    }
-
-    /// Should it have more memory? From 68 % on: with steps of a quarter the
-    /// places are then 54 to 68 % in use, 38 to 47 bytes an entry. A small one asks
-    /// earlier, since it fills up faster than memory comes.
+    /// Should it have more memory?
     #[inline]
     pub fn is_crowded(&self) -> bool {
-        let len = self.current.len();
-        let percent = if len <= SMALL { 40 } else { 68 };
-        self.old.is_none() && self.used() * 100 > len * (SLOTS * percent)
+        self.used > self.crowd && self.old.is_none()
     }
 
     /// Would a quarter of the memory do?
     pub fn is_sparse(&self) -> bool {
-        self.current.len() > SMALLEST && self.used() * 100 < self.current.len() * (SLOTS * 8)
+        self.current.len() > SMALLEST && (self.used as usize) < self.current.len() * SLOTS / 12
     }
 
     /// The buckets of the present array.
@@ -264,8 +265,9 @@ impl<E: Env> Inner<E> {
     }
 
     /// Is there room for one more?
+    #[inline]
     pub fn has_room(&self) -> bool {
-        self.used() < self.most()
+        self.used < self.most
     }
 
     /// Moves the entries of some old buckets into the new array. False: there
