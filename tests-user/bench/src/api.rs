@@ -11,8 +11,7 @@ use clinet_krtld::Image;
 use crate::error::{Error, Result};
 
 /// `cl_inet_connect2`.
-pub type Connect2 =
-    unsafe extern "C" fn(u8, i32, u16, *const u8, u16, *const u8, u16) -> i32;
+pub type Connect2 = unsafe extern "C" fn(u8, i32, u16, *const u8, u16, *const u8, u16) -> i32;
 /// `cl_inet_disconnect`, `clinet_prefetch`.
 pub type OfTuple = unsafe extern "C" fn(u8, u16, *const u8, u16, *const u8, u16);
 /// `cl_inet_bind`, `cl_inet_unbind`.
@@ -22,8 +21,7 @@ pub type OfOwner = unsafe extern "C" fn(u32, u8, u16, *const u8, u16, *const u8,
 /// `clinet_purge`.
 pub type Purge = unsafe extern "C" fn(u32) -> i32;
 /// `clinet_query`.
-pub type Query =
-    unsafe extern "C" fn(u8, u16, *const u8, u16, *const u8, u16, *mut c_void) -> i32;
+pub type Query = unsafe extern "C" fn(u8, u16, *const u8, u16, *const u8, u16, *mut c_void) -> i32;
 /// `clinet_sweep`.
 pub type Sweep = unsafe extern "C" fn();
 /// `clinet_memory`.

@@ -103,10 +103,16 @@ impl Arguments {
 
     fn marks(&self) -> anyhow::Result<Vec<&'static Mark>> {
         let pattern = self.rows.as_deref().unwrap_or_default();
-        let marks: Vec<_> = MARKS.iter().filter(|mark| mark.name.contains(pattern)).collect();
+        let marks: Vec<_> = MARKS
+            .iter()
+            .filter(|mark| mark.name.contains(pattern))
+            .collect();
         if marks.is_empty() {
             let names: Vec<_> = MARKS.iter().map(|mark| mark.name).collect();
-            bail!("no row has '{pattern}' in its name; there are: {}", names.join(", "));
+            bail!(
+                "no row has '{pattern}' in its name; there are: {}",
+                names.join(", ")
+            );
         }
         Ok(marks)
     }
@@ -135,8 +141,8 @@ pub fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let marks = arguments.marks()?;
     let path = arguments.module();
-    let file = fs::read(&path)
-        .with_context(|| format!("{}; `make module` builds it", path.display()))?;
+    let file =
+        fs::read(&path).with_context(|| format!("{}; `make module` builds it", path.display()))?;
     let symbols = module::check_file(&file).with_context(|| path.display().to_string())?;
     cpu::pin(cpu::measuring(0));
     let mut bench = Bench::new(arguments.settings(), file, &symbols, &marks)?;

@@ -106,6 +106,12 @@ impl Keys {
         }
     }
 
+    /// TCP or UDP.
+    #[must_use]
+    pub fn protocol(&self) -> u8 {
+        self.template[PROTOCOL]
+    }
+
     /// The `index`-th: neighbours have nothing in common.
     #[must_use]
     #[inline]

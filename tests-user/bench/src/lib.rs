@@ -11,7 +11,8 @@
 //!   bench    what the rows share: settings, c, results
 //!     rows   one file for each kind of measurement
 //!       peers   the module, dashmap, hashbrown, papaya, scc: one loop each
-//!       module  loads the file, calls its functions
+//!       module  loads the file
+//!         caller  calls its functions
 //!         api     their names and signatures
 //!         kernel  native kernel functions for it
 //!   marks    the rows and their goals
@@ -23,6 +24,7 @@
 pub mod alloc;
 pub mod api;
 pub mod bench;
+pub mod caller;
 pub mod chase;
 pub mod cli;
 pub mod cpu;

@@ -272,7 +272,10 @@ mod tests {
         assert!(!judge(&[Bound::C(2.0), Bound::Dashmap(0.4)], &measured));
         assert!(judge(&[Bound::Throughput(2.0)], &measured));
         assert!(!judge(&[Bound::Throughput(2.1)], &measured));
-        assert!(!judge(&[Bound::C(2.0)], &Measured::new(1.0)), "c is unknown");
+        assert!(
+            !judge(&[Bound::C(2.0)], &Measured::new(1.0)),
+            "c is unknown"
+        );
         assert!(!judge(&[Bound::Ns(199.0)], &measured));
         let spoiled = Measured {
             spoiled: true,

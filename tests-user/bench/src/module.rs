@@ -5,18 +5,17 @@
 //! The released module, loaded and called straight through its addresses.
 
 use std::ffi::CString;
-use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, anyhow, bail};
 use clinet_krtld::{Image, ModuleFile};
 
-use crate::api::{self, Functions, STATS, Stat, tunable};
+use crate::api::{self, Functions, Stat, tunable};
+use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, clock, kmem, low::Low, random, taskq, thread};
-use crate::keys::{INET6, Keys, Tuple, shared_addresses};
+use crate::keys::{Keys, TCP, shared_addresses};
 
 /// The kernel is one for the process.
 static MACHINE: Mutex<()> = Mutex::new(());
@@ -102,23 +101,10 @@ impl Module {
         &self.functions
     }
 
-    /// Puts other functions in the place of the module's: for tests that
-    /// want wrong answers.
-    ///
-    /// # Safety
-    /// They keep the promises that the module's make in their header.
-    pub unsafe fn functions_mut(&mut self) -> &mut Functions {
-        &mut self.functions
-    }
-
     /// Makes this thread a kernel thread and calls the module from it.
     #[must_use]
     pub fn caller(&self) -> Caller<'_> {
-        thread::attach();
-        Caller {
-            functions: &self.functions,
-            not_send: PhantomData,
-        }
+        Caller::new(&self.functions)
     }
 
     /// Waits until the module's tasks have nothing to do.
@@ -147,30 +133,36 @@ impl Module {
     pub fn fill(&self, keys: &Keys, indices: &[u32]) -> Result<u64> {
         let caller = self.caller();
         let (connect, disconnect) = (caller.connect2()?, caller.disconnect()?);
-        let register = |chunk: &[u32]| {
-            let before = caller.stat(Stat::Registered)?;
-            for &index in chunk {
-                connect(&keys.get(index));
-            }
-            missing(&caller, before, chunk.len())
-        };
         let mut late = 0;
         for chunk in indices.chunks(CHUNK) {
-            let mut missing = register(chunk)?;
+            let mut before = caller.stat(Stat::Registered)?;
+            let register = |before| {
+                for &index in chunk {
+                    connect(&keys.get(index));
+                }
+                missing(&caller, before, chunk.len())
+            };
+            let mut missing = register(before)?;
             for _ in 0..TRIES {
                 if missing == 0 {
                     break;
                 }
                 late += missing;
                 self.settle()?;
-                for &index in chunk {
-                    disconnect(&keys.get(index));
+                if keys.protocol() == TCP {
+                    // A second reference would survive a disconnect.
+                    for &index in chunk {
+                        disconnect(&keys.get(index));
+                    }
+                    before = caller.stat(Stat::Registered)?;
                 }
-                missing = register(chunk)?;
+                missing = register(before)?;
             }
             if missing > 0 {
                 let all = chunk.len();
-                return Err(Error::Wrong(format!("{missing} of {all} tuples are not registered")));
+                return Err(Error::Wrong(format!(
+                    "{missing} of {all} tuples are not registered"
+                )));
             }
         }
         self.settle()?;
@@ -207,7 +199,9 @@ impl Module {
 fn missing(caller: &Caller<'_>, before: u64, count: usize) -> Result<u64> {
     let registered = caller.stat(Stat::Registered)?.saturating_sub(before);
     (count as u64).checked_sub(registered).ok_or_else(|| {
-        Error::Wrong(format!("{count} questions, {registered} counted as registered"))
+        Error::Wrong(format!(
+            "{count} questions, {registered} counted as registered"
+        ))
     })
 }
 
@@ -248,181 +242,6 @@ impl Drop for Module {
             kmem::free_all();
             ManuallyDrop::drop(&mut self.image);
             ManuallyDrop::drop(&mut self.low);
-        }
-    }
-}
-
-/// The module as one kernel thread calls it. Not `Send`.
-#[derive(Clone, Copy, Debug)]
-pub struct Caller<'a> {
-    functions: &'a Functions,
-    not_send: PhantomData<*mut ()>,
-}
-
-impl Caller<'_> {
-    /// `cl_inet_connect2`, outgoing: the call, looked up once.
-    ///
-    /// # Errors
-    /// No such function, as everywhere here.
-    pub fn connect2(&self) -> Result<impl Fn(&Tuple) -> i32> {
-        let connect2 = self.functions.connect2()?;
-        Ok(move |tuple: &Tuple| {
-            // SAFETY: 16 readable bytes each, which live during the call;
-            // this thread is attached, as it made the Caller.
-            unsafe {
-                connect2(
-                    tuple.protocol(),
-                    1,
-                    INET6,
-                    tuple.laddr(),
-                    tuple.lport(),
-                    tuple.faddr(),
-                    tuple.fport(),
-                )
-            }
-        })
-    }
-
-    /// `cl_inet_disconnect`, looked up once.
-    ///
-    /// # Errors
-    /// No such function.
-    pub fn disconnect(&self) -> Result<impl Fn(&Tuple) + use<>> {
-        Ok(of_tuple(self.functions.disconnect()?))
-    }
-
-    /// `clinet_prefetch`, looked up once.
-    ///
-    /// # Errors
-    /// No such function.
-    pub fn prefetch(&self) -> Result<impl Fn(&Tuple) + use<>> {
-        Ok(of_tuple(self.functions.prefetch()?))
-    }
-
-    /// `clinet_query` without the longer answer, looked up once.
-    ///
-    /// # Errors
-    /// No such function.
-    pub fn query(&self) -> Result<impl Fn(&Tuple) -> i32> {
-        let query = self.functions.query()?;
-        Ok(move |tuple: &Tuple| {
-            // SAFETY: as in `connect2`; the answer may be NULL.
-            unsafe {
-                query(
-                    tuple.protocol(),
-                    INET6,
-                    tuple.laddr(),
-                    tuple.lport(),
-                    tuple.faddr(),
-                    tuple.fport(),
-                    ptr::null_mut(),
-                )
-            }
-        })
-    }
-
-    /// `clinet_install`.
-    ///
-    /// # Errors
-    /// No such function.
-    pub fn install(&self, owner: u32, tuple: &Tuple) -> Result<i32> {
-        let install = self.functions.install()?;
-        // SAFETY: as in `connect2`.
-        Ok(unsafe {
-            install(
-                owner,
-                tuple.protocol(),
-                INET6,
-                tuple.laddr(),
-                tuple.lport(),
-                tuple.faddr(),
-                tuple.fport(),
-            )
-        })
-    }
-
-    /// `cl_inet_bind` of the tuple's local endpoint.
-    ///
-    /// # Errors
-    /// No such function.
-    pub fn bind(&self, tuple: &Tuple) -> Result<()> {
-        let bind = self.functions.bind()?;
-        // SAFETY: as in `connect2`.
-        unsafe { bind(tuple.protocol(), INET6, tuple.laddr(), tuple.lport()) };
-        Ok(())
-    }
-
-    /// `cl_inet_unbind` of the tuple's local endpoint.
-    ///
-    /// # Errors
-    /// No such function.
-    pub fn unbind(&self, tuple: &Tuple) -> Result<()> {
-        let unbind = self.functions.unbind()?;
-        // SAFETY: as in `connect2`.
-        unsafe { unbind(tuple.protocol(), INET6, tuple.laddr(), tuple.lport()) };
-        Ok(())
-    }
-
-    /// `clinet_purge`.
-    ///
-    /// # Errors
-    /// No such function.
-    pub fn purge(&self, owner: u32) -> Result<i32> {
-        let purge = self.functions.purge()?;
-        // SAFETY: a number; this thread is attached.
-        Ok(unsafe { purge(owner) })
-    }
-
-    /// `clinet_sweep`.
-    ///
-    /// # Errors
-    /// No such function.
-    pub fn sweep(&self) -> Result<()> {
-        let sweep = self.functions.sweep()?;
-        // SAFETY: no arguments; this thread is attached and may sleep.
-        unsafe { sweep() };
-        Ok(())
-    }
-
-    /// `clinet_memory`.
-    ///
-    /// # Errors
-    /// No such function.
-    pub fn memory(&self) -> Result<u64> {
-        let memory = self.functions.memory()?;
-        // SAFETY: no arguments; this thread is attached.
-        Ok(unsafe { memory() })
-    }
-
-    /// One counter of `clinet_stats`.
-    ///
-    /// # Errors
-    /// No such function, or it fails.
-    pub fn stat(&self, stat: Stat) -> Result<u64> {
-        let stats = self.functions.stats()?;
-        let mut values = [0_u64; STATS];
-        // SAFETY: writes at most as many bytes as it is told.
-        let errno = unsafe { stats(values.as_mut_ptr(), size_of_val(&values)) };
-        if errno != 0 {
-            return Err(anyhow!("clinet_stats answered errno {errno}").into());
-        }
-        Ok(values[stat as usize])
-    }
-}
-
-/// Calls `function`, which is of a module whose Caller this thread made.
-fn of_tuple(function: api::OfTuple) -> impl Fn(&Tuple) {
-    move |tuple: &Tuple| {
-        // SAFETY: as in `Caller::connect2`.
-        unsafe {
-            function(
-                tuple.protocol(),
-                INET6,
-                tuple.laddr(),
-                tuple.lport(),
-                tuple.faddr(),
-                tuple.fport(),
-            );
         }
     }
 }

@@ -128,12 +128,18 @@ mod tests {
         }
         assert_eq!(there.len(), size);
         assert_eq!(there, live.all().iter().copied().collect());
-        assert!(live.present(1000, 1000).iter().all(|index| !is_ours(*index) || there.contains(index)));
+        assert!(
+            live.present(1000, 1000)
+                .iter()
+                .all(|index| !is_ours(*index) || there.contains(index))
+        );
     }
 
     #[test]
     fn parts_have_nothing_in_common_and_none_is_missing() {
-        let parts: Vec<u32> = (0..2).flat_map(|part| Live::new(1000, part, 2).live).collect();
+        let parts: Vec<u32> = (0..2)
+            .flat_map(|part| Live::new(1000, part, 2).live)
+            .collect();
         assert_eq!(parts.iter().collect::<HashSet<_>>().len(), 500);
     }
 

@@ -226,7 +226,13 @@ fn table(headings: &[&str], numbers: usize) -> Table {
 
 fn of_marks(bench: &Bench) -> String {
     let headings = [
-        "row", "measures", "goal", "", "measured", "in c", "x dashmap",
+        "row",
+        "measures",
+        "goal",
+        "",
+        "measured",
+        "in c",
+        "x dashmap",
     ];
     let mut table = table(&headings, 4);
     for (mark, result) in results(bench) {
@@ -249,7 +255,12 @@ fn of_peers(bench: &Bench) -> String {
     let rows: Vec<&str> = MARKS
         .iter()
         .map(|mark| mark.name)
-        .filter(|row| bench.steady.iter().any(|steady| steady.ns.contains_key(row)))
+        .filter(|row| {
+            bench
+                .steady
+                .iter()
+                .any(|steady| steady.ns.contains_key(row))
+        })
         .collect();
     let mut headings = vec!["", "bytes"];
     headings.extend(&rows);
@@ -275,12 +286,12 @@ fn of_sizes(bench: &Bench) -> String {
     ];
     let mut table = table(&headings, 0);
     let first = bench.sizes.first().cloned().unwrap_or_default();
-    let misses = |counted: Option<(f64, f64)>, from: Option<f64>, to: Option<f64>, c: f64| {
-        match (counted, from, to) {
-            (Some((cache, tlb)), _, _) => format!("{cache:.2}, TLB {tlb:.2}"),
-            (None, Some(from), Some(to)) => format!("{:.2} c", (to - from) / c),
-            _ => String::new(),
-        }
+    let misses = |counted: Option<(f64, f64)>, from: Option<f64>, to: Option<f64>, c: f64| match (
+        counted, from, to,
+    ) {
+        (Some((cache, tlb)), _, _) => format!("{cache:.2}, TLB {tlb:.2}"),
+        (None, Some(from), Some(to)) => format!("{:.2} c", (to - from) / c),
+        _ => String::new(),
     };
     for size in &bench.sizes {
         table.add_row([

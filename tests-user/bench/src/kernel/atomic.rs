@@ -88,8 +88,23 @@ macro_rules! width {
     };
 }
 
-width!(narrow, super::AtomicU32, u32, [("32", "32_nv"), ("uint", "uint_nv")]);
-width!(wide, super::AtomicU64, u64, [("64", "64_nv"), ("ulong", "ulong_nv"), ("ptr", "ptr_nv"), ("long", "long_nv")]);
+width!(
+    narrow,
+    super::AtomicU32,
+    u32,
+    [("32", "32_nv"), ("uint", "uint_nv")]
+);
+width!(
+    wide,
+    super::AtomicU64,
+    u64,
+    [
+        ("64", "64_nv"),
+        ("ulong", "ulong_nv"),
+        ("ptr", "ptr_nv"),
+        ("long", "long_nv")
+    ]
+);
 
 extern "C" fn membar() {
     fence(Ordering::SeqCst);

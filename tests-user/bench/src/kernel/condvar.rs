@@ -39,7 +39,7 @@ unsafe fn word<'a>(cv: *mut u16) -> &'a AtomicU16 {
 ///
 /// # Safety
 /// `cv` is a `kcondvar_t`, `lock` a `kmutex_t` that this thread holds.
-unsafe fn wait(cv: *mut u16, lock: *mut u64, time: Option<Duration>) -> bool {
+pub(super) unsafe fn wait(cv: *mut u16, lock: *mut u64, time: Option<Duration>) -> bool {
     let end = time.map(|time| Instant::now() + time);
     let seen = {
         let mut signals = signals();
@@ -99,7 +99,11 @@ unsafe extern "C" fn cv_wait_sig(cv: *mut u16, lock: *mut u64) -> i32 {
 unsafe extern "C" fn cv_timedwait(cv: *mut u16, lock: *mut u64, lbolt: i64) -> i64 {
     let time = clock::until(lbolt);
     // SAFETY: passed on by the caller.
-    if unsafe { wait(cv, lock, Some(time)) } { 1 } else { -1 }
+    if unsafe { wait(cv, lock, Some(time)) } {
+        1
+    } else {
+        -1
+    }
 }
 
 /// # Safety
@@ -107,14 +111,18 @@ unsafe extern "C" fn cv_timedwait(cv: *mut u16, lock: *mut u64, lbolt: i64) -> i
 unsafe extern "C" fn cv_reltimedwait(cv: *mut u16, lock: *mut u64, ticks: i64, _how: i32) -> i64 {
     let time = clock::span(ticks);
     // SAFETY: passed on by the caller.
-    if unsafe { wait(cv, lock, Some(time)) } { 1 } else { -1 }
+    if unsafe { wait(cv, lock, Some(time)) } {
+        1
+    } else {
+        -1
+    }
 }
 
 /// Wakes all: who waits looks again at what it waits for.
 ///
 /// # Safety
 /// `cv` is a `kcondvar_t`.
-unsafe extern "C" fn cv_broadcast(cv: *mut u16) {
+pub(super) unsafe extern "C" fn cv_broadcast(cv: *mut u16) {
     // SAFETY: passed on by the caller.
     if unsafe { word(cv) }.load(Ordering::Relaxed) == 0 {
         return;

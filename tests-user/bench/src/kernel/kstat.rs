@@ -35,7 +35,10 @@ extern "C" fn kstat_create(
         unsafe {
             kstat.add(KS_NDATA).cast::<u32>().write(ndata);
             if flags & FLAG_VIRTUAL == 0 {
-                kstat.add(KS_DATA).cast::<*mut u8>().write(kstat.add(data_at));
+                kstat
+                    .add(KS_DATA)
+                    .cast::<*mut u8>()
+                    .write(kstat.add(data_at));
             }
         }
     }

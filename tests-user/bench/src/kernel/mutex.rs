@@ -90,8 +90,7 @@ imports! {
 pub(super) unsafe fn enter(lock: *mut u64) {
     let me = thread::current();
     // SAFETY: passed on by the caller.
-    let free =
-        unsafe { word(lock) }.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed);
+    let free = unsafe { word(lock) }.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed);
     if free.is_err() {
         // SAFETY: passed on by the caller.
         unsafe { enter_slow(lock, me) };

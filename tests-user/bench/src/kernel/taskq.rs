@@ -8,7 +8,6 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ffi::c_void;
-use std::ptr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -252,7 +251,7 @@ unsafe extern "C" fn ddi_taskq_wait(queue: *const Queue) {
 /// # Safety
 /// As for [`ddi_taskq_dispatch`], and this is the last call for it.
 unsafe extern "C" fn ddi_taskq_destroy(queue: *const Queue) {
-    if queue == ptr::null() {
+    if queue.is_null() {
         return;
     }
     // SAFETY: into_raw of create, used up here once, as the caller promises.
@@ -267,4 +266,131 @@ imports! {
     ddi_taskq_dispatch => "ddi_taskq_dispatch",
     ddi_taskq_wait => "ddi_taskq_wait",
     ddi_taskq_destroy => "ddi_taskq_destroy",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Kernel, condvar, fast, mutex};
+    use super::*;
+    use clinet_krtld::Resolve;
+    use std::ptr::with_exposed_provenance;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// A module's task: it waits for work and counts it.
+    #[repr(C)]
+    struct Task {
+        lock: u64,
+        cv: u16,
+        work: u64,
+        done: AtomicU64,
+        ended: AtomicU64,
+    }
+
+    unsafe extern "C" fn task(task: *mut c_void) {
+        let task = task.cast::<Task>();
+        // SAFETY: the test's task, which outlives its threads, and whose
+        // `work` is accessed with the lock held only.
+        unsafe {
+            mutex::enter(&raw mut (*task).lock);
+            loop {
+                while (*task).work == 0 {
+                    condvar::wait(&raw mut (*task).cv, &raw mut (*task).lock, None);
+                }
+                (*task).work -= 1;
+                if (*task).done.fetch_add(1, Ordering::Relaxed) == 2 {
+                    break;
+                }
+            }
+            mutex::exit(&raw mut (*task).lock);
+            (*task).ended.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_task_works_when_signalled_settles_and_ends_where_it_waits() {
+        thread::attach();
+        let new = || {
+            Box::leak(Box::new(Task {
+                lock: 0,
+                cv: 0,
+                work: 0,
+                done: AtomicU64::new(0),
+                ended: AtomicU64::new(0),
+            }))
+        };
+        let (first, second) = (new(), new());
+        let queue = ddi_taskq_create(std::ptr::null_mut(), c"test".as_ptr().cast(), 2, 0, 0);
+        let give = |to: *mut Task| {
+            // SAFETY: as in `task`.
+            unsafe {
+                mutex::enter(&raw mut (*to).lock);
+                (*to).work += 1;
+                condvar::cv_broadcast(&raw mut (*to).cv);
+                mutex::exit(&raw mut (*to).lock);
+            }
+        };
+        let (first, second) = (&raw mut *first, &raw mut *second);
+        for to in [first, second] {
+            // SAFETY: the queue is not destroyed.
+            let result = unsafe { ddi_taskq_dispatch(queue, task, to.cast(), 0) };
+            assert_eq!(result, DDI_SUCCESS);
+        }
+        for _ in 0..3 {
+            give(first);
+        }
+        give(second);
+        assert!(settle());
+        // SAFETY: the atomic members may be read at any time.
+        let seen = |of: *mut Task| unsafe {
+            let done = (*of).done.load(Ordering::Relaxed);
+            (done, (*of).ended.load(Ordering::Relaxed))
+        };
+        assert_eq!((seen(first), seen(second)), ((3, 1), (1, 0)));
+        assert!(end());
+        // It never returns to its code.
+        give(second);
+        std::thread::sleep(Duration::from_millis(100));
+        assert_eq!(seen(second), (1, 0));
+    }
+
+    #[test]
+    fn the_fast_mutex_lets_one_in() {
+        const TURNS: u64 = 200_000;
+        let mut kernel = Kernel::new(false).expect("memory");
+        let mut address = |name| kernel.resolve(name).expect("it is there") as usize;
+        let addresses = ["mutex_enter", "mutex_exit", "mutex_tryenter"].map(&mut address);
+        assert_eq!(fast::entry("mutex_enter"), Some(0));
+        let low = kernel.finish().expect("executable");
+        let mut lock = 0_u64;
+        let mut count = 0_u64;
+        let (lock_at, count_at) = ((&raw mut lock).addr(), (&raw mut count).addr());
+        let _ = (
+            (&raw mut lock).expose_provenance(),
+            (&raw mut count).expose_provenance(),
+        );
+        std::thread::scope(|scope| {
+            for number in 0..2 {
+                scope.spawn(move || {
+                    thread::attach();
+                    cpu::pin(cpu::measuring(number));
+                    let lock = std::ptr::with_exposed_provenance_mut::<u64>(lock_at);
+                    let count = std::ptr::with_exposed_provenance_mut::<u64>(count_at);
+                    // SAFETY: the code of these functions is there.
+                    let [enter, exit, tryenter] = addresses.map(|address| unsafe {
+                        let function = with_exposed_provenance::<()>(address);
+                        std::mem::transmute::<*const (), extern "C" fn(*mut u64) -> i32>(function)
+                    });
+                    for _ in 0..TURNS {
+                        enter(lock);
+                        assert_eq!(tryenter(lock) & 1, 0);
+                        // SAFETY: the lock is held; `count` outlives the scope.
+                        unsafe { *count += 1 };
+                        exit(lock);
+                    }
+                });
+            }
+        });
+        drop(low);
+        assert_eq!((lock, count), (0, 2 * TURNS));
+    }
 }

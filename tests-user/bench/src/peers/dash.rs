@@ -41,7 +41,9 @@ impl Table for Dash {
 
     #[inline]
     fn remove(&self, tuple: &Tuple) -> bool {
-        self.0.remove(tuple).is_some_and(|(_, value)| value.owner == NODE)
+        self.0
+            .remove(tuple)
+            .is_some_and(|(_, value)| value.owner == NODE)
     }
 
     #[inline]

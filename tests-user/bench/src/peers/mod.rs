@@ -55,7 +55,11 @@ impl Value {
 #[must_use]
 #[inline]
 pub fn owner(index: u32) -> u32 {
-    if is_ours(index) { crate::NODE } else { crate::OTHER }
+    if is_ours(index) {
+        crate::NODE
+    } else {
+        crate::OTHER
+    }
 }
 
 /// A table as one thread uses it.

@@ -26,12 +26,18 @@ impl Table for Papaya {
 
     #[inline]
     fn remove(&self, tuple: &Tuple) -> bool {
-        self.0.pin().remove(tuple).is_some_and(|value| value.owner == NODE)
+        self.0
+            .pin()
+            .remove(tuple)
+            .is_some_and(|value| value.owner == NODE)
     }
 
     #[inline]
     fn hit(&self, tuple: &Tuple, owner: u32) -> bool {
-        self.0.pin().get(tuple).is_some_and(|value| value.owner == owner)
+        self.0
+            .pin()
+            .get(tuple)
+            .is_some_and(|value| value.owner == owner)
     }
 
     #[inline]

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use crate::api::Stat;
 use crate::bench::Bench;
+use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::keys::{Keys, TCP, Tuple, UDP};
 use crate::marks::Measured;
-use crate::module::{Caller, Load, Module};
+use crate::module::{Load, Module};
 
 pub const ROWS: &[&str] = &["unbind", "bind", "purge"];
 
@@ -99,7 +100,9 @@ fn register(
         }
         module.settle()?;
     }
-    Err(Error::Wrong(format!("not all of {count} destinations are registered")))
+    Err(Error::Wrong(format!(
+        "not all of {count} destinations are registered"
+    )))
 }
 
 /// What was dropped is new when it is asked for.

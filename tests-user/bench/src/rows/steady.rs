@@ -51,6 +51,8 @@ struct Run<'a> {
     /// This node's tuples, a part for each thread.
     live: [Live; 2],
     samples: Samples,
+    /// Looks at c between these rounds.
+    c: Vec<f64>,
 }
 
 pub fn run(bench: &mut Bench) -> Result<()> {
@@ -61,6 +63,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         module,
         live: [Live::new(tuples, 0, 2), Live::new(tuples, 1, 2)],
         samples: Samples::new(),
+        c: Vec::new(),
         bench,
     };
     run.fill()?;
@@ -136,8 +139,8 @@ impl Run<'_> {
     fn sweep(&mut self) -> Result<()> {
         if self.bench.wants("sweep-tcp") {
             let measured = super::sweep::timed(self.bench, &self.module)?;
-            self.bench.measured("sweep-tcp", measured);
             self.all_there()?;
+            self.bench.measured("sweep-tcp", measured);
         }
         Ok(())
     }
@@ -178,13 +181,15 @@ impl Run<'_> {
     fn rounds(&mut self, peers: &[Box<dyn Contender>]) -> Result<()> {
         for round in 0..self.bench.settings.rounds {
             let of = self.bench.settings.rounds;
-            self.bench.progress(&format!("  round {} of {of}", round + 1));
+            self.bench
+                .progress(&format!("  round {} of {of}", round + 1));
             for &(row, threads) in OPERATIONS {
                 // An announced pair is compared with a peer's pair.
-                let wanted = self.bench.wants(row)
-                    || row == "pair" && self.bench.wants("pair-announced");
+                let wanted =
+                    self.bench.wants(row) || row == "pair" && self.bench.wants("pair-announced");
                 if wanted {
-                    self.bench.look_at_c();
+                    let c = self.bench.look_at_c();
+                    self.c.push(c);
                     self.operation(row, threads, round, peers)?;
                 }
             }
@@ -282,7 +287,7 @@ impl Run<'_> {
     }
 
     fn report(&mut self, memory: &[(&'static str, f64)]) {
-        let c = median(&self.bench.c);
+        let c = median(&self.c);
         for &(name, bytes) in memory {
             let rows = OPERATIONS.iter();
             let ns = rows.filter_map(|(row, _)| Some((*row, self.ns(row, name)?)));
@@ -321,17 +326,10 @@ impl Run<'_> {
         if removed == ours.len() as u64 {
             return Ok(());
         }
-        let error = || {
-            let all = ours.len();
-            Error::Wrong(format!("at the end {removed} of {all} tuples were there"))
-        };
-        // The numbers of this group are of a table that lost tuples.
-        for row in ROWS {
-            if let Some(Ok(_)) = self.bench.results.get(row) {
-                self.bench.results.insert(row, Err(error()));
-            }
-        }
-        Err(error())
+        let all = ours.len();
+        Err(Error::Wrong(format!(
+            "at the end {removed} of {all} tuples were there"
+        )))
     }
 }
 
@@ -379,7 +377,9 @@ fn build<T: Table + Named + Default + 'static>(run: &Run<'_>) -> Result<(Box<dyn
 /// Bytes of memory that the system could give.
 fn available() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
