@@ -16,7 +16,7 @@ rust_provider = build/foreign/example_rust
 cflags = --target=x86_64-pc-solaris2.11 $(shell cat kmod/cflags) \
 	-Iinclude -Iinclude/kern
 
-# Options of the bench: make bench BENCH='--rows pair --rounds 3'
+# Options of the bench, files by their whole names: make bench BENCH='--rows pair'
 BENCH =
 
 .PHONY: all module lab demo bench test check-module fmt lint doc headers \

@@ -14,7 +14,7 @@ const AWAY: usize = 100_000;
 pub struct Swap {
     /// Live before.
     pub out: u32,
-    /// Removed [`AWAY`] steps before, so that its memory is cold too.
+    /// Removed a hundred thousand steps before, so that its memory is cold too.
     pub back: u32,
 }
 
