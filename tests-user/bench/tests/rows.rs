@@ -288,3 +288,13 @@ fn an_import_that_the_kernel_lacks_is_named() {
     let said = String::from_utf8(output.stderr).expect("text");
     assert!(said.contains("cl_inet_connect2"), "{said}");
 }
+
+#[test]
+fn a_wrong_answer_takes_the_numbers_of_its_group_and_of_no_other() {
+    let ran = quick(&built("foreign/registry"), &["--set", "registry_fault=5"]);
+    assert_eq!(ran.status, Some(1));
+    // Measured before the sweep that loses a tuple of the same table.
+    assert_eq!(row(&ran.json, "memory")["status"], "wrong");
+    assert_eq!(row(&ran.json, "memory")["value"], Value::Null);
+    must_be_measured(&ran, "pair-1k");
+}
