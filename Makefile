@@ -9,13 +9,17 @@ T = tools/toolchain
 module = build/kernel/misc/amd64/clinet
 lab = build/lab
 foreign = $(patsubst tests-user/foreign/%.c,build/foreign/%, \
-	$(wildcard tests-user/foreign/provider_*.c)) build/foreign/example
+	$(wildcard tests-user/foreign/provider_*.c)) build/foreign/example \
+	build/foreign/registry
 rust_provider = build/foreign/example_rust
 
 cflags = --target=x86_64-pc-solaris2.11 $(shell cat kmod/cflags) \
 	-Iinclude -Iinclude/kern
 
-.PHONY: all module lab demo test check-module fmt lint doc headers \
+# Options of the bench, files by their whole names: make bench BENCH='--rows pair'
+BENCH =
+
+.PHONY: all module lab demo bench test check-module fmt lint doc headers \
 	reproducible scripts fuzz captures clean help FORCE
 
 all: module lab ## Build the module and the tool (the default)
@@ -32,6 +36,10 @@ demo: $(module) $(lab) $(foreign) ## Show two nodes sharing an address, and a ca
 
 test: fmt lint doc headers scripts check-module reproducible $(foreign) $(rust_provider) ## Run all checks and tests
 	$T tools/run-tests
+
+bench: $(module) ## Measure the registry beside its peers (BENCH=--help: options)
+	$T cargo bench --locked -p clinet-bench -- \
+		--json $(CURDIR)/build/bench.json $(BENCH)
 
 check-module: $(module) $(lab) ## Check the module file against the kernel's rules
 	$(lab) check $(module)

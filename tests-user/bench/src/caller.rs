@@ -1,0 +1,200 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! The module's functions as one kernel thread calls them.
+
+use std::marker::PhantomData;
+use std::ptr;
+
+use anyhow::anyhow;
+
+use crate::api::{self, Functions, STATS, Stat};
+use crate::error::Result;
+use crate::kernel::thread;
+use crate::keys::{INET6, Tuple};
+
+/// The module as one kernel thread calls it. Not `Send`.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    functions: &'a Functions,
+    not_send: PhantomData<*mut ()>,
+}
+
+impl<'a> Caller<'a> {
+    /// Makes this thread a kernel thread; `functions` are of a module that
+    /// stays for `'a`.
+    pub(crate) fn new(functions: &'a Functions) -> Self {
+        thread::attach();
+        Self {
+            functions,
+            not_send: PhantomData,
+        }
+    }
+
+    /// `cl_inet_connect2`, outgoing: the call, looked up once.
+    ///
+    /// # Errors
+    /// No such function, as everywhere here.
+    pub fn connect2(&self) -> Result<impl Fn(&Tuple) -> i32> {
+        let connect2 = self.functions.connect2()?;
+        Ok(move |tuple: &Tuple| {
+            // SAFETY: 16 readable bytes each, which live during the call;
+            // this thread is attached, as it made the Caller.
+            unsafe {
+                connect2(
+                    tuple.protocol(),
+                    1,
+                    INET6,
+                    tuple.laddr(),
+                    tuple.lport(),
+                    tuple.faddr(),
+                    tuple.fport(),
+                )
+            }
+        })
+    }
+
+    /// `cl_inet_disconnect`, looked up once.
+    ///
+    /// # Errors
+    /// No such function.
+    pub fn disconnect(&self) -> Result<impl Fn(&Tuple) + use<>> {
+        Ok(of_tuple(self.functions.disconnect()?))
+    }
+
+    /// `clinet_prefetch`, looked up once.
+    ///
+    /// # Errors
+    /// No such function.
+    pub fn prefetch(&self) -> Result<impl Fn(&Tuple) + use<>> {
+        Ok(of_tuple(self.functions.prefetch()?))
+    }
+
+    /// `clinet_query` without the longer answer, looked up once.
+    ///
+    /// # Errors
+    /// No such function.
+    pub fn query(&self) -> Result<impl Fn(&Tuple) -> i32> {
+        let query = self.functions.query()?;
+        Ok(move |tuple: &Tuple| {
+            // SAFETY: as in `connect2`; the answer may be NULL.
+            unsafe {
+                query(
+                    tuple.protocol(),
+                    INET6,
+                    tuple.laddr(),
+                    tuple.lport(),
+                    tuple.faddr(),
+                    tuple.fport(),
+                    ptr::null_mut(),
+                )
+            }
+        })
+    }
+
+    /// `clinet_install`.
+    ///
+    /// # Errors
+    /// No such function.
+    pub fn install(&self, owner: u32, tuple: &Tuple) -> Result<i32> {
+        let install = self.functions.install()?;
+        // SAFETY: as in `connect2`.
+        Ok(unsafe {
+            install(
+                owner,
+                tuple.protocol(),
+                INET6,
+                tuple.laddr(),
+                tuple.lport(),
+                tuple.faddr(),
+                tuple.fport(),
+            )
+        })
+    }
+
+    /// `cl_inet_bind` of the tuple's local endpoint.
+    ///
+    /// # Errors
+    /// No such function.
+    pub fn bind(&self, tuple: &Tuple) -> Result<()> {
+        let bind = self.functions.bind()?;
+        // SAFETY: as in `connect2`.
+        unsafe { bind(tuple.protocol(), INET6, tuple.laddr(), tuple.lport()) };
+        Ok(())
+    }
+
+    /// `cl_inet_unbind` of the tuple's local endpoint.
+    ///
+    /// # Errors
+    /// No such function.
+    pub fn unbind(&self, tuple: &Tuple) -> Result<()> {
+        let unbind = self.functions.unbind()?;
+        // SAFETY: as in `connect2`.
+        unsafe { unbind(tuple.protocol(), INET6, tuple.laddr(), tuple.lport()) };
+        Ok(())
+    }
+
+    /// `clinet_purge`.
+    ///
+    /// # Errors
+    /// No such function.
+    pub fn purge(&self, owner: u32) -> Result<i32> {
+        let purge = self.functions.purge()?;
+        // SAFETY: a number; this thread is attached.
+        Ok(unsafe { purge(owner) })
+    }
+
+    /// `clinet_sweep`.
+    ///
+    /// # Errors
+    /// No such function.
+    pub fn sweep(&self) -> Result<()> {
+        let sweep = self.functions.sweep()?;
+        // SAFETY: no arguments; this thread is attached and may sleep.
+        unsafe { sweep() };
+        Ok(())
+    }
+
+    /// `clinet_memory`.
+    ///
+    /// # Errors
+    /// No such function.
+    pub fn memory(&self) -> Result<u64> {
+        let memory = self.functions.memory()?;
+        // SAFETY: no arguments; this thread is attached.
+        Ok(unsafe { memory() })
+    }
+
+    /// One counter of `clinet_stats`.
+    ///
+    /// # Errors
+    /// No such function, or it fails.
+    pub fn stat(&self, stat: Stat) -> Result<u64> {
+        let stats = self.functions.stats()?;
+        let mut values = [0_u64; STATS];
+        // SAFETY: writes at most as many bytes as it is told.
+        let errno = unsafe { stats(values.as_mut_ptr(), size_of_val(&values)) };
+        if errno != 0 {
+            return Err(anyhow!("clinet_stats answered errno {errno}").into());
+        }
+        Ok(values[stat as usize])
+    }
+}
+
+/// Calls `function`, which is of a module whose Caller this thread made.
+fn of_tuple(function: api::OfTuple) -> impl Fn(&Tuple) {
+    move |tuple: &Tuple| {
+        // SAFETY: as in `Caller::connect2`.
+        unsafe {
+            function(
+                tuple.protocol(),
+                INET6,
+                tuple.laddr(),
+                tuple.lport(),
+                tuple.faddr(),
+                tuple.fport(),
+            );
+        }
+    }
+}

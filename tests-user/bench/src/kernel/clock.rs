@@ -1,0 +1,85 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Time. A tick is read from a variable, as on a machine whose clock is asked
+//! often; a thread of its own moves it.
+
+use std::sync::Once;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::{imports, taskq};
+use crate::cpu;
+
+/// Ticks of a second.
+pub const HZ: u64 = 100;
+const TICK: Duration = Duration::from_millis(1000 / HZ);
+/// The machine has been up for a while.
+const AT_START: i64 = 10_000;
+
+static LBOLT: AtomicI64 = AtomicI64::new(AT_START);
+
+/// Starts the clock, once for the process.
+pub fn start() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        std::thread::spawn(|| {
+            cpu::pin(cpu::of_tasks());
+            let start = Instant::now();
+            loop {
+                std::thread::sleep(TICK);
+                let ticks = start.elapsed().as_nanos() / TICK.as_nanos();
+                let ticks = i64::try_from(ticks).unwrap_or(i64::MAX);
+                LBOLT.store(AT_START.saturating_add(ticks), Ordering::Relaxed);
+            }
+        });
+    });
+}
+
+/// How long so many ticks are.
+pub(super) fn span(ticks: i64) -> Duration {
+    TICK.saturating_mul(u32::try_from(ticks.max(0)).unwrap_or(u32::MAX))
+}
+
+/// How long it is until the clock shows so many ticks.
+pub(super) fn until(ticks: i64) -> Duration {
+    span(ticks.saturating_sub(ddi_get_lbolt64()))
+}
+
+extern "C" fn ddi_get_lbolt64() -> i64 {
+    LBOLT.load(Ordering::Relaxed)
+}
+
+extern "C" fn gethrtime() -> i64 {
+    (cpu::cycles() as f64 * cpu::cycle_ns()) as i64
+}
+
+extern "C" fn gethrestime_sec() -> i64 {
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs().cast_signed())
+}
+
+extern "C" fn delay(ticks: i64) {
+    taskq::sleep(span(ticks));
+}
+
+extern "C" fn drv_usectohz(microseconds: i64) -> i64 {
+    let tick = TICK.as_micros() as i64;
+    microseconds.saturating_add(tick - 1) / tick
+}
+
+extern "C" fn drv_hztousec(ticks: i64) -> i64 {
+    ticks.saturating_mul(TICK.as_micros() as i64)
+}
+
+imports! {
+    ddi_get_lbolt64 => "ddi_get_lbolt",
+    ddi_get_lbolt64 => "ddi_get_lbolt64",
+    gethrtime => "gethrtime",
+    gethrestime_sec => "gethrestime_sec",
+    delay => "delay",
+    drv_usectohz => "drv_usectohz",
+    drv_hztousec => "drv_hztousec",
+}

@@ -1,0 +1,265 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! The released module, loaded and called straight through its addresses.
+
+use std::ffi::CString;
+use std::mem::ManuallyDrop;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, anyhow, bail};
+use clinet_krtld::{Image, ModuleFile};
+
+use crate::api::{self, Functions, Stat, tunable};
+use crate::caller::Caller;
+use crate::error::{Error, Result};
+use crate::kernel::{Kernel, clock, kmem, low::Low, random, taskq, thread};
+use crate::keys::{Keys, TCP, shared_addresses};
+
+/// The kernel is one for the process.
+static MACHINE: Mutex<()> = Mutex::new(());
+
+/// How often a registration is tried again that came before its memory.
+const TRIES: usize = 50;
+/// Registrations between two looks at the counters.
+const CHUNK: usize = 4096;
+
+/// How a module is loaded.
+#[derive(Clone, Debug, Default)]
+pub struct Load {
+    /// `clinet_max_tuples`.
+    pub max_tuples: u32,
+    /// `clinet_prealloc`.
+    pub prealloc: bool,
+    /// With mutexes that note how long they are held.
+    pub timed: bool,
+    /// Further tunables. They win.
+    pub set: Vec<(String, u64)>,
+}
+
+/// A loaded module. On drop its tasks end and its memory is freed.
+pub struct Module {
+    functions: Functions,
+    image: ManuallyDrop<Image>,
+    low: ManuallyDrop<Low>,
+    /// The module keeps a pointer to it.
+    _addresses: CString,
+    _machine: MutexGuard<'static, ()>,
+}
+
+impl Module {
+    /// Loads the module and calls its `_init`.
+    ///
+    /// # Errors
+    /// The file is no module, imports something that is not here, has no
+    /// tunable of a name in [`Load::set`], or does not want to start.
+    pub fn load(file: &[u8], load: &Load) -> Result<Self> {
+        let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+        thread::attach();
+        clock::start();
+        random::reset();
+        let mut kernel = Kernel::new(load.timed)?;
+        let parsed = ModuleFile::parse(file).context("this is no kernel module")?;
+        let image = match parsed.load(&mut kernel) {
+            Ok(image) => image,
+            Err(_) if !kernel.unknown.is_empty() => {
+                let names = kernel.unknown.join(", ");
+                return Err(anyhow!(
+                    "the module imports what the bench's kernel lacks: {names}; \
+                     add it to tests-user/bench/src/kernel"
+                )
+                .into());
+            }
+            Err(error) => return Err(anyhow!(error).context("the module does not load").into()),
+        };
+        let low = kernel.finish()?;
+        let addresses = CString::new(shared_addresses()).unwrap_or_default();
+        set_tunables(&image, load, &addresses)?;
+        let mut module = Self {
+            functions: Functions::of(&image),
+            image: ManuallyDrop::new(image),
+            low: ManuallyDrop::new(low),
+            _addresses: addresses,
+            _machine: machine,
+        };
+        let init = module.functions.init()?;
+        // SAFETY: the entry of a module that is loaded and not started; this
+        // thread is attached.
+        let errno = unsafe { init() };
+        if errno != 0 {
+            return Err(anyhow!("_init of the module answered errno {errno}").into());
+        }
+        module.functions = Functions::of(&module.image);
+        module.settle()?;
+        Ok(module)
+    }
+
+    /// The functions, to be called through a [`Caller`].
+    #[must_use]
+    pub fn functions(&self) -> &Functions {
+        &self.functions
+    }
+
+    /// Makes this thread a kernel thread and calls the module from it.
+    #[must_use]
+    pub fn caller(&self) -> Caller<'_> {
+        Caller::new(&self.functions)
+    }
+
+    /// Waits until the module's tasks have nothing to do.
+    ///
+    /// # Errors
+    /// They do not come to rest.
+    pub fn settle(&self) -> Result<()> {
+        if taskq::settle() {
+            return Ok(());
+        }
+        Err(anyhow!("the module's tasks do not come to rest").into())
+    }
+
+    /// Bytes that the module has: all of its kmem, and its variables.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let data = self.image.data();
+        kmem::bytes() + data.end.saturating_sub(data.start)
+    }
+
+    /// Registers `keys.get(i)` for each `i`, waiting for memory when it comes
+    /// late. How often it did.
+    ///
+    /// # Errors
+    /// A tuple is not registered.
+    pub fn fill(&self, keys: &Keys, indices: &[u32]) -> Result<u64> {
+        let caller = self.caller();
+        let (connect, disconnect) = (caller.connect2()?, caller.disconnect()?);
+        let mut late = 0;
+        for chunk in indices.chunks(CHUNK) {
+            let mut before = caller.stat(Stat::Registered)?;
+            let register = |before| {
+                for &index in chunk {
+                    connect(&keys.get(index));
+                }
+                missing(&caller, before, chunk.len())
+            };
+            let mut missing = register(before)?;
+            for _ in 0..TRIES {
+                if missing == 0 {
+                    break;
+                }
+                late += missing;
+                self.settle()?;
+                if keys.protocol() == TCP {
+                    // A second reference would survive a disconnect.
+                    for &index in chunk {
+                        disconnect(&keys.get(index));
+                    }
+                    before = caller.stat(Stat::Registered)?;
+                }
+                missing = register(before)?;
+            }
+            if missing > 0 {
+                let all = chunk.len();
+                return Err(Error::Wrong(format!(
+                    "{missing} of {all} tuples are not registered"
+                )));
+            }
+        }
+        self.settle()?;
+        Ok(late)
+    }
+
+    /// Installs `keys.get(i)` for each `i` as the tuple of `owner`.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn install(&self, keys: &Keys, owner: u32, indices: &[u32]) -> Result<()> {
+        let caller = self.caller();
+        for &index in indices {
+            let tuple = keys.get(index);
+            let mut answer = caller.install(owner, &tuple)?;
+            for _ in 0..TRIES {
+                if answer != api::ENOSPC {
+                    break;
+                }
+                self.settle()?;
+                answer = caller.install(owner, &tuple)?;
+            }
+            if answer != 0 {
+                return Err(Error::Wrong(format!(
+                    "clinet_install of a free tuple answered {answer}"
+                )));
+            }
+        }
+        self.settle()
+    }
+}
+
+/// How many of `count` registrations the counter does not show.
+fn missing(caller: &Caller<'_>, before: u64, count: usize) -> Result<u64> {
+    let registered = caller.stat(Stat::Registered)?.saturating_sub(before);
+    (count as u64).checked_sub(registered).ok_or_else(|| {
+        Error::Wrong(format!(
+            "{count} questions, {registered} counted as registered"
+        ))
+    })
+}
+
+/// Sets what the module has of the tunables, and all of `load.set`.
+fn set_tunables(image: &Image, load: &Load, addresses: &CString) -> Result<()> {
+    let own = [
+        (tunable::MAX_TUPLES, u64::from(load.max_tuples)),
+        (tunable::PREALLOC, u64::from(load.prealloc)),
+        (tunable::NODE_ID, u64::from(crate::NODE)),
+        (
+            tunable::ADDRS,
+            addresses.as_ptr().expose_provenance() as u64,
+        ),
+        (tunable::ATTACH, 0),
+    ];
+    for (name, value) in own {
+        if image.symbol(name).is_some() {
+            image.set_tunable(name, value).context(name)?;
+        }
+    }
+    for (name, value) in &load.set {
+        let result = image.set_tunable(name, *value);
+        result.with_context(|| format!("--set {name}={value}"))?;
+    }
+    Ok(())
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        if !taskq::end() {
+            // A task still runs in it: it stays, and so does its memory.
+            eprintln!("clinet-bench: a task of the module does not end; its memory stays");
+            return;
+        }
+        // SAFETY: no task is alive, a Caller borrows self, so nobody runs in
+        // the module or uses its memory; both are dropped here and only here.
+        unsafe {
+            kmem::free_all();
+            ManuallyDrop::drop(&mut self.image);
+            ManuallyDrop::drop(&mut self.low);
+        }
+    }
+}
+
+/// Which of the names a module file has, as functions or variables.
+///
+/// # Errors
+/// It is no module.
+pub fn check_file(file: &[u8]) -> anyhow::Result<Vec<String>> {
+    let mut kernel = Kernel::new(false)?;
+    let parsed = ModuleFile::parse(file).context("this is no kernel module")?;
+    match parsed.load(&mut kernel) {
+        Ok(image) => Ok(image.symbols().map(|symbol| symbol.name.clone()).collect()),
+        Err(_) if !kernel.unknown.is_empty() => bail!(
+            "the module imports what the bench's kernel lacks: {}; \
+             add it to tests-user/bench/src/kernel",
+            kernel.unknown.join(", ")
+        ),
+        Err(error) => Err(anyhow!(error).context("the module does not load")),
+    }
+}
