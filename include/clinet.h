@@ -308,12 +308,12 @@ typedef struct clinet_flow_stats {
 	uint64_t	cf_asked;		/* the sum of the next seven */
 	uint64_t	cf_registered;		/* new 5-tuples */
 	uint64_t	cf_repeated;		/* ours already */
-	uint64_t	cf_owned;		/* another node's */
+	uint64_t	cf_owned;		/* another node's: refused */
 	uint64_t	cf_full;		/* no room: the limit */
 	uint64_t	cf_late;		/* no room: memory was late */
 	uint64_t	cf_no_address;		/* no local address */
 	uint64_t	cf_not_shared;		/* local address not shared */
-	uint64_t	cf_refused;		/* of all these, answered no */
+	uint64_t	cf_observed;		/* not refused: only observing */
 } clinet_flow_stats_t;
 
 /*

@@ -162,7 +162,7 @@ flow_counters! {
     cf_full c"tcp_out_full" c"tcp_in_full" c"udp_full"
     cf_late c"tcp_out_late" c"tcp_in_late" c"udp_late"
     cf_no_address c"tcp_out_no_address" c"tcp_in_no_address" c"udp_no_address"
-    cf_refused c"tcp_out_refused" c"tcp_in_refused" c"udp_refused"
+    cf_observed c"tcp_out_observed" c"tcp_in_observed" c"udp_observed"
     cf_not_shared c"tcp_out_not_shared" c"tcp_in_not_shared" c"udp_not_shared"
 }
 

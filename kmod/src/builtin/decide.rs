@@ -70,11 +70,12 @@ pub fn connect(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Resul
         maintain::wake();
     }
     match refusal {
-        Some(errno) if MODE.load(Ordering::Relaxed) == MODE_ENFORCE => {
-            flow.cf_refused.bump();
-            Err(errno)
+        Some(errno) if MODE.load(Ordering::Relaxed) == MODE_ENFORCE => Err(errno),
+        Some(_) => {
+            flow.cf_observed.bump();
+            Ok(())
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 

@@ -157,17 +157,15 @@ pub fn find(
     hash: Hash,
     bits: u32,
     wanted: impl Fn(&Entry) -> bool,
-) -> Option<At> {
+) -> Option<(At, Entry)> {
     let fingerprint = hash.fingerprint();
     let mut index = home(hash.fraction(bits), buckets.len());
     for _ in 0..buckets.len() {
         let bucket = buckets.get(index)?;
         for place in bucket.places(fingerprint) {
-            if bucket.entries.get(place).is_some_and(&wanted) {
-                return Some(At {
-                    bucket: index,
-                    place,
-                });
+            if let Some(entry) = bucket.entries.get(place).filter(|entry| wanted(entry)) {
+                let bucket = index;
+                return Some((At { bucket, place }, *entry));
             }
         }
         if bucket.passed() == 0 {

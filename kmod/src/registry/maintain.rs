@@ -415,7 +415,7 @@ impl<E: Env> Registry<E> {
             hash: entry.hash(&self.secret),
             bits: self.bits,
         };
-        inner.remove_at(place, at);
+        inner.remove_at(place, at, *entry);
         if entry.kind() == Kind::Endpoint {
             self.endpoint_pool.add(1);
         } else {

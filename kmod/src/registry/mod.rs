@@ -340,15 +340,15 @@ impl<E: Env> Registry<E> {
     /// What an entry in the way means; `None`: it is dead.
     #[inline]
     fn meet(&self, inner: &mut Inner<E>, found: Found, new: &Entry, tick: Option<u8>) -> Option<Verdict> {
-        let entry = inner.get_mut(found)?;
-        match entry.kind() {
+        match found.entry.kind() {
             Kind::Other(owner) => {
-                let owner = self.owners.meaning(owner)?;
-                return Some(Verdict::OwnedBy(owner.tag));
+                return self.owners.meaning(owner).map(|owner| Verdict::OwnedBy(owner.tag));
             }
-            Kind::Udp if entry.generation() != new.generation() => return None,
-            _ => entry.retain(),
+            Kind::Udp if found.entry.generation() != new.generation() => return None,
+            _ => {}
         }
+        let entry = inner.get_mut(found)?;
+        entry.retain();
         if let Some(tick) = tick {
             entry.touch(tick);
         }
@@ -405,13 +405,12 @@ impl<E: Env> Registry<E> {
         region.prefetch(place);
         let mut inner = region.lock();
         let found = inner.find(place, |entry| entry.is(&key))?;
-        let entry = inner.get_mut(found)?;
-        match entry.kind() {
+        match found.entry.kind() {
             Kind::Tcp => {}
-            Kind::Udp if Some(entry.generation()) == generation => {}
+            Kind::Udp if Some(found.entry.generation()) == generation => {}
             _ => return None,
         }
-        if !entry.release() {
+        if !inner.get_mut(found)?.release() {
             return Some(false);
         }
         self.remove(&mut inner, place, found);
@@ -438,9 +437,9 @@ impl<E: Env> Registry<E> {
         let generation = self.generation(local, tuple);
         let (place, region, number) = self.place(&key).ok_or(NotInstalled::Full)?;
         region.prefetch(place);
-        let mut inner = region.lock();
+        let inner = region.lock();
         let found = inner.find(place, |entry| entry.is(&key));
-        if let Some(entry) = found.and_then(|found| inner.get_mut(found)) {
+        if let Some(Found { entry, .. }) = found {
             let holder = match entry.kind() {
                 Kind::Other(holder) => self.owners.meaning(holder).map(|holder| holder.tag),
                 Kind::Udp if Some(entry.generation()) != generation => None,
@@ -480,7 +479,7 @@ impl<E: Env> Registry<E> {
         let (place, region, _) = self.place(&key)?;
         let mut inner = region.lock();
         let found = inner.find(place, |entry| entry.is(&key))?;
-        if inner.get_mut(found)?.kind() != Kind::Other(name.number) {
+        if found.entry.kind() != Kind::Other(name.number) {
             return None;
         }
         self.remove(&mut inner, place, found);
@@ -510,9 +509,8 @@ impl<E: Env> Registry<E> {
                 return (Verdict::Late, 0);
             };
             region.prefetch(place);
-            let mut inner = region.lock();
-            let found = inner.find(place, |entry| entry.is(&key));
-            if let Some(entry) = found.and_then(|found| inner.get_mut(found)) {
+            let inner = region.lock();
+            if let Some(Found { entry, .. }) = inner.find(place, |entry| entry.is(&key)) {
                 match entry.kind() {
                     Kind::Other(owner) => {
                         if let Some(owner) = self.owners.meaning(owner) {

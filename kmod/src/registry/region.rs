@@ -60,11 +60,12 @@ pub struct Place {
     pub(super) bits: u32,
 }
 
-/// Where an entry of a region was found.
+/// Where an entry of a region was found, and what it was then.
 #[derive(Clone, Copy)]
 pub struct Found {
     old: bool,
     at: At,
+    pub(super) entry: Entry,
 }
 
 impl<E: Env> Region<E> {
@@ -130,12 +131,18 @@ impl<E: Env> Inner<E> {
     #[inline]
     pub fn find(&self, place: Place, wanted: impl Fn(&Entry) -> bool) -> Option<Found> {
         let Place { hash, bits } = place;
-        if let Some(at) = bucket::find(&self.current, hash, bits, &wanted) {
-            return Some(Found { old: false, at });
+        match bucket::find(&self.current, hash, bits, &wanted) {
+            Some((at, entry)) => Some(Found { old: false, at, entry }),
+            None if self.old.is_none() => None,
+            None => self.find_old(place, &wanted),
         }
+    }
+
+    #[cold]
+    fn find_old(&self, place: Place, wanted: impl Fn(&Entry) -> bool) -> Option<Found> {
         let old = self.old.as_deref()?;
-        let at = bucket::find(old, hash, bits, &wanted)?;
-        Some(Found { old: true, at })
+        let (at, entry) = bucket::find(old, place.hash, place.bits, wanted)?;
+        Some(Found { old: true, at, entry })
     }
 
     /// An entry that was found.
@@ -186,9 +193,7 @@ impl<E: Env> Inner<E> {
     /// Takes an entry away.
     #[inline]
     pub fn remove(&mut self, place: Place, found: Found) {
-        let endpoint = self
-            .get_mut(found)
-            .is_some_and(|entry| entry.kind() == Kind::Endpoint);
+        let endpoint = found.entry.kind() == Kind::Endpoint;
         if let Some(array) = self.array(found) {
             bucket::remove(array, place.hash, place.bits, found.at);
         }
@@ -199,8 +204,9 @@ impl<E: Env> Inner<E> {
     }
 
     /// Takes the entry at a place of the present array away.
-    pub fn remove_at(&mut self, place: Place, at: At) {
-        self.remove(place, Found { old: false, at });
+    pub fn remove_at(&mut self, place: Place, at: At, entry: Entry) {
+        let old = false;
+        self.remove(place, Found { old, at, entry });
     }
 
     /// 5-tuples.

@@ -98,8 +98,8 @@ flow_stats! {
     no_address,
     /// The local address is not shared.
     not_shared,
-    /// Of all these, answered no.
-    refused,
+    /// Let through in spite of the decision: the mode is to observe.
+    observed,
 }
 
 macro_rules! stats {

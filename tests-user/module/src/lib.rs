@@ -338,7 +338,7 @@ pub const STATS: [&str; 59] = [
     "flow_tcp_out_late",
     "flow_tcp_out_no_address",
     "flow_tcp_out_not_shared",
-    "flow_tcp_out_refused",
+    "flow_tcp_out_observed",
     "flow_tcp_in_asked",
     "flow_tcp_in_registered",
     "flow_tcp_in_repeated",
@@ -347,7 +347,7 @@ pub const STATS: [&str; 59] = [
     "flow_tcp_in_late",
     "flow_tcp_in_no_address",
     "flow_tcp_in_not_shared",
-    "flow_tcp_in_refused",
+    "flow_tcp_in_observed",
     "flow_udp_asked",
     "flow_udp_registered",
     "flow_udp_repeated",
@@ -356,7 +356,7 @@ pub const STATS: [&str; 59] = [
     "flow_udp_late",
     "flow_udp_no_address",
     "flow_udp_not_shared",
-    "flow_udp_refused",
+    "flow_udp_observed",
 ];
 
 /// Reads a variable of a module.
