@@ -7,16 +7,19 @@
 //! The functions here are what any other provider's would be: they are called
 //! through the slots only, may be called with anything, and check it.
 
-use core::ffi::{CStr, c_int};
+use core::ffi::c_int;
 
 use crate::contract;
-use crate::flow::{Endpoint, FiveTuple};
+use crate::flow::{Direction, Endpoint, FiveTuple};
 use crate::kernel::errno::{self, Errno};
 use crate::kernel::kmem::KmemSlice;
 use crate::kernel::mutex::KMutex;
 use crate::kernel::once::Once;
 use crate::kernel::{log, probe, random, sys};
-use crate::registry::{LocalSlot, Node, NotInstalled, Registry, TupleSlot, Verdict};
+use crate::registry::{
+    Audit, LocalSlot, Node, NotInstalled, Registry, StackId, TupleSlot, Verdict,
+};
+use crate::settings::{self, Settings};
 use crate::stats::{COUNTERS, rejected};
 
 type KernelRegistry = Registry<KmemSlice<TupleSlot>, KmemSlice<LocalSlot>, KmemSlice<u32>>;
@@ -30,50 +33,26 @@ struct Builtin {
 
 static BUILTIN: Once<Builtin> = Once::new();
 
-/// Tunables out of these limits are replaced by the default.
-const MAX_TUPLES: core::ops::RangeInclusive<u32> = 64..=1 << 24;
-const DEFAULT_MAX_TUPLES: u32 = 65536;
-const DEFAULT_NODE: Node = 1;
-
 /// Sets the provider up, if it is wanted. May sleep.
 ///
 /// # Errors
 ///
 /// `ENOMEM` if there is not that much memory; `EBUSY` if it is set up already,
 /// which takes a second call.
-pub fn init(tunables: &sys::clinet_tunables_t) -> Result<(), Errno> {
-    if tunables.ct_provider == 0 {
+pub fn init(settings: &Settings) -> Result<(), Errno> {
+    if !settings.provider {
         return Ok(());
     }
-    let capacity = in_range(
-        tunables.ct_max_tuples,
-        MAX_TUPLES.contains(&tunables.ct_max_tuples),
-        DEFAULT_MAX_TUPLES,
-        c"clinet: clinet_max_tuples is not 64 to 16777216; using 65536",
-    ) as usize;
-    let node = in_range(
-        tunables.ct_node_id,
-        tunables.ct_node_id != 0,
-        DEFAULT_NODE,
-        c"clinet: clinet_node_id is 0, which is no node; using 1",
-    );
-    let registry = new_registry(node, capacity).ok_or(Errno::NOMEM)?;
+    let capacity = (settings.max_tuples as usize).min(65536);
+    let registry = new_registry(settings.node, capacity).ok_or(Errno::NOMEM)?;
     let builtin = Builtin {
         registry: KMutex::new(Some(registry)),
-        full_refuses: tunables.ct_full_refuse != 0,
+        full_refuses: settings.full_refuses,
     };
     let builtin = BUILTIN.set(builtin).ok_or(Errno::BUSY)?;
     // SAFETY: this runs in _init; nobody else is in the module yet.
     unsafe { builtin.registry.init() };
     Ok(())
-}
-
-fn in_range(value: u32, valid: bool, default: u32, message: &CStr) -> u32 {
-    if valid {
-        return value;
-    }
-    log::warn(message);
-    default
 }
 
 /// The secret of the hash. Without one the module still does its work, only
@@ -115,9 +94,9 @@ pub fn associate() {
         || contract::cl_inet_bind.is_set()
         || contract::cl_inet_connect2.is_set();
     let associated = !taken
-        && contract::cl_inet_disconnect.set(disconnect)
-        && contract::cl_inet_unbind.set(unbind)
-        && contract::cl_inet_bind.set(bind)
+        && contract::cl_inet_disconnect.set(disconnect7)
+        && contract::cl_inet_unbind.set(unbind7)
+        && contract::cl_inet_bind.set(bind7)
         && contract::cl_inet_connect2.set(connect2);
     if !associated {
         log::warn(c"clinet: another provider is associated; the built-in one is not");
@@ -149,9 +128,244 @@ fn with<R>(f: impl FnOnce(&mut KernelRegistry, &Builtin) -> R) -> Option<R> {
         .map(|registry| f(registry, builtin))
 }
 
-/// Entries in use and at most.
-pub fn gauges() -> (u64, u64) {
-    with(|registry, _| (registry.len() as u64, registry.capacity() as u64)).unwrap_or((0, 0))
+/// Memory and entries.
+pub struct Gauges {
+    /// Entries.
+    pub tuples: u64,
+    /// Entries at most.
+    pub capacity: u64,
+    /// Endpoints.
+    pub endpoints: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// Gauges.
+pub fn gauges() -> Gauges {
+    let (tuples, capacity) =
+        with(|registry, _| (registry.len() as u64, registry.capacity() as u64)).unwrap_or((0, 0));
+    Gauges {
+        tuples,
+        capacity,
+        endpoints: 0,
+        bytes: 0,
+    }
+}
+
+/// Stub.
+#[derive(Clone, Copy)]
+struct Shadow {
+    used: bool,
+    stack: StackId,
+    tuple: Option<FiveTuple>,
+    references: u32,
+    unseen: u32,
+}
+
+struct Shadows {
+    all: [Shadow; 1024],
+    addresses: [[u64; 2]; 256],
+    count: usize,
+}
+
+static SHADOWS: KMutex<Shadows> = KMutex::new(Shadows {
+    all: [Shadow {
+        used: false,
+        stack: 0,
+        tuple: None,
+        references: 0,
+        unseen: 0,
+    }; 1024],
+    addresses: [[0; 2]; 256],
+    count: 0,
+});
+
+fn same(a: &FiveTuple, b: &FiveTuple) -> bool {
+    a.protocol == b.protocol
+        && a.local.addr.v6_form() == b.local.addr.v6_form()
+        && a.foreign.addr.v6_form() == b.foreign.addr.v6_form()
+        && a.local.port == b.local.port
+        && a.foreign.port == b.foreign.port
+}
+
+fn shared(tuple: &FiveTuple) -> bool {
+    let shadows = SHADOWS.lock();
+    let wanted = tuple.local.addr.v6_form();
+    let words = tuple.local.addr.words();
+    if shadows.count == 0 {
+        return !(wanted.starts_with(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127]));
+    }
+    shadows
+        .addresses
+        .iter()
+        .take(shadows.count)
+        .any(|a| *a == words)
+}
+
+fn shadow<R>(stack: StackId, tuple: &FiveTuple, f: impl FnOnce(&mut Shadow) -> R) -> Option<R> {
+    let mut shadows = SHADOWS.lock();
+    shadows
+        .all
+        .iter_mut()
+        .find(|s| s.used && s.stack == stack && s.tuple.as_ref().is_some_and(|t| same(t, tuple)))
+        .map(f)
+}
+
+fn add_shadow(stack: StackId, tuple: &FiveTuple) {
+    if shadow(stack, tuple, |s| s.references += 1).is_some() {
+        return;
+    }
+    let mut shadows = SHADOWS.lock();
+    if let Some(free) = shadows.all.iter_mut().find(|s| !s.used) {
+        *free = Shadow {
+            used: true,
+            stack,
+            tuple: Some(*tuple),
+            references: 1,
+            unseen: 0,
+        };
+    }
+}
+
+/// Stub.
+pub fn connect(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Result<(), Errno> {
+    probe::ask(tuple.as_probe(), stack, direction == Direction::Outgoing);
+    if settings::mode() == settings::Mode::Off || !shared(tuple) {
+        return Ok(());
+    }
+    let answer = if stack == 0 { decide(tuple) } else { Ok(()) };
+    match answer {
+        Ok(()) => {
+            if tuple.protocol == crate::flow::Protocol::Tcp {
+                add_shadow(stack, tuple);
+            }
+            probe::accept(tuple.as_probe(), stack, true, c"registered");
+            probe::register(tuple.as_probe(), stack);
+        }
+        Err(_) => probe::refuse(tuple.as_probe(), stack, true, 2, c"owned", true),
+    }
+    if settings::mode() == settings::Mode::Observe {
+        return Ok(());
+    }
+    answer
+}
+
+/// Stub.
+pub fn disconnect(stack: StackId, tuple: &FiveTuple) {
+    if stack == 0 {
+        with(|registry, _| registry.disconnect(tuple));
+    }
+    shadow(stack, tuple, |s| {
+        s.references -= 1;
+        s.used = s.references > 0;
+    });
+    probe::remove(tuple.as_probe(), stack, c"disconnect");
+}
+
+/// Stub.
+pub fn bind(_stack: StackId, endpoint: &Endpoint) {
+    with(|registry, _| registry.bind(endpoint));
+}
+
+/// Stub.
+pub fn unbind(_stack: StackId, endpoint: &Endpoint) {
+    with(|registry, _| registry.unbind(endpoint));
+}
+
+/// Stub.
+pub fn is_set_up() -> bool {
+    BUILTIN.get().is_some()
+}
+
+/// Stub.
+pub fn clear_local() {
+    let mut shadows = SHADOWS.lock();
+    for s in &mut shadows.all {
+        if s.used
+            && let Some(tuple) = s.tuple
+        {
+            for _ in 0..s.references {
+                with(|registry, _| registry.disconnect(&tuple));
+            }
+        }
+        s.used = false;
+    }
+}
+
+/// Stub.
+pub fn maintain(_now: u32) {}
+
+/// Stub.
+pub fn set_waker(_waker: fn()) {}
+
+/// Stub.
+pub fn audit_seen(stack: StackId, tuple: &FiveTuple) -> Audit {
+    if !shared(tuple) {
+        return Audit::NotShared;
+    }
+    if shadow(stack, tuple, |s| s.unseen = 0).is_some() {
+        return Audit::Present;
+    }
+    if stack == 0 {
+        let probe = with(|registry, _| match registry.connect(tuple) {
+            Verdict::OwnedBy(node) => Some(node),
+            _ => {
+                registry.disconnect(tuple);
+                None
+            }
+        });
+        if let Some(Some(node)) = probe {
+            return Audit::OwnedBy(node);
+        }
+    }
+    Audit::Absent
+}
+
+/// Stub.
+pub fn audit_add(stack: StackId, tuple: &FiveTuple) -> bool {
+    probe::audit_fix(tuple.as_probe(), stack, c"added", 0);
+    if stack == 0 && decide(tuple).is_err() {
+        return false;
+    }
+    add_shadow(stack, tuple);
+    true
+}
+
+/// Stub.
+pub fn audit_finish() -> u64 {
+    let mut removed = 0;
+    let mut shadows = SHADOWS.lock();
+    for s in &mut shadows.all {
+        if s.used {
+            s.unseen += 1;
+            if s.unseen > 2
+                && let Some(tuple) = s.tuple
+            {
+                s.used = false;
+                removed += 1;
+                probe::age(tuple.as_probe(), s.stack, 0);
+                if s.stack == 0 {
+                    for _ in 0..s.references {
+                        with(|registry, _| registry.disconnect(&tuple));
+                    }
+                }
+            }
+        }
+    }
+    removed
+}
+
+/// Stub.
+pub fn set_mode(_mode: u32) {}
+
+/// Stub.
+pub fn set_addresses(list: Option<&[[u64; 2]]>) -> Result<(), Errno> {
+    let mut shadows = SHADOWS.lock();
+    shadows.count = list.map_or(0, |list| list.len());
+    for (place, words) in shadows.addresses.iter_mut().zip(list.unwrap_or(&[])) {
+        *place = *words;
+    }
+    Ok(())
 }
 
 fn decide(tuple: &FiveTuple) -> Result<(), Errno> {
@@ -203,7 +417,7 @@ unsafe extern "C" fn connect2(
 /// # Safety
 ///
 /// As for [`connect2`].
-unsafe extern "C" fn disconnect(
+unsafe extern "C" fn disconnect7(
     protocol: u8,
     family: sys::sa_family_t,
     laddr: *mut u8,
@@ -228,7 +442,7 @@ unsafe extern "C" fn disconnect(
 /// # Safety
 ///
 /// As for [`connect2`].
-unsafe extern "C" fn bind(
+unsafe extern "C" fn bind7(
     protocol: u8,
     family: sys::sa_family_t,
     laddr: *mut u8,
@@ -250,7 +464,7 @@ unsafe extern "C" fn bind(
 /// # Safety
 ///
 /// As for [`connect2`].
-unsafe extern "C" fn unbind(
+unsafe extern "C" fn unbind7(
     protocol: u8,
     family: sys::sa_family_t,
     laddr: *mut u8,

@@ -40,13 +40,23 @@ impl Protocol {
     }
 }
 
+/// Who opens a connection. UDP is always outgoing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// This node.
+    Outgoing,
+    /// The other end.
+    Incoming,
+}
+
 /// An address family as a caller named it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub enum Family {
     /// `AF_INET`, four bytes.
-    V4,
+    V4 = sys::AF_INET as u8,
     /// `AF_INET6` (26 on illumos), sixteen bytes.
-    V6,
+    V6 = sys::AF_INET6 as u8,
 }
 
 impl Family {
@@ -63,10 +73,7 @@ impl Family {
     /// Its number on illumos.
     #[must_use]
     pub fn number(self) -> sys::sa_family_t {
-        (match self {
-            Self::V4 => sys::AF_INET,
-            Self::V6 => sys::AF_INET6,
-        }) as sys::sa_family_t
+        self as sys::sa_family_t
     }
 }
 
@@ -98,6 +105,7 @@ const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 
 /// An IP address together with the family it came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Addr {
     family: Family,
     /// IPv4 as `::ffff:a.b.c.d`.
@@ -172,6 +180,17 @@ impl Addr {
         self.bytes
     }
 
+    /// As [`Addr::v6_form`], as two words in native byte order.
+    #[inline]
+    #[must_use]
+    pub fn words(&self) -> [u64; 2] {
+        let (words, _) = self.bytes.as_chunks::<8>();
+        match words {
+            [high, low] => [u64::from_ne_bytes(*high), u64::from_ne_bytes(*low)],
+            _ => [0; 2],
+        }
+    }
+
     /// The bytes that a caller of this family passes; IPv4 uses the first
     /// four, and the rest is zero.
     #[must_use]
@@ -197,6 +216,7 @@ impl Addr {
 
 /// An address with a port, the latter in network byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct SockAddr {
     /// The address.
     pub addr: Addr,
@@ -204,8 +224,10 @@ pub struct SockAddr {
     pub port: sys::in_port_t,
 }
 
-/// Protocol, local and foreign end.
+/// Protocol, local and foreign end. Laid out as `clinet_probe_tuple_t`, so
+/// that a probe gets a pointer to it and nothing has to be prepared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct FiveTuple {
     /// The transport protocol.
     pub protocol: Protocol,
@@ -214,6 +236,19 @@ pub struct FiveTuple {
     /// The other end.
     pub foreign: SockAddr,
 }
+
+const _: () = {
+    use core::mem::offset_of;
+    use sys::{clinet_probe_end_t as End, clinet_probe_tuple_t as Probe};
+    assert!(size_of::<FiveTuple>() == size_of::<Probe>());
+    assert!(offset_of!(FiveTuple, protocol) == offset_of!(Probe, cpt_protocol));
+    assert!(offset_of!(FiveTuple, local) == offset_of!(Probe, cpt_local));
+    assert!(offset_of!(FiveTuple, foreign) == offset_of!(Probe, cpt_foreign));
+    assert!(offset_of!(SockAddr, port) == offset_of!(End, cpe_port));
+    assert!(offset_of!(SockAddr, addr) == offset_of!(End, cpe_family));
+    assert!(offset_of!(Addr, family) == 0);
+    assert!(offset_of!(Addr, bytes) == offset_of!(End, cpe_addr) - offset_of!(End, cpe_family));
+};
 
 impl FiveTuple {
     /// Reads a caller's 5-tuple. Everything that can be wrong is looked at in
@@ -251,6 +286,14 @@ impl FiveTuple {
                 port: foreign.1,
             },
         })
+    }
+
+    /// The same as a probe shows it.
+    #[must_use]
+    pub fn as_probe(&self) -> &sys::clinet_probe_tuple_t {
+        // SAFETY: both are laid out alike, which is asserted above, and the
+        // members of the other one may have any value.
+        unsafe { &*core::ptr::from_ref(self).cast() }
     }
 
     /// The local end.

@@ -61,6 +61,9 @@
 extern crate std;
 
 #[cfg(target_os = "illumos")]
+mod attach;
+pub mod audit;
+#[cfg(target_os = "illumos")]
 pub mod builtin;
 pub mod contract;
 #[cfg(target_os = "illumos")]
@@ -68,6 +71,11 @@ mod entry;
 pub mod flow;
 pub mod kernel;
 pub mod registry;
+#[cfg(target_os = "illumos")]
+mod report;
+pub mod settings;
 pub mod stats;
 pub mod tcp;
 pub mod udp;
+#[cfg(target_os = "illumos")]
+mod work;

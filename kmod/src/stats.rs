@@ -57,6 +57,21 @@ macro_rules! counters {
                 }
             }
         }
+
+        /// Name and counter.
+        static NAMED: &[(&core::ffi::CStr, &Counter)] = &[
+            $((
+                const {
+                    match core::ffi::CStr::from_bytes_with_nul(
+                        concat!(stringify!($name), "\0").as_bytes(),
+                    ) {
+                        Ok(name) => name,
+                        Err(_) => c"",
+                    }
+                },
+                &COUNTERS.$name,
+            ),)*
+        ];
     };
 }
 
@@ -88,6 +103,13 @@ counters! {
 
 /// The module's counters.
 pub static COUNTERS: Counters = Counters::new();
+
+/// Every counter by index.
+#[must_use]
+pub fn named(index: usize) -> Option<(&'static core::ffi::CStr, u64)> {
+    let (name, counter) = NAMED.get(index)?;
+    Some((name, counter.get()))
+}
 
 /// Counts a call that said nothing usable.
 ///

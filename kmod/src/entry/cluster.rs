@@ -64,7 +64,8 @@ c_function! {
         if cs.is_null() {
             return bad(Reject::Null);
         }
-        let stats = COUNTERS.snapshot(builtin::gauges());
+        let gauges = builtin::gauges();
+        let stats = COUNTERS.snapshot((gauges.tuples, gauges.capacity));
         let size = size.min(size_of_val(&stats));
         // SAFETY: both have at least `size` bytes, and a local variable does
         // not overlap the caller's memory.

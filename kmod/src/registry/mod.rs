@@ -27,6 +27,22 @@ use table::{Index, Slot, Table};
 /// A node of the cluster; 0 is none.
 pub type Node = u32;
 
+/// An IP stack of this node.
+pub type StackId = u32;
+
+/// What the registry knows of a connection that the stack has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audit {
+    /// This node owns it.
+    Present,
+    /// Nobody does.
+    Absent,
+    /// Another node does.
+    OwnedBy(Node),
+    /// Its local address is not shared.
+    NotShared,
+}
+
 /// A 5-tuple in the form that is compared: addresses in IPv6 form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TupleKey {
