@@ -10,6 +10,9 @@ use std::net::Ipv6Addr;
 use crate::address::{AF_INET, IpVersion, UNSET, is_any};
 use crate::errno::Errno;
 
+/// The tunable after which a connect is given up, in milliseconds.
+const ABORT_THRESHOLD: u64 = 2500;
+
 /// Names a conn of a stack.
 pub(crate) type ConnId = u64;
 
@@ -92,6 +95,8 @@ pub(crate) struct Conn {
     /// IPCL_CL_LISTENER: cl_inet_listen was told.
     pub announced: bool,
     pub backlog: usize,
+    /// Milliseconds after which a connect is given up; 0 is never.
+    pub abort_threshold: u64,
     /// The listener, until accept.
     pub listener: Option<ConnId>,
     /// Died before accept; closed once more by whoever takes it.
@@ -118,6 +123,7 @@ impl Conn {
             connected_hash: None,
             announced: false,
             backlog: 0,
+            abort_threshold: ABORT_THRESHOLD,
             listener: None,
             dead: false,
             timer: None,

@@ -30,11 +30,12 @@ pub enum SocketOption {
     IP_UNSPEC_SRC,
     IPV6_V6ONLY,
     IPV6_RECVPKTINFO,
+    TCP_CONN_ABORT_THRESHOLD,
 }
 
 impl SocketOption {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::IP_TTL,
         Self::IP_TOS,
         Self::IP_OPTIONS,
@@ -55,6 +56,7 @@ impl SocketOption {
         Self::IP_UNSPEC_SRC,
         Self::IPV6_V6ONLY,
         Self::IPV6_RECVPKTINFO,
+        Self::TCP_CONN_ABORT_THRESHOLD,
     ];
 
     /// The option of that name.

@@ -21,12 +21,8 @@ use crate::tcp::Segment;
 use crate::udp::{Udp, UdpState};
 use crate::walk::Torn;
 
-/// Milliseconds that accept waits for a connection.
-const ACCEPT_PATIENCE: u64 = 1500;
 /// Milliseconds that connect waits: longer than it is tried.
 const CONNECT_PATIENCE: u64 = 600_000;
-/// Milliseconds that recv waits for data.
-const RECEIVE_PATIENCE: u64 = 300;
 
 /// The stock ip of one machine, with stack 0 and the loopback addresses
 /// 127.0.0.1, 127.0.0.2, 10.1.1.1, 10.1.1.2, ::1, fd00::1 and fd00::2 on each
@@ -148,17 +144,6 @@ impl Ip {
         }
     }
 
-    /// Lets time pass until no conn is in TIME_WAIT.
-    pub fn end_time_wait(&self) {
-        for stack in self.stacks() {
-            let mut squeue = stack.enter();
-            squeue.settle();
-            while let Some(end) = squeue.time_wait_deadline() {
-                squeue.advance_to(end);
-            }
-        }
-    }
-
     /// Lets time pass until no timer runs, and returns how many TCP conns are
     /// left: those of sockets that nobody closed.
     pub fn drain(&self) -> usize {
@@ -250,7 +235,11 @@ impl Socket {
             None => IpVersion::of_family(self.family).any(),
         };
         match &self.kind {
-            Kind::Tcp(id) => self.stack.enter().tcp_bind(*id, address, port),
+            Kind::Tcp(id) => {
+                let mut squeue = self.stack.enter();
+                may_bind(&mut squeue, *id)?;
+                squeue.tcp_bind(*id, address, port)
+            }
             Kind::Udp(udp) => udp.bind(&self.stack, address, port),
             Kind::Raw => Ok(()),
         }
@@ -263,7 +252,11 @@ impl Socket {
     /// As [`Socket::bind`].
     pub fn bind_null(&self) -> Result<(), Errno> {
         match &self.kind {
-            Kind::Tcp(id) => self.stack.enter().tcp_unbind(*id),
+            Kind::Tcp(id) => {
+                let mut squeue = self.stack.enter();
+                may_bind(&mut squeue, *id)?;
+                squeue.tcp_unbind(*id)
+            }
             Kind::Udp(udp) => udp.unbind(&self.stack),
             Kind::Raw => Err(EINVAL),
         }
@@ -303,7 +296,10 @@ impl Socket {
                 }
                 wait_connected(&mut squeue, *id)
             }
-            Kind::Udp(udp) => udp.connect(&self.stack, to, port),
+            Kind::Udp(udp) => match self.take_error() {
+                0 => udp.connect(&self.stack, to, port),
+                pending => Err(pending),
+            },
             Kind::Raw => Ok(()),
         }
     }
@@ -326,6 +322,10 @@ impl Socket {
             return Err(EOPNOTSUPP);
         };
         let mut squeue = self.stack.enter();
+        let pending = squeue.conn(id).sonode.as_mut().map(|so| so.take_error());
+        if let Some(error) = pending.filter(|&error| error != 0) {
+            return Err(error);
+        }
         match squeue.tcp_connect(id, to, port) {
             // sockfs waits for the end of a connect that never began.
             Err(EINPROGRESS) => Err(ECONNREFUSED),
@@ -345,7 +345,7 @@ impl Socket {
         }
     }
 
-    /// `accept`; waits up to a second and a half of simulated time.
+    /// `accept`. It does not wait: [`Ip::advance`] lets time pass.
     ///
     /// # Errors
     ///
@@ -356,15 +356,10 @@ impl Socket {
         };
         let mut squeue = self.stack.enter();
         squeue.settle();
-        let sonode = squeue.conn(id).sonode.as_ref().filter(|so| so.accepts);
-        let Some(nonblocking) = sonode.map(|so| so.nonblocking) else {
+        let sonode = squeue.conn(id).sonode.as_ref();
+        if !sonode.is_some_and(|so| so.accepts) {
             return Err(EINVAL);
-        };
-        let patience = if nonblocking { 0 } else { ACCEPT_PATIENCE };
-        wait_until(&mut squeue, patience, |squeue| {
-            let sonode = squeue.conn(id).sonode.as_ref();
-            sonode.is_none_or(|so| !so.queue.is_empty())
-        });
+        }
         let queue = squeue.conn(id).sonode.as_mut();
         let eager = queue.and_then(|so| so.queue.pop_front()).ok_or(EAGAIN)?;
         squeue.conn(eager).listener = None;
@@ -410,8 +405,8 @@ impl Socket {
         }
     }
 
-    /// `recv`: the bytes that are there, or the length of one datagram; waits
-    /// a third of a second of simulated time.
+    /// `recv`: the bytes that are there, or the length of one datagram. It does
+    /// not wait: [`Ip::advance`] lets time pass.
     ///
     /// # Errors
     ///
@@ -419,13 +414,7 @@ impl Socket {
     pub fn receive(&self) -> Result<usize, Errno> {
         match &self.kind {
             Kind::Tcp(id) => tcp_receive(&mut self.stack.enter(), *id),
-            Kind::Udp(udp) => {
-                let result = udp.receive();
-                if result == Err(EAGAIN) {
-                    pass(&self.stack, RECEIVE_PATIENCE);
-                }
-                result
-            }
+            Kind::Udp(udp) => udp.receive(),
             Kind::Raw => Err(EAGAIN),
         }
     }
@@ -471,8 +460,12 @@ impl Socket {
             Kind::Tcp(id) => {
                 let mut squeue = self.stack.enter();
                 let conn = squeue.conn(*id);
-                if option == SocketOption::IPV6_V6ONLY {
-                    conn.v6only = value != 0;
+                match option {
+                    SocketOption::IPV6_V6ONLY => conn.v6only = value != 0,
+                    SocketOption::TCP_CONN_ABORT_THRESHOLD => {
+                        conn.abort_threshold = u64::try_from(value).unwrap_or(0);
+                    }
+                    _ => {}
                 }
                 if let Some(sonode) = &mut conn.sonode {
                     match option {
@@ -514,20 +507,15 @@ impl Socket {
         }
     }
 
-    /// Waits until the socket can be written to; says whether it can. An error
-    /// does not end the wait.
-    pub fn poll_writable(&self, milliseconds: u64) -> bool {
+    /// Can the socket be written to? One with an error cannot.
+    pub fn is_writable(&self) -> bool {
         let Kind::Tcp(id) = self.kind else {
             return true;
         };
         let mut squeue = self.stack.enter();
         squeue.settle();
-        let mut is_writable = |squeue: &mut Squeue<'_>| {
-            let sonode = squeue.conn(id).sonode.as_ref();
-            sonode.is_some_and(|so| so.connected && !so.cannot_send)
-        };
-        wait_until(&mut squeue, milliseconds, &mut is_writable);
-        is_writable(&mut squeue)
+        let sonode = squeue.conn(id).sonode.as_ref();
+        sonode.is_some_and(|so| so.connected && !so.cannot_send)
     }
 
     /// SO_ERROR: the pending error, which is then none.
@@ -624,10 +612,13 @@ fn wait_until(
     }
 }
 
-fn pass(stack: &Stack, milliseconds: u64) {
-    let mut squeue = stack.enter();
-    let end = squeue.state.now + milliseconds;
-    squeue.advance_to(end);
+/// sockfs's own check: nothing is bound any more after the end of sending.
+fn may_bind(squeue: &mut Squeue<'_>, id: ConnId) -> Result<(), Errno> {
+    let sonode = squeue.conn(id).sonode.as_ref();
+    if sonode.is_some_and(|so| so.cannot_send) {
+        return Err(EINVAL);
+    }
+    Ok(())
 }
 
 fn wait_connected(squeue: &mut Squeue<'_>, id: ConnId) -> Result<(), Errno> {
@@ -668,12 +659,6 @@ fn tcp_send(squeue: &mut Squeue<'_>, id: ConnId, length: usize) -> Result<usize,
 
 fn tcp_receive(squeue: &mut Squeue<'_>, id: ConnId) -> Result<usize, Errno> {
     squeue.settle();
-    let is_ready = |squeue: &mut Squeue<'_>| {
-        let sonode = squeue.conn(id).sonode.as_ref();
-        sonode
-            .is_none_or(|so| so.received > 0 || so.error != 0 || so.cannot_receive || !so.connected)
-    };
-    wait_until(squeue, RECEIVE_PATIENCE, is_ready);
     let Some(sonode) = &mut squeue.conn(id).sonode else {
         return Err(ENOTCONN);
     };

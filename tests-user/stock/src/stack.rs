@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use crate::address::{is_multicast, kept};
+use crate::address::{is_any, is_multicast, kept};
 use crate::conn::{Conn, ConnId, TcpState, Timer};
 use crate::hooks::{Held, Hook, HookCall, Provider, call};
 use crate::tcp::Packet;
@@ -119,13 +119,20 @@ impl Stack {
 
     /// Is it an address of this machine that is up?
     pub fn is_local(&self, address: Ipv6Addr) -> bool {
+        self.has_interface(|one| one.up && one.address == address)
+    }
+
+    /// Is it an address of this machine, up or down?
+    pub fn has_address(&self, address: Ipv6Addr) -> bool {
+        self.has_interface(|one| one.address == address)
+    }
+
+    fn has_interface(&self, is_it: impl Fn(&Interface) -> bool) -> bool {
         let interfaces = self
             .interfaces
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        interfaces
-            .iter()
-            .any(|one| one.up && one.address == address)
+        interfaces.iter().any(is_it)
     }
 
     /// The source for a destination, if there is a route to it.
@@ -215,16 +222,6 @@ impl Squeue<'_> {
         timers.map(|(deadline, _)| deadline).min()
     }
 
-    /// When the first TIME_WAIT ends, if there is one.
-    pub fn time_wait_deadline(&self) -> Option<u64> {
-        let conns = self.state.conns.values();
-        let waiting = conns.filter(|conn| conn.state == TcpState::TimeWait);
-        waiting
-            .filter_map(|conn| conn.timer)
-            .map(|(deadline, _)| deadline)
-            .min()
-    }
-
     /// Lets time pass, firing what ends meanwhile in its order.
     pub fn advance_to(&mut self, time: u64) {
         self.settle();
@@ -258,14 +255,24 @@ impl Squeue<'_> {
         self.conn(id).timer = Some((deadline, timer));
     }
 
-    /// Is `port` taken on exactly this address by a conn that a socket with
-    /// or without SO_REUSEADDR may not share it with?
-    pub fn is_port_taken(&self, id: ConnId, laddr: Ipv6Addr, port: u16, reuse: bool) -> bool {
+    /// Is `port` taken for a bind to `laddr`? IPv4 and IPv6 have ports of their
+    /// own. SO_REUSEADDR lets a bind share the port of whoever is connected, or
+    /// of another address; without it, a wildcard shares with nobody.
+    pub fn is_port_taken(&mut self, id: ConnId, laddr: Ipv6Addr, port: u16, reuse: bool) -> bool {
+        let version = self.conn(id).version;
         self.state.conns.iter().any(|(&other, conn)| {
-            other != id
+            let is_rival = other != id
                 && conn.lport == port
-                && conn.laddr == laddr
-                && !(reuse && conn.state > TcpState::Listen)
+                && conn.version == version
+                && conn.state >= TcpState::Bound
+                && !conn.dead;
+            let has_address = conn.bound == laddr;
+            is_rival
+                && if reuse {
+                    has_address && conn.state <= TcpState::Listen
+                } else {
+                    has_address || is_any(laddr) || is_any(conn.bound)
+                }
         })
     }
 

@@ -130,25 +130,19 @@ impl Udp {
             if conn.state != UdpState::Unbound {
                 return Err(EINVAL);
             }
-            if !is_any(address) && !is_multicast(address) && !stack.is_local(address) {
+            if is_mapped(address) && conn.family != AF_INET && conn.v6only {
                 return Err(EADDRNOTAVAIL);
             }
-            let is_taken = |port| {
-                bound.iter().any(|other| {
-                    let other = lock(&other.0);
-                    other.lport == port && other.bound == address
-                })
-            };
-            if port != 0 && !conn.reuseaddr && is_taken(port) {
+            if !is_any(address) && !is_multicast(address) && !stack.has_address(address) {
+                return Err(EADDRNOTAVAIL);
+            }
+            conn.version = IpVersion::of_address(address);
+            if port != 0 && !conn.reuseaddr && is_taken(&bound, conn.version, address, port) {
                 return Err(EADDRINUSE);
             }
             conn.lport = match port {
                 0 => free_port(stack, &bound),
                 port => port,
-            };
-            conn.version = match conn.family {
-                AF_INET => IpVersion::V4,
-                _ => IpVersion::of_address(address),
             };
             conn.bound = address;
             conn.laddr = address;
@@ -332,6 +326,10 @@ impl Udp {
         if stack.source_for(ends.1.0).is_none() {
             return Err(EHOSTUNREACH);
         }
+        if is_multicast(ends.1.0) {
+            send_on_wire(stack, ends.0.0, ends.1.0);
+            return Ok(length);
+        }
         if !deliver(stack, ends.0, ends.1, length) {
             lock(&self.0).error = ECONNREFUSED;
         }
@@ -466,6 +464,16 @@ fn deliver(stack: &Stack, from: (Ipv6Addr, u16), to: (Ipv6Addr, u16), length: us
         lock(&udp.0).received.push_back(length);
     }
     receiver.is_some()
+}
+
+/// Is the port taken for a bind to this address? A wildcard shares with nobody.
+fn is_taken(bound: &[Arc<Udp>], version: IpVersion, address: Ipv6Addr, port: u16) -> bool {
+    bound.iter().any(|other| {
+        let other = lock(&other.0);
+        other.lport == port
+            && other.version == version
+            && (is_any(address) || is_any(other.bound) || other.laddr == address)
+    })
 }
 
 /// A port that no endpoint uses.

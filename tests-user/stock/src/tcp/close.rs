@@ -61,10 +61,23 @@ impl Squeue<'_> {
             None => return,
         };
         for eager in queue {
-            self.conn(eager).listener = None;
-            self.tcp_close(eager);
+            self.kill_queued(eager);
         }
         self.on_squeue(id, |squeue| squeue.close_output(id));
+    }
+
+    /// Ends a connection that nobody accepted: its peer is told by a reset.
+    fn kill_queued(&mut self, eager: ConnId) {
+        let conn = self.conn(eager);
+        conn.listener = None;
+        conn.sonode = None;
+        let is_dead = conn.dead;
+        self.on_squeue(eager, |squeue| {
+            if !is_dead {
+                squeue.send(eager, Segment::Rst);
+            }
+            squeue.close_conn(eager, false);
+        });
     }
 
     fn close_output(&mut self, id: ConnId) {

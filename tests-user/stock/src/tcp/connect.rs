@@ -6,7 +6,7 @@
 
 use std::net::Ipv6Addr;
 
-use crate::address::{IpVersion, is_any, is_mapped, loopback_for_any};
+use crate::address::{IpVersion, UNSET, is_any, is_mapped, loopback_for_any};
 use crate::conn::{ConnId, TcpState, Timer, Tuple};
 use crate::errno::{
     EADDRINUSE, EADDRNOTAVAIL, EALREADY, EINPROGRESS, EINVAL, EISCONN, ENETUNREACH, EOPNOTSUPP,
@@ -17,8 +17,8 @@ use crate::tcp::{Packet, Segment};
 
 /// Milliseconds until the first SYN is sent again; each wait doubles.
 const FIRST_RETRANSMISSION: u64 = 1125;
-/// A connect is given up when it is time for one more.
-const SYNS: u32 = 3;
+/// No wait is longer.
+const LONGEST_WAIT: u64 = 60_000;
 
 impl Squeue<'_> {
     /// `connect`: `Ok` once the SYN is sent.
@@ -63,22 +63,25 @@ impl Squeue<'_> {
         if version == IpVersion::V4 && conn.v6only {
             return Err(EADDRNOTAVAIL);
         }
-        if !is_any(conn.bound) && is_mapped(conn.bound) != is_mapped(to) {
-            return Err(EADDRNOTAVAIL);
+        // From here on the conn is one of IPv4, whatever comes of the connect.
+        if version == IpVersion::V4 {
+            conn.version = version;
         }
         match conn.state {
             TcpState::Listen => return Err(EOPNOTSUPP),
             TcpState::Idle | TcpState::Bound if !conn.dead => {}
             _ => return Err(-TOUTSTATE),
         }
-        conn.version = version;
+        if !is_any(conn.bound) && is_mapped(conn.bound) != is_mapped(to) {
+            return Err(EADDRNOTAVAIL);
+        }
         let before = conn.state;
         let result = self.tcp_connect_conn(id, loopback_for_any(to), port);
         if result.is_err() {
             // The local end, the header template and the place in the hash
             // stay: the next connect of this socket meets them.
             let conn = self.conn(id);
-            conn.faddr = crate::address::UNSET;
+            conn.faddr = UNSET;
             conn.fport = 0;
             conn.state = before;
         }
@@ -150,7 +153,7 @@ impl Squeue<'_> {
 
     /// Sends the SYN with the ports of the header template.
     fn send_syn(&mut self, id: ConnId, sent: u32) {
-        let wait = FIRST_RETRANSMISSION << (sent - 1);
+        let wait = wait_after(sent);
         self.set_timer(id, wait, Timer::Syn { sent });
         let conn = self.conn(id);
         let (lport, fport) = conn.template.unwrap_or((conn.lport, conn.fport));
@@ -164,11 +167,20 @@ impl Squeue<'_> {
 
     pub fn syn_timer(&mut self, id: ConnId, sent: u32) {
         self.on_squeue(id, |squeue| {
-            if sent < SYNS {
+            // The first wait does not count.
+            let waited: u64 = (2..=sent).map(wait_after).sum();
+            let threshold = squeue.conn(id).abort_threshold;
+            if threshold == 0 || waited < threshold {
                 squeue.send_syn(id, sent + 1);
             } else {
                 squeue.clean_death(id, ETIMEDOUT);
             }
         });
     }
+}
+
+/// Milliseconds until the next SYN after so many.
+fn wait_after(sent: u32) -> u64 {
+    let doubled = FIRST_RETRANSMISSION.checked_shl(sent - 1);
+    doubled.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT)
 }

@@ -10,7 +10,7 @@ mod input;
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::address::{IpVersion, UNSET, is_any, is_multicast};
+use crate::address::{IpVersion, UNSET, is_any, is_mapped};
 use crate::conn::{ConnId, TcpState};
 use crate::errno::{EADDRINUSE, EADDRNOTAVAIL, EINVAL, Errno};
 use crate::hooks::{Held, Hook, HookCall};
@@ -109,7 +109,10 @@ impl Squeue<'_> {
         if conn.state != TcpState::Idle {
             return Err(EINVAL);
         }
-        if !is_any(address) && (is_multicast(address) || !self.stack.is_local(address)) {
+        if is_mapped(address) && conn.v6only {
+            return Err(EADDRNOTAVAIL);
+        }
+        if !is_any(address) && !self.stack.has_address(address) {
             return Err(EADDRNOTAVAIL);
         }
         if port != 0 && self.is_port_taken(id, address, port, reuse) {
@@ -148,7 +151,7 @@ impl Squeue<'_> {
                 let any = IpVersion::of_family(conn.family).any();
                 self.tcp_bind(id, any, 0)?;
             }
-            TcpState::Bound | TcpState::Listen if !conn.dead => {}
+            TcpState::Bound | TcpState::Listen if backlog > 0 && !conn.dead => {}
             _ => return Err(EINVAL),
         }
         self.hash_remove(id);
@@ -156,9 +159,7 @@ impl Squeue<'_> {
         self.conn(id).announced = self.stack.call(call).is_some();
         let conn = self.conn(id);
         conn.state = TcpState::Listen;
-        // sockfs allows half as many again, and one more, as BSD did.
-        let backlog = usize::try_from(backlog).unwrap_or(0);
-        conn.backlog = backlog.saturating_mul(3) / 2 + 1;
+        conn.backlog = usize::try_from(backlog).unwrap_or(0).max(1);
         if let Some(sonode) = &mut conn.sonode {
             sonode.accepts = true;
         }

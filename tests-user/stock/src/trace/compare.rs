@@ -86,6 +86,7 @@ pub(super) fn is_call(names: &mut Names, expected: &Expected, got: &Recorded) ->
         && same_address(&expected.laddr, Some(call.laddr))
         && same_address(&expected.faddr, call.faddr)
         && expected.args_null != Some(false)
+        && expected.interrupt.is_none_or(|is| is == call.interrupt)
         && (!is_asked || expected.answer == Some(got.answer));
     let mut same_port = |expected: &Option<Port>, got: Option<u16>| match (expected, got) {
         (None, None) => true,

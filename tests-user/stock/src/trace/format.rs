@@ -58,7 +58,9 @@ pub(crate) struct Step {
     pub option: Option<String>,
     pub value: Option<i64>,
     pub level: Option<i64>,
-    pub optname: Option<i64>,
+    /// `option` says it by name.
+    #[serde(rename = "optname")]
+    _optname: Option<i64>,
     pub with: Option<String>,
     pub how: Option<u32>,
     pub events: Option<u32>,

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::address::AF_INET6;
-use crate::errno::{EINVAL, Errno};
+use crate::errno::{EAGAIN, EINVAL, Errno};
 use crate::hooks::Hook;
 use crate::option::SocketOption;
 use crate::recorder::{Policy, Recorded, Recorder};
@@ -25,6 +25,11 @@ use crate::trace::format::{Event, Expected, Port, Scenario, Shown, Step};
 /// was not sent.
 const LENGTH: usize = 4;
 const POLLOUT: u32 = 4;
+
+/// Milliseconds that the recording driver waited in accept and recv. It looked
+/// once before and never again: what came meanwhile it did not see.
+const ACCEPT_PATIENCE: u64 = 1500;
+const RECEIVE_PATIENCE: u64 = 300;
 
 /// Why a step cannot be played.
 type CannotRun = String;
@@ -294,7 +299,10 @@ impl<'a> Player<'a> {
             }
             "connect" => return self.connect(number, step),
             "join" => self.join()?,
-            "disconnect" => done(self.slot(step)?.disconnect()),
+            "disconnect" => match step.with.as_deref() {
+                Some("NULL address" | "AF_UNSPEC") => done(self.slot(step)?.disconnect()),
+                _ => return Err("a disconnect with neither NULL nor AF_UNSPEC".to_owned()),
+            },
             "accept" => self.accept(step)?,
             "send" => sent(self.slot(step)?.send(length)),
             "sendto" | "sendmsg" => {
@@ -306,7 +314,13 @@ impl<'a> Player<'a> {
                 let to = self.destination(step)?;
                 sent(self.slot(step)?.send_to(to, control, length))
             }
-            "recv" => sent(self.slot(step)?.receive()),
+            "recv" => {
+                let result = self.slot(step)?.receive();
+                if result == Err(EAGAIN) {
+                    self.ip.advance(RECEIVE_PATIENCE);
+                }
+                sent(result)
+            }
             "shutdown" => {
                 let how = match step.how {
                     Some(0) => Shutdown::Read,
@@ -334,7 +348,7 @@ impl<'a> Player<'a> {
                 Ok(0)
             }
             "poll" => self.poll(number, step)?,
-            "so_error" => Ok(i64::from(self.slot(step)?.take_error())),
+            "so_error" => self.so_error(number, step)?,
             "policy" => {
                 self.recorder.set_policy(policy(step)?);
                 Ok(0)
@@ -346,10 +360,8 @@ impl<'a> Player<'a> {
                 Ok(0)
             }
             "walk" => self.walk(number, step),
-            "natural_time_wait" => {
-                self.ip.end_time_wait();
-                Ok(0)
-            }
+            // The model never ends TIME_WAIT early.
+            "natural_time_wait" => Ok(0),
             "drain" => self.drain(number, step),
             other => return Err(format!("the step {other} is not known")),
         };
@@ -361,6 +373,14 @@ impl<'a> Player<'a> {
         const DATAGRAM: u16 = 1;
         const RAW: u16 = 4;
         let family = step.af.ok_or("it has no address family")?;
+        let is_known = match step.kind {
+            Some(STREAM) => matches!(step.protocol, Some(0 | 6)),
+            Some(DATAGRAM) => matches!(step.protocol, Some(0 | 17)),
+            _ => true,
+        };
+        if !is_known {
+            return Err("the protocol of the socket is not known".to_owned());
+        }
         let socket = match step.kind {
             Some(STREAM) => self.ip.tcp(0, family),
             Some(DATAGRAM) => self.ip.udp(0, family),
@@ -431,7 +451,12 @@ impl<'a> Player<'a> {
                 self.slots.insert(new, socket);
                 Ok(0)
             }
-            Err(errno) => Err(errno),
+            Err(errno) => {
+                if errno == EAGAIN {
+                    self.ip.advance(ACCEPT_PATIENCE);
+                }
+                Err(errno)
+            }
         })
     }
 
@@ -459,9 +484,10 @@ impl<'a> Player<'a> {
             return Err("it polls for more than POLLOUT".to_owned());
         }
         let timeout = step.timeout_ms.ok_or("it has no time")?;
-        let revents = if self.slot(step)?.poll_writable(timeout) {
+        let revents = if self.slot(step)?.is_writable() {
             POLLOUT
         } else {
+            self.ip.advance(timeout);
             0
         };
         if step.revents.is_some_and(|expected| expected != revents) {
@@ -469,6 +495,15 @@ impl<'a> Player<'a> {
             self.differ(number, step, expected, format!("revents {revents}"));
         }
         Ok(Ok(i64::from(revents != 0)))
+    }
+
+    fn so_error(&mut self, number: usize, step: &Step) -> Result<Result<i64, Errno>, CannotRun> {
+        let error = self.slot(step)?.take_error();
+        if let Some(expected) = step.so_error.filter(|&expected| expected != error) {
+            let got = format!("SO_ERROR {error}");
+            self.differ(number, step, format!("SO_ERROR {expected}"), got);
+        }
+        Ok(Ok(i64::from(error)))
     }
 
     fn hooks(&mut self, step: &Step) -> Result<Result<i64, Errno>, CannotRun> {
