@@ -106,6 +106,12 @@ impl Recorder {
         lock(&self.record).answers = answers.into_iter().collect();
     }
 
+    /// The last call since [`Recorder::take`].
+    pub(crate) fn last_call(&self) -> Option<HookCall> {
+        let record = lock(&self.record);
+        record.calls.last().map(|recorded| recorded.call.clone())
+    }
+
     /// The calls since this was asked last.
     pub fn take(&self) -> Vec<Recorded> {
         std::mem::take(&mut lock(&self.record).calls)

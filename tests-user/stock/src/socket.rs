@@ -374,6 +374,17 @@ impl Socket {
         })
     }
 
+    /// Does a connection wait for accept?
+    pub fn is_acceptable(&self) -> bool {
+        let Kind::Tcp(id) = self.kind else {
+            return false;
+        };
+        let mut squeue = self.stack.enter();
+        squeue.settle();
+        let sonode = squeue.conn(id).sonode.as_ref();
+        sonode.is_some_and(|so| !so.queue.is_empty())
+    }
+
     /// `send`: to the peer.
     ///
     /// # Errors

@@ -12,29 +12,6 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("traces")
 }
 
-/// The scenarios that were recorded on one CPU.
-fn recorded() -> Vec<Scenario> {
-    let files = [
-        "extra",
-        "late",
-        "other",
-        "tcp_addr",
-        "tcp_basic",
-        "tcp_listen",
-        "tcp_refuse",
-        "udp_bind",
-        "udp_connect",
-        "udp_send",
-    ];
-    files
-        .iter()
-        .flat_map(|name| {
-            let file = folder().join(format!("{name}.jsonl"));
-            trace::read(&file).unwrap_or_else(|error| panic!("{error}"))
-        })
-        .collect()
-}
-
 fn describe(scenario: &Scenario, differences: &[Difference]) -> String {
     let all: Vec<String> = differences.iter().map(Difference::to_string).collect();
     format!(
@@ -47,8 +24,8 @@ fn describe(scenario: &Scenario, differences: &[Difference]) -> String {
 
 #[test]
 fn every_scenario_is_played_as_it_was_recorded() {
-    let scenarios = recorded();
-    assert_eq!(scenarios.len(), 199);
+    let scenarios = trace::read(&folder()).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(scenarios.len(), 236);
     let different: Vec<String> = scenarios
         .iter()
         .map(|scenario| (scenario, trace::play(scenario)))
@@ -56,28 +33,6 @@ fn every_scenario_is_played_as_it_was_recorded() {
         .map(|(scenario, differences)| describe(scenario, &differences))
         .collect();
     assert!(different.is_empty(), "{}", different.join("\n\n"));
-}
-
-/// Two CPUs made the same calls. What differs is what getsockname showed right
-/// after a connect that failed, and once the poll before an accept that missed
-/// its wake-up.
-#[test]
-fn on_two_cpus_the_calls_are_the_same() {
-    for name in ["variants-smp", "variants-smp2"] {
-        let file = folder().join(format!("{name}.jsonl"));
-        for scenario in trace::read(&file).unwrap_or_else(|error| panic!("{error}")) {
-            let differences = trace::play(&scenario);
-            let missed_wakeup = name == "variants-smp2" && scenario.name == "client_closes_first";
-            let is_known = |difference: &Difference| {
-                difference.what == "connect c" && difference.expected.starts_with("name ")
-            };
-            assert!(
-                missed_wakeup || differences.iter().all(is_known),
-                "{}",
-                describe(&scenario, &differences)
-            );
-        }
-    }
 }
 
 fn play(text: &str) -> Vec<Difference> {
