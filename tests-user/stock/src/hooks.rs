@@ -153,10 +153,10 @@ pub trait Provider: Send + Sync {
 /// Calls a hook as every call site does: tests the variable, then reads it
 /// again. `None` if it was NULL when tested.
 pub(crate) fn call(provider: &dyn Provider, call: &HookCall) -> Option<i32> {
-    let variable = provider.variable(call.hook);
-    if variable.load(Ordering::Acquire) == 0 {
+    let load = || provider.variable(call.hook).load(Ordering::Acquire);
+    if load() == 0 {
         return None;
     }
-    let function = variable.load(Ordering::Acquire);
+    let function = load();
     Some(provider.call(function, call))
 }

@@ -163,6 +163,16 @@ impl Ip {
         left
     }
 
+    /// From now on, packets of the stack come as from a network card: what they
+    /// cause is called by an interrupt thread. Or again as over loopback.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such stack.
+    pub fn set_interrupts(&self, stack: i32, interrupts: bool) {
+        self.must_have(stack).enter().state.interrupts = interrupts;
+    }
+
     /// The next incoming SYN of the stack that a hook accepts goes nowhere:
     /// no route back to the peer is found, so the connection is dropped and
     /// nobody is told.

@@ -69,6 +69,8 @@ pub(crate) struct State {
     pub on_squeue: Vec<ConnId>,
     pub waiting: VecDeque<Packet>,
     pub provoked: Option<Provoked>,
+    /// Packets are processed by interrupt threads.
+    pub interrupts: bool,
 }
 
 /// One IP stack.
@@ -96,6 +98,7 @@ impl Stack {
                 on_squeue: Vec::new(),
                 waiting: VecDeque::new(),
                 provoked: None,
+                interrupts: false,
             }),
             udp: Mutex::default(),
         }

@@ -33,7 +33,12 @@ impl Squeue<'_> {
         }
         match self.classify(&packet) {
             Some(id) if self.state.on_squeue.contains(&id) => self.state.waiting.push_back(packet),
-            Some(id) => self.on_squeue(id, |squeue| squeue.input(id, packet)),
+            Some(id) => {
+                let before = self.interrupt;
+                self.interrupt = self.state.interrupts;
+                self.on_squeue(id, |squeue| squeue.input(id, packet));
+                self.interrupt = before;
+            }
             None => self.reset(packet),
         }
     }
