@@ -212,7 +212,12 @@ fn shadow<R>(stack: StackId, tuple: &FiveTuple, f: impl FnOnce(&mut Shadow) -> R
 }
 
 fn add_shadow(stack: StackId, tuple: &FiveTuple) {
-    if shadow(stack, tuple, |s| s.references += 1).is_some() {
+    if shadow(stack, tuple, |s| {
+        s.references += 1;
+        s.unseen = u32::MAX;
+    })
+    .is_some()
+    {
         return;
     }
     let mut shadows = SHADOWS.lock();
@@ -222,7 +227,7 @@ fn add_shadow(stack: StackId, tuple: &FiveTuple) {
             stack,
             tuple: Some(*tuple),
             references: 1,
-            unseen: 0,
+            unseen: u32::MAX,
         };
     }
 }
@@ -236,9 +241,7 @@ pub fn connect(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Resul
     let answer = if stack == 0 { decide(tuple) } else { Ok(()) };
     match answer {
         Ok(()) => {
-            if tuple.protocol == crate::flow::Protocol::Tcp {
-                add_shadow(stack, tuple);
-            }
+            add_shadow(stack, tuple);
             probe::accept(tuple.as_probe(), stack, true, c"registered");
             probe::register(tuple.as_probe(), stack);
         }
@@ -303,7 +306,7 @@ pub fn audit_seen(stack: StackId, tuple: &FiveTuple) -> Audit {
     if !shared(tuple) {
         return Audit::NotShared;
     }
-    if shadow(stack, tuple, |s| s.unseen = 0).is_some() {
+    if shadow(stack, tuple, |s| s.unseen = u32::MAX).is_some() {
         return Audit::Present;
     }
     if stack == 0 {
@@ -336,9 +339,12 @@ pub fn audit_finish() -> u64 {
     let mut removed = 0;
     let mut shadows = SHADOWS.lock();
     for s in &mut shadows.all {
-        if s.used {
-            s.unseen += 1;
-            if s.unseen > 2
+        if s.used
+            && s.tuple
+                .is_some_and(|t| t.protocol == crate::flow::Protocol::Tcp)
+        {
+            s.unseen = s.unseen.wrapping_add(1);
+            if s.unseen > 1
                 && let Some(tuple) = s.tuple
             {
                 s.used = false;

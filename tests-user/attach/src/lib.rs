@@ -8,7 +8,7 @@
 //! ip here is what the module sees of it: twelve variables and a walk. Calls
 //! go as ip's do: the variable is tested, loaded again, and called.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use clinet_kernel::{Context, Kernel, KstatValue, ModloadError, Module, guard};
@@ -417,9 +417,24 @@ impl Machine {
             .1
     }
 
-    /// Writes a four-byte tunable, as `mdb -kw` does.
+    /// A four-byte tunable, to be read and written as `mdb -kw` does.
+    ///
+    /// # Panics
+    ///
+    /// If there is none of that name and size.
+    #[must_use]
+    pub fn tunable(&self, name: &str) -> &AtomicU32 {
+        let symbol = self.module().symbol(name).expect("a variable");
+        assert_eq!(symbol.size, 4, "{name}");
+        let pointer = std::ptr::with_exposed_provenance::<AtomicU32>(symbol.address as usize);
+        // SAFETY: four aligned bytes of the module's data, which stay mapped
+        // while the module is borrowed.
+        unsafe { &*pointer }
+    }
+
+    /// Writes a tunable.
     pub fn write(&self, tunable: &str, value: u32) {
-        self.module().write(tunable, value.into());
+        self.tunable(tunable).store(value, Ordering::SeqCst);
     }
 
     /// The warnings of the module so far.
