@@ -116,7 +116,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 extern "C" fn walk<const MACHINE: usize>(stack: i32, callback: u64, argument: u64) -> i32 {
     guard(|| {
-        let walk = lock(&WALKS[MACHINE]).clone().expect("a machine that is on");
+        // The machine is being switched off.
+        let Some(walk) = lock(&WALKS[MACHINE]).clone() else {
+            return EINVAL;
+        };
         let Some(found) = (lock(&walk.connections))(stack) else {
             return EINVAL;
         };
@@ -220,7 +223,7 @@ impl Machine {
     /// If it does not load, or is loaded.
     pub fn load(&self, tunables: &[(&str, u64)]) {
         let module = self.try_load(tunables).expect("the module loads");
-        self.module.set(module).ok().expect("it is not loaded yet");
+        assert!(self.module.set(module).is_ok(), "it is loaded already");
     }
 
     /// Loads a module of the same file, of which the machine does not know.
