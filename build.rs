@@ -73,7 +73,7 @@ fn bindings(out: &Path) -> Result<(), Box<dyn Error>> {
         .generate_comments(false)
         .prepend_enum_name(false)
         .allowlist_function("clinet_.*|kmem_alloc|kmem_free|mutex_(init|destroy|enter|exit)")
-        .allowlist_function("random_get_pseudo_bytes|gethrtime|drv_usectohz")
+        .allowlist_function("random_get_pseudo_bytes|gethrtime|drv_usectohz|delay")
         .allowlist_function("cv_(init|destroy|signal|reltimedwait)")
         .allowlist_function("ddi_taskq_(create|destroy|dispatch)")
         .allowlist_function("ddi_mod(open|sym|close)|kstat_(create|install|delete|named_.*)")

@@ -198,7 +198,7 @@ typedef uint32_t clinet_node_t;		/* 0 is no node */
 /*
  * Records that `owner' owns the 5-tuple.  0, also if it did already.
  * EADDRINUSE: this node or a third one holds it; nothing changes and a
- * conflict is counted.  EINVAL: owner is 0 or this node, or the local address
+ * conflict is counted.  EADDRNOTAVAIL: the local address is not shared.  EINVAL: owner is 0 or this node, or the local address
  * is unspecified.  EPROTONOSUPPORT: neither TCP nor UDP.  ENOSPC: full.
  */
 extern int clinet_install(clinet_node_t owner, uint8_t protocol,
@@ -215,10 +215,108 @@ extern int clinet_withdraw(clinet_node_t owner, uint8_t protocol,
 
 /*
  * Drops all that `owner' owns: it left the cluster.  0, or EINVAL for 0 and for
- * this node.  Walks the whole table with clinet's mutex held: for a thread of
- * its own, not for an interrupt or with locks of the stack held.
+ * this node.  Takes effect at once and does not take long: a sweep reclaims
+ * the entries later.
  */
 extern int clinet_purge(clinet_node_t owner);
+
+/*
+ * A question about this 5-tuple of the global stack, or its end, will come
+ * soon: fetches the memory that it will touch.  Best some hundred nanoseconds
+ * before.  Changes nothing; anything may be passed.
+ */
+extern void clinet_prefetch(uint8_t protocol, sa_family_t addr_family,
+    const uint8_t *laddrp, in_port_t lport,
+    const uint8_t *faddrp, in_port_t fport);
+
+/*
+ * Why a question is answered as it is.
+ */
+#define	CLINET_FREE		0	/* nobody's: would be registered */
+#define	CLINET_OURS		1	/* this node's: one more reference */
+#define	CLINET_OWNED		2	/* another node's: EADDRINUSE */
+#define	CLINET_FULL		3	/* no room: the limit is reached */
+#define	CLINET_LATE		4	/* no room: memory is late */
+#define	CLINET_NOT_SHARED	5	/* the local address is not shared */
+#define	CLINET_NO_ADDRESS	6	/* there is no local address */
+
+typedef struct clinet_answer {
+	uint32_t	ca_reason;	/* one of the above */
+	clinet_node_t	ca_owner;	/* CLINET_OURS, CLINET_OWNED; or 0 */
+	uint32_t	ca_references;	/* CLINET_OURS */
+	uint32_t	ca_pad;
+} clinet_answer_t;
+
+/*
+ * What the built-in provider would answer to a question about this 5-tuple of
+ * the global stack: 0 or the errno, and why, in *answer unless that is NULL.
+ * Changes and counts nothing.  A question that is asked later may be answered
+ * otherwise.  ENXIO without the built-in provider; EPROTONOSUPPORT for neither
+ * TCP nor UDP.
+ */
+extern int clinet_query(uint8_t protocol, sa_family_t addr_family,
+    const uint8_t *laddrp, in_port_t lport,
+    const uint8_t *faddrp, in_port_t fport, clinet_answer_t *answer);
+
+/*
+ * Listing: entries, and where the listing goes on.  A cursor starts as zeros.
+ * An entry that is there all the time is listed exactly once, others perhaps.
+ */
+typedef struct clinet_cursor {
+	uint32_t	cc_region;	/* clinet's */
+	uint32_t	cc_fraction;	/* clinet's */
+} clinet_cursor_t;
+
+typedef struct clinet_entry {
+	uint8_t		ce_laddr[16];	/* IPv4 as ::ffff:a.b.c.d */
+	uint8_t		ce_faddr[16];
+	in_port_t	ce_lport;	/* network byte order */
+	in_port_t	ce_fport;
+	uint8_t		ce_protocol;	/* IPPROTO_TCP or IPPROTO_UDP */
+	uint8_t		ce_outgoing;	/* TCP of this node: connect() */
+	uint16_t	ce_pad;
+	uint32_t	ce_stack;	/* netstackid_t */
+	clinet_node_t	ce_owner;
+	uint32_t	ce_references;	/* of an entry of this node */
+	uint32_t	ce_age;		/* UDP of this node: seconds, roughly */
+} clinet_entry_t;
+
+/* The least number of entries that clinet_list() takes. */
+#define	CLINET_LIST_LEAST	64
+
+/*
+ * Copies up to *count entries to entries[] and sets *count to their number.
+ * 0: there is more; ENOENT: that was the last of them (*count may still be
+ * positive); EINVAL: *count is less than CLINET_LIST_LEAST; ENXIO.  For a thread
+ * that may block: it waits for clinet's own maintenance.
+ */
+extern int clinet_list(clinet_cursor_t *cursor, clinet_entry_t *entries,
+    uint32_t *count);
+
+/*
+ * Drops what is too old, and reclaims what unbind and purge left behind, now
+ * instead of some seconds later.  For a thread that may block; takes some ten
+ * nanoseconds an entry, and no lock for more than a few entries at a time.
+ */
+extern void clinet_sweep(void);
+
+/* Bytes of kernel memory that the registry has for entries now. */
+extern uint64_t clinet_memory(void);
+
+/*
+ * What the built-in provider answered, for one protocol and direction.
+ */
+typedef struct clinet_flow_stats {
+	uint64_t	cf_asked;		/* the sum of the next seven */
+	uint64_t	cf_registered;		/* new 5-tuples */
+	uint64_t	cf_repeated;		/* ours already */
+	uint64_t	cf_owned;		/* another node's */
+	uint64_t	cf_full;		/* no room: the limit */
+	uint64_t	cf_late;		/* no room: memory was late */
+	uint64_t	cf_no_address;		/* no local address */
+	uint64_t	cf_not_shared;		/* local address not shared */
+	uint64_t	cf_refused;		/* of all these, answered no */
+} clinet_flow_stats_t;
 
 /*
  * Counters since the module was loaded.  Members are only ever added at the
@@ -239,18 +337,28 @@ typedef struct clinet_stats {
 	uint64_t	cs_ended;		/* disconnect was told */
 	uint64_t	cs_udp_overtaken;	/* end found it changed */
 	/* The built-in provider. */
-	uint64_t	cs_registered;		/* new 5-tuples */
-	uint64_t	cs_repeated;		/* ours already */
-	uint64_t	cs_owned_elsewhere;	/* refused: another node's */
+	uint64_t	cs_registered;		/* of all flows: see below */
+	uint64_t	cs_repeated;
+	uint64_t	cs_owned_elsewhere;
 	uint64_t	cs_full_admitted;	/* no room: let through */
 	uint64_t	cs_full_refused;	/* no room: refused */
 	uint64_t	cs_removed;		/* last reference dropped */
 	uint64_t	cs_unknown;		/* ending of the unregistered */
-	uint64_t	cs_unspecified;		/* UDP, unspecified local */
+	uint64_t	cs_unspecified;		/* unspecified local address */
 	uint64_t	cs_conflicts;		/* install of a held one */
-	uint64_t	cs_tuples;		/* gauge: entries in use */
+	uint64_t	cs_tuples;		/* gauge: entries, unswept too */
 	uint64_t	cs_capacity;		/* gauge: entries at most */
 	uint64_t	cs_binds_uncounted;	/* no room for the endpoint */
+	uint64_t	cs_other_family;	/* of cs_bad_argument */
+	uint64_t	cs_aged;		/* UDP entries, too old */
+	uint64_t	cs_dropped;		/* swept after their endpoint */
+	uint64_t	cs_purged;		/* purges of a node */
+	uint64_t	cs_audit_added;		/* found in the stack only */
+	uint64_t	cs_audit_removed;	/* not found in the stack */
+	uint64_t	cs_audit_conflicts;	/* in the stack, not ours */
+	clinet_flow_stats_t cs_tcp_out;
+	clinet_flow_stats_t cs_tcp_in;
+	clinet_flow_stats_t cs_udp;
 } clinet_stats_t;
 
 /*
@@ -341,10 +449,14 @@ extern int clinet_state(clinet_state_t *cst, size_t size);
  * and what are strings in the kernel, enforced is 0 if the refusal is only
  * counted (clinet_mode 1), seconds how long nobody has asked.
  */
+typedef struct clinet_probe_addr {
+	uint64_t	cpa_words[2];	/* the sixteen bytes, in their order */
+	uint8_t		cpa_family;	/* it came as AF_INET or AF_INET6 */
+} clinet_probe_addr_t;
+
 typedef struct clinet_probe_end {
-	uint8_t		cpe_family;	/* it came as AF_INET or AF_INET6 */
-	uint8_t		cpe_addr[16];
-	in_port_t	cpe_port;
+	clinet_probe_addr_t	cpe_addr;
+	in_port_t		cpe_port;
 } clinet_probe_end_t;
 
 typedef struct clinet_probe_tuple {

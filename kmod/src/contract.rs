@@ -13,7 +13,7 @@ use crate::kernel::constant::Constant;
 use crate::kernel::errno::Errno;
 use crate::kernel::slot::{Connect, Disconnect, End, Local, Provider, Slot};
 use crate::kernel::sys;
-use crate::stats::{COUNTERS, Counter};
+use crate::stats::{self, Counter};
 
 /// Asks whether a 5-tuple is unique in the cluster.
 #[unsafe(no_mangle)]
@@ -112,13 +112,13 @@ pub enum Accepted {
 /// harm the stack.
 pub fn ask(tuple: &FiveTuple, outgoing: bool) -> Result<Accepted, Errno> {
     if tuple.protocol == Protocol::Tcp && tuple.local.addr.is_unspecified() {
-        COUNTERS.cs_no_laddr.bump();
+        stats::counters().cs_no_laddr.bump();
         return Ok(Accepted::Unasked);
     }
     match cl_inet_connect2.provider() {
         Some(provider) => ask_provider(provider, tuple, outgoing).map(|()| Accepted::Asked),
         None => {
-            COUNTERS.cs_no_provider.bump();
+            stats::counters().cs_no_provider.bump();
             Ok(Accepted::Unasked)
         }
     }
@@ -141,16 +141,17 @@ pub fn ask_provider(provider: Provider, tuple: &FiveTuple, outgoing: bool) -> Re
     }
     refused.bump();
     Err(Errno::from_answer(answer).unwrap_or_else(|| {
-        COUNTERS.cs_bad_answer.bump();
+        stats::counters().cs_bad_answer.bump();
         Errno::ADDRNOTAVAIL
     }))
 }
 
 fn counters(protocol: Protocol, outgoing: bool) -> (&'static Counter, &'static Counter) {
+    let counters = stats::counters();
     match (protocol, outgoing) {
-        (Protocol::Tcp, true) => (&COUNTERS.cs_tcp_out_asked, &COUNTERS.cs_tcp_out_refused),
-        (Protocol::Tcp, false) => (&COUNTERS.cs_tcp_in_asked, &COUNTERS.cs_tcp_in_refused),
-        (Protocol::Udp, _) => (&COUNTERS.cs_udp_asked, &COUNTERS.cs_udp_refused),
+        (Protocol::Tcp, true) => (&counters.cs_tcp_out_asked, &counters.cs_tcp_out_refused),
+        (Protocol::Tcp, false) => (&counters.cs_tcp_in_asked, &counters.cs_tcp_in_refused),
+        (Protocol::Udp, _) => (&counters.cs_udp_asked, &counters.cs_udp_refused),
     }
 }
 
@@ -164,7 +165,7 @@ pub fn end(tuple: &FiveTuple) {
     let (protocol, family) = (ends.protocol, ends.family);
     let (local, foreign) = ends.each();
     if cl_inet_disconnect.tell(protocol, family, local, foreign) {
-        COUNTERS.cs_ended.bump();
+        stats::counters().cs_ended.bump();
     }
 }
 

@@ -100,38 +100,41 @@ impl Reject {
     }
 }
 
-/// The first twelve bytes of an IPv4 address in IPv6 form.
-const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+/// The second eight bytes of `::ffff:0.0.0.0`, as a word in native byte order.
+const MAPPED: u64 = u64::from_ne_bytes([0, 0, 0xff, 0xff, 0, 0, 0, 0]);
+
+/// As `MAPPED`, without the IPv4 address.
+const PREFIX: u64 = u64::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
 
 /// An IP address together with the family it came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Addr {
-    family: Family,
+    /// The sixteen bytes of its IPv6 form, as words in native byte order;
     /// IPv4 as `::ffff:a.b.c.d`.
-    bytes: [u8; 16],
+    words: [u64; 2],
+    family: Family,
 }
 
 impl Addr {
     /// An IPv4 address, network byte order.
+    #[inline]
     #[must_use]
     pub fn v4(octets: [u8; 4]) -> Self {
-        let mut bytes = [0; 16];
-        let (head, tail) = bytes.split_at_mut(MAPPED.len());
-        head.copy_from_slice(&MAPPED);
-        tail.copy_from_slice(&octets);
+        let [a, b, c, d] = octets;
         Self {
             family: Family::V4,
-            bytes,
+            words: [0, u64::from_ne_bytes([0, 0, 0xff, 0xff, a, b, c, d])],
         }
     }
 
     /// An IPv6 address, network byte order.
+    #[inline]
     #[must_use]
     pub fn v6(bytes: [u8; 16]) -> Self {
         Self {
             family: Family::V6,
-            bytes,
+            words: to_words(bytes),
         }
     }
 
@@ -139,10 +142,10 @@ impl Addr {
     /// IPv4 and is not a mapped one.
     #[must_use]
     pub fn from_v6_form(family: Family, bytes: [u8; 16]) -> Option<Self> {
-        match family {
-            Family::V6 => Some(Self::v6(bytes)),
-            Family::V4 => bytes.starts_with(&MAPPED).then_some(Self { family, bytes }),
-        }
+        let words = to_words(bytes);
+        let [high, low] = words;
+        let mapped = high == 0 && low & PREFIX == MAPPED;
+        (family == Family::V6 || mapped).then_some(Self { words, family })
     }
 
     /// Copies a caller's address.
@@ -155,6 +158,7 @@ impl Addr {
     ///
     /// `pointer` is NULL or points at 4 (V4) or 16 (V6) readable bytes that
     /// nobody writes during the call. Alignment does not matter.
+    #[inline]
     pub unsafe fn read(family: Family, pointer: *const u8) -> Result<Self, Reject> {
         if pointer.is_null() {
             return Err(Reject::Null);
@@ -168,6 +172,7 @@ impl Addr {
     }
 
     /// The family it came in; [`Addr::v6_form`] does not depend on it.
+    #[inline]
     #[must_use]
     pub fn family(&self) -> Family {
         self.family
@@ -177,41 +182,56 @@ impl Addr {
     /// in whichever family they came.
     #[must_use]
     pub fn v6_form(&self) -> [u8; 16] {
-        self.bytes
+        from_words(self.words)
     }
 
     /// As [`Addr::v6_form`], as two words in native byte order.
     #[inline]
     #[must_use]
     pub fn words(&self) -> [u64; 2] {
-        let (words, _) = self.bytes.as_chunks::<8>();
-        match words {
-            [high, low] => [u64::from_ne_bytes(*high), u64::from_ne_bytes(*low)],
-            _ => [0; 2],
-        }
+        self.words
     }
 
     /// The bytes that a caller of this family passes; IPv4 uses the first
     /// four, and the rest is zero.
     #[must_use]
     pub fn wire(&self) -> [u8; 16] {
+        let [_, low] = self.words;
         match self.family {
-            Family::V6 => self.bytes,
+            Family::V6 => from_words(self.words),
             Family::V4 => {
-                let mut wire = [0; 16];
-                let (_, octets) = self.bytes.split_at(MAPPED.len());
-                wire.split_at_mut(octets.len()).0.copy_from_slice(octets);
-                wire
+                let [_, _, _, _, a, b, c, d] = low.to_ne_bytes();
+                [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
             }
         }
     }
 
     /// `::`, `0.0.0.0`, or the latter in IPv6 form.
+    #[inline]
     #[must_use]
     pub fn is_unspecified(&self) -> bool {
-        let (head, octets) = self.bytes.split_at(MAPPED.len());
-        octets == [0; 4] && (head == MAPPED || head == [0; 12])
+        let [high, low] = self.words;
+        high == 0 && (low == 0 || low == MAPPED)
     }
+}
+
+/// Sixteen bytes as two words in native byte order.
+#[inline]
+#[must_use]
+pub fn to_words(bytes: [u8; 16]) -> [u64; 2] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bytes;
+    [
+        u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+        u64::from_ne_bytes([i, j, k, l, m, n, o, p]),
+    ]
+}
+
+/// The sixteen bytes of two words.
+#[must_use]
+pub fn from_words([high, low]: [u64; 2]) -> [u8; 16] {
+    let [a, b, c, d, e, f, g, h] = high.to_ne_bytes();
+    let [i, j, k, l, m, n, o, p] = low.to_ne_bytes();
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
 }
 
 /// An address with a port, the latter in network byte order.
@@ -239,15 +259,17 @@ pub struct FiveTuple {
 
 const _: () = {
     use core::mem::offset_of;
-    use sys::{clinet_probe_end_t as End, clinet_probe_tuple_t as Probe};
+    use sys::{
+        clinet_probe_addr_t as ProbeAddr, clinet_probe_end_t as End, clinet_probe_tuple_t as Probe,
+    };
     assert!(size_of::<FiveTuple>() == size_of::<Probe>());
     assert!(offset_of!(FiveTuple, protocol) == offset_of!(Probe, cpt_protocol));
     assert!(offset_of!(FiveTuple, local) == offset_of!(Probe, cpt_local));
     assert!(offset_of!(FiveTuple, foreign) == offset_of!(Probe, cpt_foreign));
+    assert!(offset_of!(SockAddr, addr) == offset_of!(End, cpe_addr));
     assert!(offset_of!(SockAddr, port) == offset_of!(End, cpe_port));
-    assert!(offset_of!(SockAddr, addr) == offset_of!(End, cpe_family));
-    assert!(offset_of!(Addr, family) == 0);
-    assert!(offset_of!(Addr, bytes) == offset_of!(End, cpe_addr) - offset_of!(End, cpe_family));
+    assert!(offset_of!(Addr, words) == offset_of!(ProbeAddr, cpa_words));
+    assert!(offset_of!(Addr, family) == offset_of!(ProbeAddr, cpa_family));
 };
 
 impl FiveTuple {
@@ -261,6 +283,7 @@ impl FiveTuple {
     /// # Safety
     ///
     /// Both pointers are as [`Addr::read`] wants them for `family`.
+    #[inline]
     pub unsafe fn read(
         protocol: u8,
         family: sys::sa_family_t,
@@ -328,6 +351,7 @@ impl Endpoint {
     /// # Safety
     ///
     /// `pointer` is as [`Addr::read`] wants it for `family`.
+    #[inline]
     pub unsafe fn read(
         protocol: u8,
         family: sys::sa_family_t,

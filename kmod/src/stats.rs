@@ -2,17 +2,22 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Counters, one for each member of `clinet_stats_t`.
+//! What the module counts, for `clinet_stats` and the kstats.
+//!
+//! Counters are striped, so that CPUs do not take a cache line away from each
+//! other: a thread counts in the stripe that its stack chooses. Reading adds
+//! the stripes up, so that the numbers of one reading are not of one instant.
 
 #![forbid(unsafe_code)]
 
+use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::flow::Reject;
+use crate::flow::{Direction, Protocol, Reject};
 use crate::kernel::errno::Errno;
-use crate::kernel::sys;
+use crate::kernel::{stack, sys};
 
-/// A number of events since the module was loaded.
+/// A number of events since the module was loaded, on one stripe.
 #[derive(Debug)]
 pub struct Counter(AtomicU64);
 
@@ -21,94 +26,207 @@ impl Counter {
         Self(AtomicU64::new(0))
     }
 
-    /// One more. Relaxed: counters order nothing.
+    /// One more.
+    #[inline]
     pub fn bump(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.add(1);
     }
 
-    /// How many so far.
-    #[must_use]
-    pub fn get(&self) -> u64 {
+    /// So many more. Relaxed: counters order nothing.
+    #[inline]
+    pub fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 macro_rules! counters {
-    ($($name:ident)*) => {
-        /// All counters, under the names they have in `include/clinet.h`.
+    ($($name:ident $kstat:literal)*) => {
+        /// The counters of one stripe, under the names they have in
+        /// `include/clinet.h`.
         #[derive(Debug)]
+        #[repr(align(64))]
         #[expect(missing_docs, reason = "described in include/clinet.h")]
         pub struct Counters {
             $(pub $name: Counter,)*
+            /// By protocol and direction: outgoing TCP, incoming TCP, UDP.
+            flows: [FlowCounters; 3],
         }
 
         impl Counters {
             const fn new() -> Self {
-                Self { $($name: Counter::new(),)* }
-            }
-
-            /// The C structure; the gauges come from the registry.
-            #[must_use]
-            pub fn snapshot(&self, (cs_tuples, cs_capacity): (u64, u64)) -> sys::clinet_stats_t {
-                sys::clinet_stats_t {
-                    $($name: self.$name.get(),)*
-                    cs_tuples,
-                    cs_capacity,
+                Self {
+                    $($name: Counter::new(),)*
+                    flows: [const { FlowCounters::new() }; 3],
                 }
             }
         }
 
-        /// Name and counter.
-        static NAMED: &[(&core::ffi::CStr, &Counter)] = &[
-            $((
-                const {
-                    match core::ffi::CStr::from_bytes_with_nul(
-                        concat!(stringify!($name), "\0").as_bytes(),
-                    ) {
-                        Ok(name) => name,
-                        Err(_) => c"",
-                    }
-                },
-                &COUNTERS.$name,
-            ),)*
+        /// Hands each member of the C structure to `put`, by its offset; the
+        /// gauges come from the registry. One by one, since the whole is more
+        /// than a kernel stack should hold.
+        pub fn snapshot(cs_tuples: u64, cs_capacity: u64, mut put: impl FnMut(usize, u64)) {
+            use core::mem::offset_of;
+            type Stats = sys::clinet_stats_t;
+            $(put(offset_of!(Stats, $name), sum(|stripe| &stripe.$name));)*
+            put(offset_of!(Stats, cs_tuples), cs_tuples);
+            put(offset_of!(Stats, cs_capacity), cs_capacity);
+            let total = |of: fn(&FlowCounters) -> &Counter| (0..3).map(|flow| flow_sum(flow, of)).sum();
+            put(offset_of!(Stats, cs_registered), total(|flow| &flow.cf_registered));
+            put(offset_of!(Stats, cs_repeated), total(|flow| &flow.cf_repeated));
+            put(offset_of!(Stats, cs_owned_elsewhere), total(|flow| &flow.cf_owned));
+            put(offset_of!(Stats, cs_unspecified), total(|flow| &flow.cf_no_address));
+            let flows = [
+                offset_of!(Stats, cs_tcp_out),
+                offset_of!(Stats, cs_tcp_in),
+                offset_of!(Stats, cs_udp),
+            ];
+            for (flow, start) in flows.into_iter().enumerate() {
+                flow_snapshot(flow, |offset, value| put(start + offset, value));
+                put(start + offset_of!(sys::clinet_flow_stats_t, cf_asked), asked(flow));
+            }
+        }
+
+        /// Counters that do not depend on a flow, and the names of their kstats.
+        const PLAIN: &[(&CStr, fn(&Counters) -> &Counter)] = &[
+            $(($kstat, |stripe| &stripe.$name),)*
+        ];
+    };
+}
+
+macro_rules! flow_counters {
+    ($($name:ident $out:literal $in:literal $udp:literal)*) => {
+        /// Counters of one protocol and direction.
+        #[derive(Debug)]
+        #[expect(missing_docs, reason = "described in include/clinet.h")]
+        pub struct FlowCounters {
+            $(pub $name: Counter,)*
+        }
+
+        impl FlowCounters {
+            const fn new() -> Self {
+                Self { $($name: Counter::new(),)* }
+            }
+        }
+
+        fn flow_snapshot(flow: usize, mut put: impl FnMut(usize, u64)) {
+            $(put(
+                core::mem::offset_of!(sys::clinet_flow_stats_t, $name),
+                flow_sum(flow, |counters| &counters.$name),
+            );)*
+        }
+
+        /// Counters of flows, and the names of their kstats.
+        const FLOW: &[([&CStr; 3], fn(&FlowCounters) -> &Counter)] = &[
+            $(([$out, $in, $udp], |flow| &flow.$name),)*
         ];
     };
 }
 
 counters! {
-    cs_tcp_out_asked
-    cs_tcp_in_asked
-    cs_udp_asked
-    cs_tcp_out_refused
-    cs_tcp_in_refused
-    cs_udp_refused
-    cs_no_provider
-    cs_no_laddr
-    cs_other_protocol
-    cs_bad_argument
-    cs_bad_answer
-    cs_ended
-    cs_udp_overtaken
-    cs_registered
-    cs_repeated
-    cs_owned_elsewhere
-    cs_full_admitted
-    cs_full_refused
-    cs_removed
-    cs_unknown
-    cs_unspecified
-    cs_conflicts
-    cs_binds_uncounted
+    cs_tcp_out_asked c"slot_tcp_out_asked"
+    cs_tcp_in_asked c"slot_tcp_in_asked"
+    cs_udp_asked c"slot_udp_asked"
+    cs_tcp_out_refused c"slot_tcp_out_refused"
+    cs_tcp_in_refused c"slot_tcp_in_refused"
+    cs_udp_refused c"slot_udp_refused"
+    cs_no_provider c"slot_no_provider"
+    cs_no_laddr c"slot_no_laddr"
+    cs_other_protocol c"other_protocol"
+    cs_bad_argument c"bad_argument"
+    cs_bad_answer c"bad_answer"
+    cs_ended c"slot_ended"
+    cs_udp_overtaken c"slot_udp_overtaken"
+    cs_full_admitted c"full_admitted"
+    cs_full_refused c"full_refused"
+    cs_removed c"removed"
+    cs_unknown c"unknown"
+    cs_conflicts c"conflicts"
+    cs_binds_uncounted c"binds_uncounted"
+    cs_other_family c"other_family"
+    cs_aged c"aged"
+    cs_dropped c"dropped"
+    cs_purged c"purged"
+    cs_audit_added c"audit_added"
+    cs_audit_removed c"audit_removed"
+    cs_audit_conflicts c"audit_conflicts"
 }
 
-/// The module's counters.
-pub static COUNTERS: Counters = Counters::new();
+flow_counters! {
+    cf_registered c"tcp_out_registered" c"tcp_in_registered" c"udp_registered"
+    cf_repeated c"tcp_out_repeated" c"tcp_in_repeated" c"udp_repeated"
+    cf_owned c"tcp_out_owned" c"tcp_in_owned" c"udp_owned"
+    cf_full c"tcp_out_full" c"tcp_in_full" c"udp_full"
+    cf_late c"tcp_out_late" c"tcp_in_late" c"udp_late"
+    cf_no_address c"tcp_out_no_address" c"tcp_in_no_address" c"udp_no_address"
+    cf_refused c"tcp_out_refused" c"tcp_in_refused" c"udp_refused"
+    cf_not_shared c"tcp_out_not_shared" c"tcp_in_not_shared" c"udp_not_shared"
+}
 
-/// Every counter by index.
+/// Stripes, a power of two.
+const STRIPES: usize = 16;
+
+static STRIPE: [Counters; STRIPES] = [const { Counters::new() }; STRIPES];
+
+/// The counters for this thread.
+#[inline]
 #[must_use]
-pub fn named(index: usize) -> Option<(&'static core::ffi::CStr, u64)> {
-    let (name, counter) = NAMED.get(index)?;
-    Some((name, counter.get()))
+pub fn counters() -> &'static Counters {
+    let [first, ..] = &STRIPE;
+    STRIPE.get(stack::stripe(STRIPES)).unwrap_or(first)
+}
+
+/// The counters of a flow for this thread.
+#[inline]
+#[must_use]
+pub fn flow(protocol: Protocol, direction: Direction) -> &'static FlowCounters {
+    let [out, incoming, udp] = &counters().flows;
+    match (protocol, direction) {
+        (Protocol::Tcp, Direction::Outgoing) => out,
+        (Protocol::Tcp, Direction::Incoming) => incoming,
+        (Protocol::Udp, _) => udp,
+    }
+}
+
+fn sum(counter: impl Fn(&Counters) -> &Counter) -> u64 {
+    STRIPE.iter().map(|stripe| counter(stripe).get()).sum()
+}
+
+fn flow_sum(flow: usize, counter: impl Fn(&FlowCounters) -> &Counter) -> u64 {
+    let counters = STRIPE.iter().filter_map(|stripe| stripe.flows.get(flow));
+    counters.map(|flow| counter(flow).get()).sum()
+}
+
+/// Questions of a flow: each has one of these answers.
+fn asked(flow: usize) -> u64 {
+    let answers: [fn(&FlowCounters) -> &Counter; 7] = [
+        |flow| &flow.cf_registered,
+        |flow| &flow.cf_repeated,
+        |flow| &flow.cf_owned,
+        |flow| &flow.cf_full,
+        |flow| &flow.cf_late,
+        |flow| &flow.cf_no_address,
+        |flow| &flow.cf_not_shared,
+    ];
+    answers
+        .into_iter()
+        .map(|answer| flow_sum(flow, answer))
+        .sum()
+}
+
+/// A counter by its number, from 0 without a gap, for the kstats.
+#[must_use]
+pub fn named(number: usize) -> Option<(&'static CStr, u64)> {
+    if let Some((name, counter)) = PLAIN.get(number) {
+        return Some((*name, sum(counter)));
+    }
+    let number = number.checked_sub(PLAIN.len())?;
+    let (names, counter) = FLOW.get(number / 3)?;
+    let name = names.get(number % 3)?;
+    Some((name, flow_sum(number % 3, counter)))
 }
 
 /// Counts a call that said nothing usable.
@@ -116,15 +234,16 @@ pub fn named(index: usize) -> Option<(&'static core::ffi::CStr, u64)> {
 /// # Errors
 ///
 /// The errno for it, unless it was about another protocol, which is no error.
+#[cold]
 pub fn rejected(reject: Reject) -> Result<(), Errno> {
-    match reject.errno() {
-        Some(errno) => {
-            COUNTERS.cs_bad_argument.bump();
-            Err(errno)
+    let counters = counters();
+    match reject {
+        Reject::Null => counters.cs_bad_argument.bump(),
+        Reject::Family => {
+            counters.cs_bad_argument.bump();
+            counters.cs_other_family.bump();
         }
-        None => {
-            COUNTERS.cs_other_protocol.bump();
-            Ok(())
-        }
+        Reject::Protocol => counters.cs_other_protocol.bump(),
     }
+    reject.errno().map_or(Ok(()), Err)
 }

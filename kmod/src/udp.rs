@@ -22,10 +22,10 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use static_assertions::{assert_eq_align, assert_eq_size, const_assert_eq};
 
 use crate::contract;
-use crate::flow::{Addr, Family, FiveTuple, Protocol, SockAddr};
+use crate::flow::{Addr, Family, FiveTuple, Protocol, SockAddr, to_words};
 use crate::kernel::errno::Errno;
 use crate::kernel::sys;
-use crate::stats::COUNTERS;
+use crate::stats::counters;
 
 /// The twin of `clinet_udp_t`: the most recent destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,8 +64,12 @@ impl LastDestination {
         }
     }
 
-    fn is(&self, other: &Self) -> bool {
-        self == other && *self != Self::NONE
+    #[inline]
+    fn is(&self, peer: &SockAddr) -> bool {
+        let (mine, theirs) = (to_words(self.v6lastdst), peer.addr.words());
+        let ([a, b], [c, d]) = (mine, theirs);
+        let port = self.lastdstport;
+        ((a ^ c) | (b ^ d) | u64::from(port ^ peer.port)) == 0 && a | b | u64::from(port) != 0
     }
 }
 
@@ -114,7 +118,7 @@ impl Ask {
 #[inline]
 #[must_use]
 pub fn is_most_recent(last: &LastDestination, peer: &SockAddr) -> bool {
-    last.is(&LastDestination::of(peer))
+    last.is(peer)
 }
 
 /// Begins the question for a send. Endpoint lock held.
@@ -152,7 +156,7 @@ pub fn send_end(last: &mut LastDestination, ask: &Ask) {
     if *last == ask.seen {
         connect_end(last, ask);
     } else {
-        COUNTERS.cs_udp_overtaken.bump();
+        counters().cs_udp_overtaken.bump();
     }
 }
 
@@ -162,7 +166,7 @@ pub fn connect_end(last: &mut LastDestination, ask: &Ask) {
     if resets(last).load(Ordering::Acquire) == ask.generation {
         *last = ask.destination;
     } else {
-        COUNTERS.cs_udp_overtaken.bump();
+        counters().cs_udp_overtaken.bump();
     }
 }
 

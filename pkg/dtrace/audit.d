@@ -15,10 +15,14 @@
 
 #pragma D option quiet
 
+struct clinet_probe_addr {
+	uint64_t	cpa_words[2];
+	uint8_t		cpa_family;
+};
+
 struct clinet_probe_end {
-	uint8_t		cpe_family;
-	uint8_t		cpe_addr[16];
-	uint16_t	cpe_port;
+	struct clinet_probe_addr	cpe_addr;
+	uint16_t			cpe_port;
 };
 
 struct clinet_probe_tuple {
@@ -32,9 +36,9 @@ sdt:clinet::audit-fix
 	this->t = (struct clinet_probe_tuple *)arg0;
 	printf("%-20Y %-8s %s.%d %s.%d owner %d, stack %d\n", walltimestamp,
 	    stringof((char *)arg2),
-	    inet_ntoa6((in6_addr_t *)this->t->cpt_local.cpe_addr),
+	    inet_ntoa6((in6_addr_t *)this->t->cpt_local.cpe_addr.cpa_words),
 	    ntohs(this->t->cpt_local.cpe_port),
-	    inet_ntoa6((in6_addr_t *)this->t->cpt_foreign.cpe_addr),
+	    inet_ntoa6((in6_addr_t *)this->t->cpt_foreign.cpe_addr.cpa_words),
 	    ntohs(this->t->cpt_foreign.cpe_port), (int)arg3, (int)arg1);
 }
 
@@ -43,8 +47,8 @@ sdt:clinet::age
 	this->t = (struct clinet_probe_tuple *)arg0;
 	printf("%-20Y %-8s %s.%d %s.%d after %d s, stack %d\n", walltimestamp,
 	    "aged",
-	    inet_ntoa6((in6_addr_t *)this->t->cpt_local.cpe_addr),
+	    inet_ntoa6((in6_addr_t *)this->t->cpt_local.cpe_addr.cpa_words),
 	    ntohs(this->t->cpt_local.cpe_port),
-	    inet_ntoa6((in6_addr_t *)this->t->cpt_foreign.cpe_addr),
+	    inet_ntoa6((in6_addr_t *)this->t->cpt_foreign.cpe_addr.cpa_words),
 	    ntohs(this->t->cpt_foreign.cpe_port), (int)arg2, (int)arg1);
 }

@@ -15,10 +15,14 @@
 
 #pragma D option quiet
 
+struct clinet_probe_addr {
+	uint64_t	cpa_words[2];
+	uint8_t		cpa_family;
+};
+
 struct clinet_probe_end {
-	uint8_t		cpe_family;
-	uint8_t		cpe_addr[16];
-	uint16_t	cpe_port;
+	struct clinet_probe_addr	cpe_addr;
+	uint16_t			cpe_port;
 };
 
 struct clinet_probe_tuple {

@@ -16,10 +16,14 @@
 
 #pragma D option quiet
 
+struct clinet_probe_addr {
+	uint64_t	cpa_words[2];
+	uint8_t		cpa_family;
+};
+
 struct clinet_probe_end {
-	uint8_t		cpe_family;
-	uint8_t		cpe_addr[16];
-	uint16_t	cpe_port;
+	struct clinet_probe_addr	cpe_addr;
+	uint16_t			cpe_port;
 };
 
 struct clinet_probe_tuple {
@@ -42,9 +46,9 @@ sdt:clinet::refuse
 	this->reason = stringof((char *)arg4);
 	printf("%-20Y %-16s %-3s %-3s %s.%d %s.%d %s%s, owner %d, stack %d\n",
 	    walltimestamp, execname, this->protocol, this->direction,
-	    inet_ntoa6((in6_addr_t *)this->t->cpt_local.cpe_addr),
+	    inet_ntoa6((in6_addr_t *)this->t->cpt_local.cpe_addr.cpa_words),
 	    ntohs(this->t->cpt_local.cpe_port),
-	    inet_ntoa6((in6_addr_t *)this->t->cpt_foreign.cpe_addr),
+	    inet_ntoa6((in6_addr_t *)this->t->cpt_foreign.cpe_addr.cpa_words),
 	    ntohs(this->t->cpt_foreign.cpe_port),
 	    arg5 == 1 ? "" : "would be: ", this->reason, (int)arg3, (int)arg1);
 	@refused[execname, this->protocol, this->direction, this->reason] =

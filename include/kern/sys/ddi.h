@@ -17,6 +17,7 @@ extern "C" {
 #endif
 
 extern clock_t drv_usectohz(clock_t);
+extern void delay(clock_t);
 
 #ifdef	__cplusplus
 }

@@ -19,7 +19,7 @@ use crate::kernel::slot::Provider;
 use crate::kernel::sys::{self, boolean_t, in_port_t, netstackid_t, sa_family_t};
 use crate::registry::StackId;
 use crate::settings::{self, Mode};
-use crate::stats::{COUNTERS, rejected};
+use crate::stats::{counters, rejected};
 
 /// The stack that a provider of version 1.1 knows: it has no argument for one.
 const GLOBAL: StackId = 0;
@@ -43,7 +43,7 @@ fn provider(stack: StackId) -> Option<To> {
             None
         }
         None => {
-            COUNTERS.cs_no_provider.bump();
+            counters().cs_no_provider.bump();
             None
         }
     }

@@ -132,7 +132,7 @@ impl Visit<'_> {
         } else if !self
             .auditor
             .missing
-            .insert(fingerprint, |places| KmemSlice::new(places, 0))
+            .insert(fingerprint, |places| KmemSlice::from_fn(places, |_| 0))
         {
             AUDITS.forgotten.bump();
         }

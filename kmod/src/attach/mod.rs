@@ -109,7 +109,7 @@ pub unsafe fn init(settings: &Settings) {
     // The built-in provider learns nothing from them.
     attachment.hook_listen = !settings.provider;
     attachment.audit_period = settings.audit_period;
-    if let Some(secret) = random::key() {
+    if let Some(secret) = random::bytes() {
         attachment.auditor.set_secret(secret);
     }
 }

@@ -63,7 +63,7 @@ fn warn_of_list(name: &str, error: AddressError, after: &str) {
 /// Has the addresses of a list shared; an empty one is all but loopback. `name`
 /// says in a warning which list it is, and `after` what is done about it.
 pub(super) fn share(list: &[u8], name: &str, after: &str) -> Result<(), Errno> {
-    let mut shared = KmemSlice::new(addresses::MAX, [0; 2]).ok_or(Errno::NOMEM)?;
+    let mut shared = KmemSlice::from_fn(addresses::MAX, |_| [0; 2]).ok_or(Errno::NOMEM)?;
     let mut count = 0;
     for (place, addr) in shared.iter_mut().zip(addresses::parse(list)) {
         *place = check(addr, name, after)?.words();

@@ -12,7 +12,7 @@ use crate::builtin;
 use crate::flow::{FiveTuple, Reject};
 use crate::kernel::errno::{self, Errno};
 use crate::kernel::sys::{self, in_port_t, sa_family_t};
-use crate::stats::COUNTERS;
+use crate::stats;
 
 /// Another node's 5-tuple, which has to be one of TCP or UDP.
 fn foreign(tuple: Result<FiveTuple, Reject>) -> Result<FiveTuple, Errno> {
@@ -65,11 +65,16 @@ c_function! {
             return bad(Reject::Null);
         }
         let gauges = builtin::gauges();
-        let stats = COUNTERS.snapshot((gauges.tuples, gauges.capacity));
-        let size = size.min(size_of_val(&stats));
-        // SAFETY: both have at least `size` bytes, and a local variable does
-        // not overlap the caller's memory.
-        unsafe { ptr::copy_nonoverlapping((&raw const stats).cast::<u8>(), cs.cast::<u8>(), size) };
+        stats::snapshot(gauges.tuples, gauges.capacity, |offset, value| {
+            let bytes = value.to_ne_bytes();
+            let room = size.saturating_sub(offset).min(bytes.len());
+            // SAFETY: offset + room is at most `size`, and a local variable
+            // does not overlap the caller's memory.
+            unsafe {
+                let to = cs.cast::<u8>().wrapping_add(offset);
+                ptr::copy_nonoverlapping(bytes.as_ptr(), to, room);
+            }
+        });
         0
     }
 }

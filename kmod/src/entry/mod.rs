@@ -35,10 +35,12 @@ macro_rules! c_function {
 
 mod attach;
 mod cluster;
+mod look;
 mod module;
 mod udp;
 
 /// What a bad argument of a call with a result returns.
+#[cold]
 fn bad(reject: Reject) -> c_int {
     errno::to_c(rejected(reject))
 }

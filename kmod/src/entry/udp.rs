@@ -21,6 +21,7 @@ const UDP: u8 = sys::IPPROTO_UDP as u8;
 /// # Safety
 ///
 /// As for [`clinet_connect2`](super::clinet_connect2).
+#[inline]
 unsafe fn sock_addr(
     family: sa_family_t,
     addr: *const u8,
@@ -59,11 +60,22 @@ c_function! {
         if udp::is_most_recent(last, &peer) {
             return 0;
         }
-        // SAFETY: writable by the contract of this function; the twin has the
-        // same layout.
-        unsafe { ask.cast::<Ask>().write(udp::send_begin(last, &peer)) };
-        sys::CLINET_UDP_ASK
+        // SAFETY: passed on by the caller; the twin has the same layout.
+        unsafe { begin(ask.cast::<Ask>(), last, &peer) }
     }
+}
+
+/// The rest of [`clinet_udp_send_begin`], apart so that the usual case needs
+/// no stack.
+///
+/// # Safety
+///
+/// `ask` is writable.
+#[inline(never)]
+unsafe fn begin(ask: *mut Ask, last: &LastDestination, peer: &SockAddr) -> c_int {
+    // SAFETY: passed on by the caller.
+    unsafe { ask.write(udp::send_begin(last, peer)) };
+    sys::CLINET_UDP_ASK
 }
 
 /// # Safety

@@ -53,7 +53,7 @@ impl<S: Source> Kstat<S> {
         let count = (0..).take_while(|index| S::value(*index).is_some()).count();
         // SAFETY: plain data for which zeros are a value.
         let zero = unsafe { core::mem::zeroed() };
-        let mut data: KmemSlice<sys::kstat_named_t> = KmemSlice::new(count, zero)?;
+        let mut data: KmemSlice<sys::kstat_named_t> = KmemSlice::from_fn(count, |_| zero)?;
         let mut strings = 0;
         for (index, named) in data.iter_mut().enumerate() {
             let (name, value) = S::value(index)?;

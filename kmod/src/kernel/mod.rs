@@ -10,6 +10,7 @@
 #[cfg(target_os = "illumos")]
 mod condvar;
 pub mod constant;
+pub mod cpu;
 pub mod errno;
 #[cfg(target_os = "illumos")]
 pub mod kmem;
@@ -31,6 +32,7 @@ pub mod probe;
 #[cfg(target_os = "illumos")]
 pub mod random;
 pub mod slot;
+pub mod stack;
 pub mod sys;
 #[cfg(target_os = "illumos")]
 pub mod task;

@@ -43,19 +43,37 @@ impl<T> Once<T> {
     /// Sets the value and returns it. `None`: somebody else was first, and
     /// `value` is dropped.
     pub fn set(&self, value: T) -> Option<&T> {
+        self.set_with(|| value)
+    }
+
+    /// Sets the value to what `make` makes, in place, and returns it. `None`:
+    /// somebody else was first.
+    #[inline]
+    pub fn set_with(&self, make: impl FnOnce() -> T) -> Option<&T> {
         let gate = self.gate.try_lock()?;
         if self.ready.load(Ordering::Acquire) {
             return None;
         }
         // SAFETY: the gate is held and `ready` is false, so nobody reads or
-        // writes the value.
-        unsafe { *self.value.get() = Some(value) };
+        // writes the value, which is None and needs no drop.
+        unsafe { self.value.get().write(Some(make())) };
         self.ready.store(true, Ordering::Release);
         drop(gate);
         self.get()
     }
 
+    /// Takes the value out.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses the value or the cell, now or later.
+    pub unsafe fn take(&self) -> Option<T> {
+        // SAFETY: as the caller promises, nobody reads or writes beside.
+        unsafe { (*self.value.get()).take() }
+    }
+
     /// The value, once it is set. One atomic load.
+    #[inline]
     pub fn get(&self) -> Option<&T> {
         if !self.ready.load(Ordering::Acquire) {
             return None;

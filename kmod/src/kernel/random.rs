@@ -6,12 +6,12 @@
 
 use super::sys;
 
-/// Sixteen random bytes, as hard to guess for remote ends as the kernel's pool
+/// Random bytes, as hard to guess for remote ends as the kernel's pool
 /// is at this time. May sleep: the first caller loads misc/kcf. `None` if that
 /// cannot be loaded.
-pub fn key() -> Option<[u8; 16]> {
-    let mut key = [0; 16];
-    // SAFETY: sixteen writable bytes.
+pub fn bytes<const N: usize>() -> Option<[u8; N]> {
+    let mut key = [0; N];
+    // SAFETY: so many writable bytes.
     let error = unsafe { sys::random_get_pseudo_bytes(key.as_mut_ptr(), key.len()) };
     (error == 0).then_some(key)
 }

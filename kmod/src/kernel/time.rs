@@ -31,3 +31,9 @@ pub(super) fn ticks(span: Duration) -> sys::clock_t {
     // SAFETY: takes any number and may be called from anywhere.
     unsafe { sys::drv_usectohz(microseconds) }
 }
+
+/// Sleeps until the next tick of the clock. Thread context, no lock held.
+pub fn sleep_a_tick() {
+    // SAFETY: the context is the caller's promise; one tick is a valid time.
+    unsafe { sys::delay(1) };
+}

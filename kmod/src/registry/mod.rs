@@ -4,98 +4,50 @@
 
 //! Who owns which 5-tuple.
 //!
-//! Safe code that knows neither the kernel nor the contract: memory and the
-//! secret of the hash are handed in, locking is the caller's. A call follows
-//! chains, which the keyed hash keeps short, and looks at a bounded number of
-//! other slots; only [`Registry::purge`] walks the table.
+//! Safe code that knows neither the kernel nor the contract: locks, memory and
+//! prefetching come with an [`Env`], the secret of the hash and the time are
+//! arguments.
 //!
-//! Entries of this node count references, because the stack may ask twice
-//! before it ends once. UDP has no end: its entries hang on their local
-//! endpoint and go when its last bind does. They are not searched for then.
-//! The endpoint's generation moves on, and entries of an older generation
-//! count as absent; their slots are reclaimed when slots run out.
+//! The table has regions, each with a lock of its own and an array of buckets
+//! ([`region`], [`bucket`], [`entry`]). A call takes one lock at a time, for a few
+//! cache lines, and never allocates: memory is handed in by whoever calls
+//! [`Registry::maintain`], who also moves the entries when a region grows.
+//!
+//! An entry of this node counts references, because the stack may ask twice
+//! before it ends once. UDP has no end: its entries age, and hang on their
+//! local endpoint. They are not searched for when its last bind goes: the
+//! endpoint's generation moves on, and entries of an older one are absent. Local
+//! addresses and nodes are entries' names ([`names`]); what goes with a node
+//! that left is dead in the same way. A sweep drops the dead.
 
 #![forbid(unsafe_code)]
 
-pub mod table;
+pub mod bucket;
+mod endpoint;
+pub mod entry;
+pub mod env;
+pub mod hash;
+mod list;
+mod maintain;
+pub mod names;
+pub mod region;
+pub mod shared;
 
-use core::ops::DerefMut;
-
-use crate::flow::{Endpoint, FiveTuple, Protocol};
-use table::{Index, Slot, Table};
+use crate::flow::{Addr, FiveTuple, Protocol};
+use entry::{Entry, Key, Kind};
+use env::{Env, Lock, Word};
+use hash::Secret;
+pub use list::{Cursor, Listed, ROOM};
+pub use maintain::{ASKED, Asked, Busy, Pass, Swept};
+use names::{Meaning, Names, Numbered};
+use region::{Found, Inner, Place, Region};
+use shared::{NotAList, Shared};
 
 /// A node of the cluster; 0 is none.
 pub type Node = u32;
 
-/// An IP stack of this node.
+/// A stack of this node: an illumos `netstackid_t`; 0 is the global one.
 pub type StackId = u32;
-
-/// What the registry knows of a connection that the stack has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audit {
-    /// This node owns it.
-    Present,
-    /// Nobody does.
-    Absent,
-    /// Another node does.
-    OwnedBy(Node),
-    /// Its local address is not shared.
-    NotShared,
-}
-
-/// A 5-tuple in the form that is compared: addresses in IPv6 form.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct TupleKey {
-    local: LocalKey,
-    foreign_addr: [u8; 16],
-    foreign_port: u16,
-}
-
-/// A local endpoint in the form that is compared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct LocalKey {
-    protocol: u8,
-    port: u16,
-    addr: [u8; 16],
-}
-
-impl From<&FiveTuple> for TupleKey {
-    fn from(tuple: &FiveTuple) -> Self {
-        Self {
-            local: LocalKey::from(&tuple.endpoint()),
-            foreign_addr: tuple.foreign.addr.v6_form(),
-            foreign_port: tuple.foreign.port,
-        }
-    }
-}
-
-impl From<&Endpoint> for LocalKey {
-    fn from(endpoint: &Endpoint) -> Self {
-        Self {
-            protocol: endpoint.protocol.number(),
-            port: endpoint.port,
-            addr: endpoint.addr.v6_form(),
-        }
-    }
-}
-
-/// What is kept of a 5-tuple.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Entry {
-    owner: Node,
-    references: u32,
-    /// UDP: the endpoint's slot and its generation when this was registered.
-    endpoint: Option<(Index, u32)>,
-}
-
-/// What is kept of a local UDP endpoint.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Bound {
-    binds: u32,
-    /// Entries of the present generation.
-    entries: u32,
-    generation: u32,
-}
 
 /// What an answer rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,353 +56,612 @@ pub enum Verdict {
     Registered,
     /// Accepted: ours already, one more reference.
     Repeated,
-    /// Accepted and not registered: UDP without a local address.
+    /// Accepted and not registered: there is no local address.
     Unspecified,
+    /// Accepted and not registered: the local address is not shared.
+    NotShared,
     /// Refused: that node owns it.
     OwnedBy(Node),
-    /// No room. Whether that refuses is the caller's policy.
+    /// The registry holds as many as it may. Whether that refuses is the
+    /// caller's policy.
     Full,
+    /// Memory is late; the rest as for `Full`.
+    Late,
+}
+
+/// An answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What it is.
+    pub verdict: Verdict,
+    /// [`Registry::maintain`] has something to do.
+    pub wake: bool,
 }
 
 /// Why an entry of another node was not installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotInstalled {
-    /// The 5-tuple belongs to this node: a conflict.
+    /// The 5-tuple belongs to this or a third node: a conflict.
     OwnedBy(Node),
     /// No other node has this number, or there is no local address.
     Invalid,
+    /// The local address is not shared.
+    NotShared,
     /// No room.
     Full,
 }
 
-/// How many slots one call looks at to find one that can be reclaimed.
-const RECLAIM_STEPS: usize = 32;
-
-/// The slots that hold 5-tuples.
-pub type TupleSlot = Slot<TupleKey, Entry>;
-/// The slots that hold local endpoints.
-pub type LocalSlot = Slot<LocalKey, Bound>;
-
-/// The registry of one node. The parameters are the memory of its tables.
-#[derive(Debug)]
-pub struct Registry<T, L, H> {
-    node: Node,
-    tuples: Table<TupleKey, Entry, T, H>,
-    endpoints: Table<LocalKey, Bound, L, H>,
-    /// Slots of `tuples` whose entries went with their endpoint.
-    stale: usize,
-    /// Where the search for a slot to reclaim goes on.
-    hand: usize,
-    /// A bind was not counted for want of room. No count of binds can be
-    /// trusted from then on: nobody knows whose last one it is.
-    uncounted: bool,
+/// What an audit learns of a 5-tuple of the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audit {
+    /// It is registered.
+    Present,
+    /// It is not.
+    Absent,
+    /// Another node owns it.
+    OwnedBy(Node),
+    /// Nobody looks at it.
+    NotShared,
 }
 
-impl<T, L, H> Registry<T, L, H>
-where
-    T: DerefMut<Target = [TupleSlot]>,
-    L: DerefMut<Target = [LocalSlot]>,
-    H: DerefMut<Target = [u32]>,
-{
-    /// An empty registry of `node`.
-    pub fn new(
-        node: Node,
-        secret: [u8; 16],
-        (tuple_slots, tuple_heads): (T, H),
-        (local_slots, local_heads): (L, H),
-    ) -> Self {
+/// How a registry is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// This node.
+    pub node: Node,
+    /// 5-tuples at most.
+    pub most: usize,
+    /// Age of UDP entries in ticks; 0 is never. At most [`MOST_TICKS`].
+    pub age: u8,
+    /// Regions keep the memory they have.
+    pub fixed: bool,
+}
+
+/// The greatest age in ticks.
+pub const MOST_TICKS: u8 = 32;
+
+/// The registry of one node.
+pub struct Registry<E: Env> {
+    secret: Secret,
+    settings: Settings,
+    /// The number of regions is two to the power of this.
+    bits: u32,
+    regions: E::Regions,
+    locals: Names<E>,
+    owners: Names<E>,
+    shared: Shared<E>,
+    /// 5-tuples that may still be added, but for the regions' credit.
+    pool: E::Word,
+    /// As `pool`, for endpoints.
+    endpoint_pool: E::Word,
+    /// Regions that want memory, a bit each.
+    wanting: E::Words,
+    /// Names were retired or generations moved on since the last sweep.
+    dirty: E::Word,
+    /// Sweeps of the whole table that began, and that are done.
+    begun: E::Word,
+    done: E::Word,
+    /// A bind was not counted for want of room: no count of binds can be
+    /// trusted from then on, since nobody knows whose last one it is.
+    uncounted: E::Word,
+    /// A thread does maintenance.
+    busy: E::Word,
+    scratch: E::Lock<E::Scratch>,
+}
+
+/// The memory of a registry.
+pub struct Memory<E: Env> {
+    /// Two to the power of something, at most 2^16.
+    pub regions: E::Regions,
+    /// [`entry::NAMES`], and [`names::WORDS`].
+    pub locals: (E::Names, E::Words),
+    /// As `locals`.
+    pub owners: (E::Names, E::Words),
+    /// [`shared::WORDS`].
+    pub shared: E::Words,
+    /// One for 64 regions.
+    pub wanting: E::Words,
+    /// [`ASKED`].
+    pub scratch: E::Scratch,
+}
+
+impl Answer {
+    fn of(verdict: Verdict) -> Self {
         Self {
-            node,
-            tuples: Table::new(tuple_slots, tuple_heads, secret),
-            endpoints: Table::new(local_slots, local_heads, secret),
-            stale: 0,
-            hand: 0,
-            uncounted: false,
+            verdict,
+            wake: false,
+        }
+    }
+}
+
+/// A local address with its stack.
+#[inline]
+fn local(stack: StackId, addr: &Addr) -> Meaning {
+    Meaning {
+        words: addr.words(),
+        tag: stack,
+    }
+}
+
+fn owner(node: Node) -> Meaning {
+    Meaning {
+        words: [0; 2],
+        tag: node,
+    }
+}
+
+/// What the lock of a region guards.
+type Guard<'a, E> = <<E as Env>::Lock<Inner<E>> as Lock<Inner<E>>>::Guard<'a>;
+
+impl<E: Env> Registry<E> {
+    /// An empty registry without any room for entries: see
+    /// [`Registry::prepare`].
+    #[inline]
+    pub fn new(settings: Settings, secret: Secret, memory: Memory<E>) -> Self {
+        let bits = memory.regions.len().max(1).ilog2();
+        Self {
+            secret,
+            settings: Settings {
+                age: settings.age.min(MOST_TICKS),
+                ..settings
+            },
+            bits,
+            regions: memory.regions,
+            locals: Names::new(memory.locals.0, memory.locals.1),
+            owners: Names::new(memory.owners.0, memory.owners.1),
+            shared: Shared::new(memory.shared),
+            pool: E::Word::new(settings.most as u64),
+            endpoint_pool: E::Word::new(settings.most as u64 / 4),
+            wanting: memory.wanting,
+            dirty: E::Word::new(0),
+            begun: E::Word::new(0),
+            done: E::Word::new(0),
+            uncounted: E::Word::new(0),
+            busy: E::Word::new(0),
+            scratch: E::Lock::new(memory.scratch),
         }
     }
 
-    /// Entries that count, of all nodes.
-    pub fn len(&self) -> usize {
-        self.tuples.used().saturating_sub(self.stale)
+    /// From now on only these local addresses are shared; entries of others go.
+    ///
+    /// # Errors
+    ///
+    /// The list is unusable; nothing changed.
+    pub fn share(&self, list: &[[u64; 2]]) -> Result<(), NotAList> {
+        self.shared.set(list)?;
+        self.drop_unshared();
+        Ok(())
     }
 
-    /// Are there none?
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// From now on all local addresses but loopback are shared.
+    pub fn share_all(&self) {
+        self.shared.set_all();
+        self.drop_unshared();
     }
 
-    /// Entries at most.
-    pub fn capacity(&self) -> usize {
-        self.tuples.capacity()
+    fn drop_unshared(&self) {
+        if self
+            .locals
+            .retire_all(|local| !self.shared.contains(local.words))
+        {
+            self.dirty.store(1);
+        }
+    }
+
+    /// Is anything of this local address looked at?
+    #[inline]
+    pub fn is_shared(&self, addr: &Addr) -> bool {
+        self.shared.contains(addr.words())
     }
 
     /// This node wants the 5-tuple.
-    pub fn connect(&mut self, tuple: &FiveTuple) -> Verdict {
-        if tuple.local.addr.is_unspecified() {
-            return Verdict::Unspecified;
-        }
-        let key = TupleKey::from(tuple);
-        let node = self.node;
-        if let Some(entry) = self.live(&key) {
-            if entry.owner != node {
-                return Verdict::OwnedBy(entry.owner);
+    #[inline]
+    pub fn connect(&self, stack: StackId, tuple: &FiveTuple, outgoing: bool, tick: u8) -> Answer {
+        // An address that has a name is shared, or was a moment ago.
+        match self.locals.find(&local(stack, &tuple.local.addr)) {
+            Some(local) => self.connect_from(local, tuple, outgoing, tick),
+            None if self.is_shared(&tuple.local.addr) => {
+                self.connect_new(stack, tuple, outgoing, tick)
             }
-            entry.references = entry.references.saturating_add(1);
-            return Verdict::Repeated;
+            None => Answer::of(if tuple.local.addr.is_unspecified() {
+                Verdict::Unspecified
+            } else {
+                Verdict::NotShared
+            }),
         }
-        // An entry of UDP needs an endpoint: nothing else ever ends it.
-        let endpoint = match tuple.protocol {
-            Protocol::Tcp => None,
-            Protocol::Udp => match self.join(&key.local) {
-                Some(joined) => Some(joined),
-                None => return Verdict::Full,
-            },
+    }
+
+    /// As [`Registry::connect`], for an address that was not seen before.
+    #[cold]
+    #[inline(never)]
+    fn connect_new(&self, stack: StackId, tuple: &FiveTuple, outgoing: bool, tick: u8) -> Answer {
+        match self.local(stack, &tuple.local.addr) {
+            Ok(local) => self.connect_from(local, tuple, outgoing, tick),
+            Err(verdict) => Answer::of(verdict),
+        }
+    }
+
+    /// The number of a local address, a new one if need be.
+    fn local(&self, stack: StackId, addr: &Addr) -> Result<Numbered, Verdict> {
+        let meaning = local(stack, addr);
+        if let Some(local) = self.locals.find(&meaning) {
+            return Ok(local);
+        }
+        if addr.is_unspecified() {
+            return Err(Verdict::Unspecified);
+        }
+        if !self.is_shared(addr) {
+            return Err(Verdict::NotShared);
+        }
+        let local = self.locals.find_or_add(&meaning).ok_or(Verdict::Full)?;
+        // Whoever takes the address from the set retires its names after that:
+        // either this one too, or it is seen here that the address is gone.
+        if !self.is_shared(addr) {
+            self.locals.retire(&meaning);
+            self.dirty.store(1);
+            return Err(Verdict::NotShared);
+        }
+        Ok(local)
+    }
+
+    #[inline]
+    fn connect_from(&self, local: Numbered, tuple: &FiveTuple, outgoing: bool, tick: u8) -> Answer {
+        let key = key(local, tuple);
+        match tuple.protocol {
+            Protocol::Tcp => self.register(local, &key, Entry::tcp(&key, outgoing), None),
+            Protocol::Udp => self.connect_udp(local, &key, tick),
+        }
+    }
+
+    #[inline(never)]
+    fn connect_udp(&self, local: Numbered, key: &Key, tick: u8) -> Answer {
+        match self.use_endpoint(local, key.lport(), tick) {
+            Ok(generation) => {
+                let entry = Entry::udp(key, tick, generation);
+                self.register(local, key, entry, Some(tick))
+            }
+            Err(answer) => answer,
+        }
+    }
+
+    #[inline]
+    fn register(&self, local: Numbered, key: &Key, entry: Entry, tick: Option<u8>) -> Answer {
+        let Some((place, region, number)) = self.place(key) else {
+            return Answer::of(Verdict::Late);
         };
-        let entry = Entry {
-            owner: self.node,
-            references: 1,
-            endpoint,
-        };
-        if self.insert(&key, entry) {
+        region.prefetch(place);
+        let mut inner = region.lock();
+        let found = inner.find(place, |entry| entry.is(key));
+        if let Some(found) = found
+            && let Some(verdict) = self.meet(&mut inner, found, &entry, tick)
+        {
+            return Answer::of(verdict);
+        }
+        self.add(inner, (place, number), local, entry, tick, found)
+    }
+
+    /// What an entry in the way means; `None`: it is dead.
+    #[inline]
+    fn meet(
+        &self,
+        inner: &mut Inner<E>,
+        found: Found,
+        new: &Entry,
+        tick: Option<u8>,
+    ) -> Option<Verdict> {
+        let entry = inner.get_mut(found)?;
+        match entry.kind() {
+            Kind::Other(owner) => {
+                let owner = self.owners.meaning(owner)?;
+                return Some(Verdict::OwnedBy(owner.tag));
+            }
+            Kind::Udp if entry.generation() != new.generation() => return None,
+            _ => entry.retain(),
+        }
+        if let Some(tick) = tick {
+            entry.touch(tick);
+        }
+        Some(Verdict::Repeated)
+    }
+
+    /// Adds an entry, or puts it in the place of a dead one.
+    #[inline]
+    fn add(
+        &self,
+        mut inner: Guard<'_, E>,
+        (place, number): (Place, usize),
+        local: Numbered,
+        entry: Entry,
+        tick: Option<u8>,
+        dead: Option<Found>,
+    ) -> Answer {
+        // Checked under the lock, so that a sweep that frees the number comes
+        // either later and finds this entry, or earlier and is seen here.
+        let verdict = if !self.locals.holds(local) {
+            Verdict::NotShared
+        } else if let Some(dead) = dead {
+            inner.replace(dead, entry, tick);
+            Verdict::Registered
+        } else if !self.credit(&mut inner) {
+            Verdict::Full
+        } else if inner.insert(place, entry, tick) {
+            inner.credit = inner.credit.saturating_sub(1);
             Verdict::Registered
         } else {
-            self.leave(&entry);
-            Verdict::Full
+            Verdict::Late
+        };
+        let wake = match verdict {
+            Verdict::Full => self.dirty.load() != 0,
+            Verdict::Late => true,
+            _ => inner.is_crowded(),
+        } && !core::mem::replace(&mut inner.wanting, true);
+        drop(inner);
+        if wake {
+            self.want(number);
         }
+        Answer { verdict, wake }
     }
 
     /// One use of the 5-tuple ended. True if it was the last one of an entry
-    /// of this node; another node's entry is left alone. `None`: unknown.
-    pub fn disconnect(&mut self, tuple: &FiveTuple) -> Option<bool> {
-        let key = TupleKey::from(tuple);
-        let node = self.node;
-        let entry = self.live(&key).filter(|entry| entry.owner == node)?;
-        entry.references = entry.references.saturating_sub(1);
-        if entry.references > 0 {
+    /// of this node; another node's entry is left alone. `None`: unknown, or
+    /// not shared.
+    #[inline]
+    pub fn disconnect(&self, stack: StackId, tuple: &FiveTuple) -> Option<bool> {
+        let local = self.locals.find(&local(stack, &tuple.local.addr))?;
+        let key = key(local, tuple);
+        let generation = self.generation(local, tuple);
+        let (place, region, _) = self.place(&key)?;
+        region.prefetch(place);
+        let mut inner = region.lock();
+        let found = inner.find(place, |entry| entry.is(&key))?;
+        let entry = inner.get_mut(found)?;
+        match entry.kind() {
+            Kind::Tcp => {}
+            Kind::Udp if Some(entry.generation()) == generation => {}
+            _ => return None,
+        }
+        if !entry.release() {
             return Some(false);
         }
-        self.remove(&key);
+        self.remove(&mut inner, place, found);
         Some(true)
     }
 
-    /// A UDP endpoint was bound. What an earlier one left behind goes, unless
-    /// another socket is bound to the same address and port. False: there was
-    /// no room to count it, and entries of UDP stay from now on.
-    pub fn bind(&mut self, endpoint: &Endpoint) -> bool {
-        if endpoint.protocol != Protocol::Udp || endpoint.addr.is_unspecified() {
-            return true;
-        }
-        let key = LocalKey::from(endpoint);
-        let Some(index) = self.find_or_insert_endpoint(&key) else {
-            self.uncounted = true;
-            return false;
-        };
-        if self
-            .endpoints
-            .get(index)
-            .is_some_and(|bound| bound.binds == 0)
-        {
-            self.drop_entries(index);
-        }
-        if let Some(bound) = self.endpoints.get_mut(index) {
-            bound.binds = bound.binds.saturating_add(1);
-        }
-        true
-    }
-
-    /// A UDP endpoint was unbound; with the last one its entries go. Nothing
-    /// of a specific address goes with an unspecified one. False: unknown.
-    pub fn unbind(&mut self, endpoint: &Endpoint) -> bool {
-        let key = LocalKey::from(endpoint);
-        let Some(index) = self.endpoints.find(&key) else {
-            return false;
-        };
-        let Some(bound) = self.endpoints.get_mut(index) else {
-            return false;
-        };
-        bound.binds = bound.binds.saturating_sub(1);
-        if bound.binds > 0 {
-            return true;
-        }
-        self.drop_entries(index);
-        if self
-            .endpoints
-            .get(index)
-            .is_some_and(|bound| bound.entries == 0)
-        {
-            self.endpoints.remove(index);
-        }
-        true
-    }
-
-    /// Another node says that it owns the 5-tuple. Ok if it did already.
+    /// Another node says that it owns the 5-tuple (of the global stack). Ok if
+    /// it did already.
     ///
     /// # Errors
     ///
     /// Why not; then nothing changed.
-    pub fn install(&mut self, owner: Node, tuple: &FiveTuple) -> Result<(), NotInstalled> {
-        if owner == 0 || owner == self.node || tuple.local.addr.is_unspecified() {
+    pub fn install(&self, owner: Node, tuple: &FiveTuple) -> Result<bool, NotInstalled> {
+        if !self.is_other(owner) {
             return Err(NotInstalled::Invalid);
         }
-        let key = TupleKey::from(tuple);
-        if let Some(entry) = self.live(&key) {
-            return if entry.owner == owner {
-                Ok(())
-            } else {
-                Err(NotInstalled::OwnedBy(entry.owner))
+        let local = self
+            .local(0, &tuple.local.addr)
+            .map_err(|verdict| match verdict {
+                Verdict::Unspecified => NotInstalled::Invalid,
+                Verdict::NotShared => NotInstalled::NotShared,
+                _ => NotInstalled::Full,
+            })?;
+        let name = self
+            .owners
+            .find_or_add(&self::owner(owner))
+            .ok_or(NotInstalled::Full)?;
+        let key = key(local, tuple);
+        let generation = self.generation(local, tuple);
+        let (place, region, number) = self.place(&key).ok_or(NotInstalled::Full)?;
+        region.prefetch(place);
+        let mut inner = region.lock();
+        let found = inner.find(place, |entry| entry.is(&key));
+        if let Some(entry) = found.and_then(|found| inner.get_mut(found)) {
+            let holder = match entry.kind() {
+                Kind::Other(holder) => self.owners.meaning(holder).map(|holder| holder.tag),
+                Kind::Udp if Some(entry.generation()) != generation => None,
+                _ => Some(self.settings.node),
             };
+            match holder {
+                Some(holder) if holder == owner => return Ok(false),
+                Some(holder) => return Err(NotInstalled::OwnedBy(holder)),
+                None => {}
+            }
         }
-        let entry = Entry {
-            owner,
-            references: 1,
-            endpoint: None,
-        };
-        if self.insert(&key, entry) {
-            Ok(())
-        } else {
-            Err(NotInstalled::Full)
+        if !self.owners.holds(name) {
+            return Ok(false);
+        }
+        let entry = Entry::other(&key, name.number);
+        let answer = self.add(inner, (place, number), local, entry, None, found);
+        match answer.verdict {
+            Verdict::Registered => Ok(answer.wake),
+            Verdict::NotShared => Err(NotInstalled::NotShared),
+            _ => Err(NotInstalled::Full),
         }
     }
 
     /// Another node gives the 5-tuple up. False if it did not own it. `None`:
     /// no other node has this number.
-    pub fn withdraw(&mut self, owner: Node, tuple: &FiveTuple) -> Option<bool> {
-        if owner == 0 || owner == self.node {
+    pub fn withdraw(&self, owner: Node, tuple: &FiveTuple) -> Option<bool> {
+        if !self.is_other(owner) {
             return None;
         }
-        let key = TupleKey::from(tuple);
-        let owned = self.live(&key).is_some_and(|entry| entry.owner == owner);
-        if owned {
-            self.remove(&key);
-        }
-        Some(owned)
+        Some(self.withdraw_found(owner, tuple).is_some())
     }
 
-    /// Another node left: all that it owned goes. False for 0 and this node.
-    pub fn purge(&mut self, owner: Node) -> bool {
-        if owner == 0 || owner == self.node {
+    fn withdraw_found(&self, owner: Node, tuple: &FiveTuple) -> Option<()> {
+        let local = self.locals.find(&local(0, &tuple.local.addr))?;
+        let name = self.owners.find(&self::owner(owner))?;
+        let key = key(local, tuple);
+        let (place, region, _) = self.place(&key)?;
+        let mut inner = region.lock();
+        let found = inner.find(place, |entry| entry.is(&key))?;
+        if inner.get_mut(found)?.kind() != Kind::Other(name.number) {
+            return None;
+        }
+        self.remove(&mut inner, place, found);
+        Some(())
+    }
+
+    /// Another node left: all that it owned is gone, and swept later. False for
+    /// 0 and this node.
+    pub fn purge(&self, owner: Node) -> bool {
+        if !self.is_other(owner) {
             return false;
         }
-        for number in 0..self.tuples.capacity() {
-            let Some(index) = self.tuples.nth(number) else {
-                continue;
-            };
-            if self
-                .tuples
-                .get(index)
-                .is_some_and(|entry| entry.owner == owner)
-            {
-                self.tuples.remove(index);
-            }
+        if self.owners.retire(&self::owner(owner)) {
+            self.dirty.store(1);
         }
         true
     }
 
-    /// The entry of a key, if it counts.
-    fn live(&mut self, key: &TupleKey) -> Option<&mut Entry> {
-        let index = self.tuples.find(key)?;
-        if self.is_stale(index) {
-            return None;
+    /// What [`Registry::connect`] would say now, and how many references there
+    /// are. Changes nothing.
+    #[inline]
+    pub fn query(&self, stack: StackId, tuple: &FiveTuple) -> (Verdict, u64) {
+        if let Some(local) = self.locals.find(&local(stack, &tuple.local.addr)) {
+            let key = key(local, tuple);
+            let generation = self.generation(local, tuple);
+            let Some((place, region, _)) = self.place(&key) else {
+                return (Verdict::Late, 0);
+            };
+            region.prefetch(place);
+            let mut inner = region.lock();
+            let found = inner.find(place, |entry| entry.is(&key));
+            if let Some(entry) = found.and_then(|found| inner.get_mut(found)) {
+                match entry.kind() {
+                    Kind::Other(owner) => {
+                        if let Some(owner) = self.owners.meaning(owner) {
+                            return (Verdict::OwnedBy(owner.tag), 0);
+                        }
+                    }
+                    Kind::Udp if Some(entry.generation()) != generation => {}
+                    _ => return (Verdict::Repeated, entry.references()),
+                }
+            }
+            if inner.credit == 0 && self.pool.load().cast_signed() <= 0 {
+                return (Verdict::Full, 0);
+            }
+            if !inner.has_room() {
+                return (Verdict::Late, 0);
+            }
+        } else if tuple.local.addr.is_unspecified() {
+            return (Verdict::Unspecified, 0);
+        } else if !self.is_shared(&tuple.local.addr) {
+            return (Verdict::NotShared, 0);
         }
-        self.tuples.get_mut(index)
+        (Verdict::Registered, 0)
     }
 
-    fn is_stale(&self, index: Index) -> bool {
-        let Some((endpoint, generation)) = self.tuples.get(index).and_then(|entry| entry.endpoint)
-        else {
+    /// A call about this 5-tuple will come soon: fetches what it will touch.
+    #[inline]
+    pub fn prefetch(&self, stack: StackId, tuple: &FiveTuple) {
+        if let Some(local) = self.locals.find(&local(stack, &tuple.local.addr)) {
+            if let Some((place, region, _)) = self.place(&key(local, tuple)) {
+                region.prefetch(place);
+            }
+        }
+    }
+
+    /// An audit found the 5-tuple in the stack.
+    pub fn audit_seen(&self, stack: StackId, tuple: &FiveTuple) -> Audit {
+        if !self.is_shared(&tuple.local.addr) {
+            return Audit::NotShared;
+        }
+        let Some(local) = self.locals.find(&local(stack, &tuple.local.addr)) else {
+            return Audit::Absent;
+        };
+        let key = key(local, tuple);
+        let Some((place, region, _)) = self.place(&key) else {
+            return Audit::Absent;
+        };
+        let mut inner = region.lock();
+        let found = inner.find(place, |entry| entry.is(&key));
+        let Some(entry) = found.and_then(|found| inner.get_mut(found)) else {
+            return Audit::Absent;
+        };
+        match entry.kind() {
+            Kind::Other(owner) => match self.owners.meaning(owner) {
+                Some(owner) => Audit::OwnedBy(owner.tag),
+                None => Audit::Absent,
+            },
+            Kind::Tcp => {
+                entry.set_missed(0);
+                Audit::Present
+            }
+            _ => Audit::Present,
+        }
+    }
+
+    /// The node whose registry this is.
+    pub fn node(&self) -> Node {
+        self.settings.node
+    }
+
+    fn is_other(&self, node: Node) -> bool {
+        node != 0 && node != self.settings.node
+    }
+
+    #[inline]
+    fn place(&self, key: &Key) -> Option<(Place, &Region<E>, usize)> {
+        let hash = key.hash(&self.secret);
+        let number = hash.region(self.bits);
+        let place = Place {
+            hash,
+            bits: self.bits,
+        };
+        Some((place, self.region(number)?, number))
+    }
+
+    /// Takes an entry away and gives its credit back.
+    #[inline]
+    fn remove(&self, inner: &mut Inner<E>, place: Place, found: Found) {
+        inner.remove(place, found);
+        inner.credit = inner.credit.saturating_add(1);
+        self.give_credit(inner);
+    }
+
+    /// May one more 5-tuple be added here? Regions take credit in batches, so
+    /// that they seldom touch what they have in common.
+    #[inline]
+    fn credit(&self, inner: &mut Inner<E>) -> bool {
+        if inner.credit > 0 {
+            return true;
+        }
+        let batch = self.batch();
+        // Signed: another region may have taken more than there is, for as
+        // long as it takes to give it back.
+        if self.pool.add(batch.wrapping_neg()).cast_signed() < batch.cast_signed() {
+            self.pool.add(batch);
             return false;
-        };
-        self.endpoints
-            .get(endpoint)
-            .is_none_or(|bound| bound.generation != generation)
-    }
-
-    /// Puts an entry where no live one is. False: no room.
-    fn insert(&mut self, key: &TupleKey, entry: Entry) -> bool {
-        if let Some(index) = self.tuples.find(key) {
-            self.reclaim(index);
-        } else if self.tuples.used() == self.tuples.capacity() {
-            self.reclaim_some();
         }
-        self.tuples.insert(key, |_| entry).is_some()
+        inner.credit = batch as u32;
+        true
     }
 
-    fn remove(&mut self, key: &TupleKey) {
-        if let Some(index) = self.tuples.find(key) {
-            if let Some(entry) = self.tuples.get(index).copied() {
-                self.leave(&entry);
-            }
-            self.tuples.remove(index);
+    #[inline]
+    fn give_credit(&self, inner: &mut Inner<E>) {
+        let batch = self.batch();
+        if u64::from(inner.credit) >= 2 * batch || batch == 1 {
+            self.pool.add(batch);
+            inner.credit = inner.credit.saturating_sub(batch as u32);
         }
     }
 
-    /// Frees the slot of an entry that went with its endpoint.
-    fn reclaim(&mut self, index: Index) {
-        self.tuples.remove(index);
-        self.stale = self.stale.saturating_sub(1);
+    /// At most three hundredths of all credit lie idle in the regions.
+    fn batch(&self) -> u64 {
+        ((self.settings.most >> 6 >> self.bits) as u64).max(1)
     }
+}
 
-    fn reclaim_some(&mut self) {
-        for _ in 0..RECLAIM_STEPS {
-            if self.stale == 0 {
-                return;
-            }
-            self.hand = self.hand.wrapping_add(1);
-            if let Some(index) = self.tuples.nth(self.hand)
-                && self.is_stale(index)
-            {
-                return self.reclaim(index);
-            }
-        }
-    }
-
-    fn find_or_insert_endpoint(&mut self, key: &LocalKey) -> Option<Index> {
-        if let Some(index) = self.endpoints.find(key) {
-            return Some(index);
-        }
-        // The generation goes on where the slot's last user left it, so that
-        // no entry of that one counts for this one.
-        self.endpoints.insert(key, |last| Bound {
-            binds: 0,
-            entries: 0,
-            generation: last.generation.wrapping_add(1),
-        })
-    }
-
-    /// Counts an entry for its endpoint. `None`: no room for the endpoint.
-    fn join(&mut self, key: &LocalKey) -> Option<(Index, u32)> {
-        let index = self.find_or_insert_endpoint(key)?;
-        let bound = self.endpoints.get_mut(index)?;
-        bound.entries = bound.entries.saturating_add(1);
-        Some((index, bound.generation))
-    }
-
-    /// Takes an entry that counts from its endpoint.
-    fn leave(&mut self, entry: &Entry) {
-        let Some((index, _)) = entry.endpoint else {
-            return;
-        };
-        let Some(bound) = self.endpoints.get_mut(index) else {
-            return;
-        };
-        bound.entries = bound.entries.saturating_sub(1);
-        if bound.entries == 0 && bound.binds == 0 {
-            self.endpoints.remove(index);
-        }
-    }
-
-    /// All entries of an endpoint go, without looking at any; none does if
-    /// one of them may belong to a bind that was not counted.
-    fn drop_entries(&mut self, index: Index) {
-        if self.uncounted {
-            return;
-        }
-        if let Some(bound) = self.endpoints.get_mut(index) {
-            bound.generation = bound.generation.wrapping_add(1);
-            self.stale = self.stale.saturating_add(bound.entries as usize);
-            bound.entries = 0;
-        }
-    }
+/// The key of a 5-tuple.
+#[inline]
+fn key(local: Numbered, tuple: &FiveTuple) -> Key {
+    Key::tuple(
+        tuple.protocol,
+        local.number,
+        tuple.local.port,
+        &tuple.foreign.addr,
+        tuple.foreign.port,
+    )
 }
 
 #[cfg(test)]

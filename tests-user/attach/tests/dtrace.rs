@@ -136,7 +136,11 @@ fn scripts_know_the_structures() {
             .collect()
     };
     for (path, code) in scripts() {
-        for name in ["clinet_probe_end", "clinet_probe_tuple"] {
+        for name in [
+            "clinet_probe_addr",
+            "clinet_probe_end",
+            "clinet_probe_tuple",
+        ] {
             if code.contains(&format!("struct {name} {{")) {
                 assert_eq!(
                     members(&code, name),

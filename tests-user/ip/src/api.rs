@@ -158,8 +158,9 @@ impl Clinet {
         recorder
     }
 
-    /// All counters.
+    /// All counters, after the module's own thread has come to rest.
     pub fn stats(&self) -> Stats {
+        self.kernel.settle();
         let mut stats = Stats::default();
         let size = size_of_val(&stats);
         // SAFETY: the structure has `size` writable bytes.

@@ -61,8 +61,46 @@ const _: () = {
     assert!(size_of::<ClinetTcp>() == 44);
     assert!(size_of::<ClinetUdp>() == 20);
     assert!(size_of::<ClinetUdpAsk>() == 48);
-    assert!(size_of::<Stats>() == 25 * 8);
+    assert!(size_of::<Stats>() == 59 * 8);
 };
+
+macro_rules! flow_stats {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// `clinet_flow_stats_t`: what the built-in provider answered.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+        #[repr(C)]
+        pub struct FlowStats {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl FlowStats {
+            fn since(&self, earlier: &Self) -> Self {
+                Self { $($name: self.$name.wrapping_sub(earlier.$name),)* }
+            }
+        }
+    };
+}
+
+flow_stats! {
+    /// Questions.
+    asked,
+    /// New 5-tuples.
+    registered,
+    /// This node's already.
+    repeated,
+    /// Another node's.
+    owned,
+    /// No room: the limit was reached.
+    full,
+    /// No room: memory was late.
+    late,
+    /// There is no local address.
+    no_address,
+    /// The local address is not shared.
+    not_shared,
+    /// Of all these, answered no.
+    refused,
+}
 
 macro_rules! stats {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -72,10 +110,16 @@ macro_rules! stats {
         #[repr(C)]
         pub struct Stats {
             $($(#[$doc])* pub $name: u64,)*
+            /// Of the built-in provider: outgoing TCP connections.
+            pub tcp_out: FlowStats,
+            /// As `tcp_out`, of incoming ones.
+            pub tcp_in: FlowStats,
+            /// As `tcp_out`, of UDP destinations.
+            pub udp: FlowStats,
         }
 
         impl Stats {
-            /// All counters with their names, in the order of the header.
+            /// The counters of the module as a whole, in the order of the header.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name)),*].into_iter()
             }
@@ -88,6 +132,9 @@ macro_rules! stats {
                     capacity: self.capacity,
                     ..Self {
                         $($name: self.$name.wrapping_sub(earlier.$name),)*
+                        tcp_out: self.tcp_out.since(&earlier.tcp_out),
+                        tcp_in: self.tcp_in.since(&earlier.tcp_in),
+                        udp: self.udp.since(&earlier.udp),
                     }
                 }
             }
@@ -146,4 +193,18 @@ stats! {
     capacity,
     /// UDP binds that found no room to be counted.
     binds_uncounted,
+    /// Calls with an unknown address family.
+    other_family,
+    /// UDP entries that were too old.
+    aged,
+    /// Entries swept after their endpoint or owner was gone.
+    dropped,
+    /// Purges of a node.
+    purged,
+    /// 5-tuples that an audit found in the stack only.
+    audit_added,
+    /// Entries that audits did not find in the stack.
+    audit_removed,
+    /// 5-tuples of the stack that another node owns.
+    audit_conflicts,
 }

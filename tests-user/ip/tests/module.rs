@@ -50,7 +50,7 @@ fn with_a_provider_it_stays() {
         panic!("it was unloaded");
     };
     assert!(error.to_string().contains("errno 16"), "{error}");
-    assert_eq!(clinet.stats().capacity, 65536);
+    assert_eq!(clinet.stats().capacity, 1_048_576);
     assert!(kernel.kmem_in_use() > 0);
 }
 
@@ -64,10 +64,10 @@ fn it_says_what_it_is() {
         assert_eq!(clinet.slot(slot).as_ptr() as u64, address, "{slot:?}");
     }
     let stats = clinet.stats();
-    assert_eq!(stats.iter().count(), 25);
-    assert_eq!(stats.iter().last(), Some(("binds_uncounted", 0)));
+    assert_eq!(stats.iter().count(), 32);
+    assert_eq!(stats.iter().last(), Some(("audit_conflicts", 0)));
     let json = serde_json::to_value(stats).unwrap();
-    assert_eq!(json["capacity"], 65536);
+    assert_eq!(json["capacity"], 1_048_576);
     assert_eq!(json["tcp_out_asked"], 0);
 }
 

@@ -417,6 +417,11 @@ impl Kernel {
         self.machine.check_running().err()
     }
 
+    /// Forgets how deep the stack was; see [`Kernel::max_stack_depth`].
+    pub fn reset_stack_depth(&self) {
+        self.machine.deepest.store(0, Ordering::Relaxed);
+    }
+
     /// The most bytes of stack that any call used.
     pub fn max_stack_depth(&self) -> usize {
         self.machine.deepest.load(Ordering::Relaxed)

@@ -229,13 +229,15 @@ impl Loaded {
         SLOTS.iter().all(|name| read(self.slot(name)) == 0)
     }
 
-    /// A counter of `clinet_stats_t`, by its name without `cs_`.
+    /// A counter of `clinet_stats_t`, by its name without `cs_`; of flows as
+    /// `flow_udp_full`. Waits for the module's own thread to come to rest.
     ///
     /// # Panics
     ///
     /// If there is none of that name.
     #[must_use]
     pub fn stat(&self, name: &str) -> u64 {
+        self.kernel.settle();
         let mut values = [0_u64; STATS.len()];
         let size = size_of_val(&values) as u64;
         assert_eq!(self.call("clinet_stats", &[ptr_mut(&mut values), size]), 0);
@@ -297,7 +299,7 @@ impl Loaded {
 }
 
 /// The members of `clinet_stats_t`, in their order.
-pub const STATS: [&str; 25] = [
+pub const STATS: [&str; 59] = [
     "tcp_out_asked",
     "tcp_in_asked",
     "udp_asked",
@@ -323,6 +325,40 @@ pub const STATS: [&str; 25] = [
     "tuples",
     "capacity",
     "binds_uncounted",
+    "other_family",
+    "aged",
+    "dropped",
+    "purged",
+    "audit_added",
+    "audit_removed",
+    "audit_conflicts",
+    "flow_tcp_out_asked",
+    "flow_tcp_out_registered",
+    "flow_tcp_out_repeated",
+    "flow_tcp_out_owned",
+    "flow_tcp_out_full",
+    "flow_tcp_out_late",
+    "flow_tcp_out_no_address",
+    "flow_tcp_out_not_shared",
+    "flow_tcp_out_refused",
+    "flow_tcp_in_asked",
+    "flow_tcp_in_registered",
+    "flow_tcp_in_repeated",
+    "flow_tcp_in_owned",
+    "flow_tcp_in_full",
+    "flow_tcp_in_late",
+    "flow_tcp_in_no_address",
+    "flow_tcp_in_not_shared",
+    "flow_tcp_in_refused",
+    "flow_udp_asked",
+    "flow_udp_registered",
+    "flow_udp_repeated",
+    "flow_udp_owned",
+    "flow_udp_full",
+    "flow_udp_late",
+    "flow_udp_no_address",
+    "flow_udp_not_shared",
+    "flow_udp_refused",
 ];
 
 /// Reads a variable of a module.

@@ -1,0 +1,111 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! What the cluster and its operators ask and say.
+
+use super::BUILTIN;
+use crate::flow::FiveTuple;
+use crate::kernel::errno::Errno;
+use crate::kernel::probe;
+use crate::registry::{Node, NotInstalled, StackId, Verdict};
+use crate::stats::counters;
+
+/// Records another node's 5-tuple.
+///
+/// # Errors
+///
+/// As `clinet_install` says.
+pub fn install(owner: Node, tuple: &FiveTuple) -> Result<(), Errno> {
+    let registry = &BUILTIN.get().ok_or(Errno::NXIO)?.registry;
+    match registry.install(owner, tuple) {
+        Ok(wake) => {
+            if wake {
+                super::maintain::wake();
+            }
+            Ok(())
+        }
+        Err(NotInstalled::Invalid) => Err(Errno::INVAL),
+        Err(NotInstalled::NotShared) => Err(Errno::ADDRNOTAVAIL),
+        Err(NotInstalled::Full) => {
+            super::maintain::wake();
+            Err(Errno::NOSPC)
+        }
+        Err(NotInstalled::OwnedBy(holder)) => {
+            counters().cs_conflicts.bump();
+            probe::install_conflict(
+                tuple.protocol.number(),
+                (tuple.local.addr.v6_form(), tuple.local.port),
+                (tuple.foreign.addr.v6_form(), tuple.foreign.port),
+                holder,
+            );
+            Err(Errno::ADDRINUSE)
+        }
+    }
+}
+
+/// Takes another node's 5-tuple back.
+///
+/// # Errors
+///
+/// As `clinet_withdraw` says.
+pub fn withdraw(owner: Node, tuple: &FiveTuple) -> Result<(), Errno> {
+    let registry = &BUILTIN.get().ok_or(Errno::NXIO)?.registry;
+    match registry.withdraw(owner, tuple) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Errno::NOENT),
+        None => Err(Errno::INVAL),
+    }
+}
+
+/// Drops all that another node owns.
+///
+/// # Errors
+///
+/// As `clinet_purge` says.
+pub fn purge(owner: Node) -> Result<(), Errno> {
+    let builtin = BUILTIN.get().ok_or(Errno::NXIO)?;
+    if !builtin.registry.purge(owner) {
+        return Err(Errno::INVAL);
+    }
+    counters().cs_purged.bump();
+    Ok(())
+}
+
+/// What the answer to a question would be now, and how many references there
+/// are to an entry of this node.
+///
+/// # Errors
+///
+/// `ENXIO` without a provider.
+#[inline]
+pub fn query(stack: StackId, tuple: &FiveTuple) -> Result<(Verdict, u64), Errno> {
+    let builtin = BUILTIN.get().ok_or(Errno::NXIO)?;
+    Ok(builtin.registry.query(stack, tuple))
+}
+
+/// This node; 0 without a provider.
+pub fn node() -> Node {
+    BUILTIN.get().map_or(0, |builtin| builtin.registry.node())
+}
+
+/// Does a full table refuse?
+pub fn full_refuses() -> bool {
+    BUILTIN.get().is_some_and(|builtin| builtin.full_refuses)
+}
+
+/// From now on these local addresses (in IPv6 form, as two words) are shared,
+/// or, without a list, all but loopback.
+///
+/// # Errors
+///
+/// `ENXIO` without a provider, `EINVAL` for more than 256 or an unspecified
+/// address.
+pub fn set_addresses(list: Option<&[[u64; 2]]>) -> Result<(), Errno> {
+    let builtin = BUILTIN.get().ok_or(Errno::NXIO)?;
+    match list {
+        Some(list) => builtin.registry.share(list).map_err(|_| Errno::INVAL)?,
+        None => builtin.registry.share_all(),
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! The functions that the slots call.
+//!
+//! They are what any other provider's would be: called through the slots only,
+//! with anything, which they check.
+
+use core::ffi::c_int;
+
+use super::decide;
+use crate::contract;
+use crate::flow::{Direction, Endpoint, FiveTuple};
+use crate::kernel::{errno, log, sys};
+use crate::registry::StackId;
+use crate::stats::rejected;
+
+/// The contract knows one stack only.
+const GLOBAL: StackId = 0;
+
+/// Associates the provider with the contract, if it is set up: companions
+/// first, the question last. From then on the module stays.
+pub fn associate() {
+    if !super::is_set_up() {
+        return;
+    }
+    let taken = contract::cl_inet_disconnect.is_set()
+        || contract::cl_inet_unbind.is_set()
+        || contract::cl_inet_bind.is_set()
+        || contract::cl_inet_connect2.is_set();
+    let associated = !taken
+        && contract::cl_inet_disconnect.set(disconnect)
+        && contract::cl_inet_unbind.set(unbind)
+        && contract::cl_inet_bind.set(bind)
+        && contract::cl_inet_connect2.set(connect2);
+    if !associated {
+        log::warn(c"clinet: another provider is associated; the built-in one is not");
+    }
+}
+
+/// `cl_inet_connect2`.
+///
+/// # Safety
+///
+/// The pointers are NULL or point at as many readable bytes as `family` has,
+/// which nobody writes during the call. Locks of ip may be held; the thread may
+/// be an interrupt's.
+pub(super) unsafe extern "C" fn connect2(
+    protocol: u8,
+    is_outgoing: sys::boolean_t,
+    family: sys::sa_family_t,
+    laddr: *mut u8,
+    lport: sys::in_port_t,
+    faddr: *mut u8,
+    fport: sys::in_port_t,
+) -> c_int {
+    let direction = if is_outgoing == sys::B_FALSE {
+        Direction::Incoming
+    } else {
+        Direction::Outgoing
+    };
+    // SAFETY: passed on by the caller.
+    let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
+    errno::to_c(tuple.map_or_else(rejected, |tuple| decide::connect(GLOBAL, &tuple, direction)))
+}
+
+/// `cl_inet_disconnect`.
+///
+/// # Safety
+///
+/// As for [`connect2`].
+unsafe extern "C" fn disconnect(
+    protocol: u8,
+    family: sys::sa_family_t,
+    laddr: *mut u8,
+    lport: sys::in_port_t,
+    faddr: *mut u8,
+    fport: sys::in_port_t,
+) {
+    // SAFETY: passed on by the caller.
+    match unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) } {
+        Ok(tuple) => decide::disconnect(GLOBAL, &tuple),
+        Err(reject) => drop(rejected(reject)),
+    }
+}
+
+/// `cl_inet_bind`.
+///
+/// # Safety
+///
+/// As for [`connect2`].
+unsafe extern "C" fn bind(
+    protocol: u8,
+    family: sys::sa_family_t,
+    laddr: *mut u8,
+    lport: sys::in_port_t,
+) {
+    // SAFETY: passed on by the caller.
+    match unsafe { Endpoint::read(protocol, family, laddr, lport) } {
+        Ok(endpoint) => decide::bind(GLOBAL, &endpoint),
+        Err(reject) => drop(rejected(reject)),
+    }
+}
+
+/// `cl_inet_unbind`.
+///
+/// # Safety
+///
+/// As for [`connect2`].
+unsafe extern "C" fn unbind(
+    protocol: u8,
+    family: sys::sa_family_t,
+    laddr: *mut u8,
+    lport: sys::in_port_t,
+) {
+    // SAFETY: passed on by the caller.
+    match unsafe { Endpoint::read(protocol, family, laddr, lport) } {
+        Ok(endpoint) => decide::unbind(GLOBAL, &endpoint),
+        Err(reject) => drop(rejected(reject)),
+    }
+}

@@ -1,0 +1,271 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Buckets of five entries, and arrays of them.
+//!
+//! A bucket is two cache lines. Its head has a fingerprint for each entry, so
+//! that a search compares few keys and branches seldom, and knows how many
+//! entries that belong here or before went past it for want of room, so that a
+//! search knows when to stop.
+
+use super::entry::{Entry, TICKS};
+use super::hash::{Hash, home};
+
+/// Entries in a bucket.
+pub const SLOTS: usize = 5;
+
+const FINGERPRINTS: u64 = 0xff_ffff_ffff;
+const ONES: u64 = 0x01_0101_0101;
+const PASSED: u32 = 40;
+const OLDEST: u32 = 48;
+const BYTE: u64 = 0xff;
+
+/// Five places for entries.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Bucket {
+    /// From the lowest byte: five fingerprints (0 is a free place), how
+    /// many entries went past, and the oldest tick of an entry that ages
+    /// plus one (0: there is none).
+    head: u64,
+    entries: [Entry; SLOTS],
+}
+
+const _: () = assert!(size_of::<Bucket>() == 128);
+
+/// Places of a bucket, as the highest bits of their bytes; lowest first.
+struct Places(u64);
+
+impl Iterator for Places {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        if self.0 == 0 {
+            return None;
+        }
+        let place = self.0.trailing_zeros() >> 3;
+        self.0 &= self.0.wrapping_sub(1);
+        Some(place as usize)
+    }
+}
+
+impl Bucket {
+    /// Places whose fingerprint is this one. The first one is right; the
+    /// subtraction borrows, so that a later one may hold a fingerprint that
+    /// differs in the lowest bit. That is never a free place, since no
+    /// fingerprint is 1, and never the key that is looked for.
+    #[inline]
+    fn places(&self, fingerprint: u8) -> Places {
+        let different =
+            (self.head ^ (u64::from(fingerprint) * ONES)) & FINGERPRINTS | !FINGERPRINTS;
+        Places(different.wrapping_sub(ONES) & !different & (ONES << 7))
+    }
+
+    #[inline]
+    fn passed(&self) -> u64 {
+        (self.head >> PASSED) & BYTE
+    }
+
+    /// One more went past. A count that reached its end stays there.
+    fn pass(&mut self) {
+        if self.passed() < BYTE {
+            self.head += 1 << PASSED;
+        }
+    }
+
+    fn unpass(&mut self) {
+        if (1..BYTE).contains(&self.passed()) {
+            self.head -= 1 << PASSED;
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, place: usize, fingerprint: u8, entry: Entry) {
+        if let Some(slot) = self.entries.get_mut(place) {
+            *slot = entry;
+            self.head |= u64::from(fingerprint) << (8 * place);
+        }
+    }
+
+    /// Frees a place.
+    #[inline]
+    pub fn clear(&mut self, place: usize) {
+        self.head &= !(BYTE << ((8 * place) & 63));
+    }
+
+    /// The entries in use, with their places.
+    pub fn used(&self) -> impl Iterator<Item = (usize, &Entry)> {
+        let head = self.head;
+        self.entries
+            .iter()
+            .enumerate()
+            .filter(move |(place, _)| (head >> (8 * place)) & BYTE != 0)
+    }
+
+    /// The first entry in use, with its place.
+    pub fn first(&self) -> Option<(usize, Entry)> {
+        self.used().next().map(|(place, entry)| (place, *entry))
+    }
+
+    /// The oldest tick of an entry that ages, at least.
+    pub fn oldest(&self) -> Option<u8> {
+        (((self.head >> OLDEST) & BYTE) as u8).checked_sub(1)
+    }
+
+    /// An entry that ages came, last used at this tick.
+    pub fn add_oldest(&mut self, tick: u8) {
+        let older = match self.oldest() {
+            Some(oldest) if tick.wrapping_sub(oldest) % TICKS < TICKS / 2 => oldest,
+            _ => tick,
+        };
+        self.set_oldest(Some(older));
+    }
+
+    /// Sets what [`Bucket::oldest`] says.
+    pub fn set_oldest(&mut self, tick: Option<u8>) {
+        let byte = tick.map_or(0, |tick| u64::from(tick % TICKS) + 1);
+        self.head = self.head & !(BYTE << OLDEST) | byte << OLDEST;
+    }
+}
+
+/// Where an entry is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct At {
+    /// The bucket's number.
+    pub bucket: usize,
+    place: usize,
+}
+
+impl At {
+    /// A place in a bucket.
+    pub fn new(bucket: usize, place: usize) -> Self {
+        Self { bucket, place }
+    }
+}
+
+fn after(index: usize, len: usize) -> usize {
+    let next = index.wrapping_add(1);
+    if next < len { next } else { 0 }
+}
+
+/// Finds an entry of this hash that `wanted` accepts.
+#[inline]
+pub fn find(
+    buckets: &[Bucket],
+    hash: Hash,
+    bits: u32,
+    wanted: impl Fn(&Entry) -> bool,
+) -> Option<At> {
+    let fingerprint = hash.fingerprint();
+    let mut index = home(hash.fraction(bits), buckets.len());
+    for _ in 0..buckets.len() {
+        let bucket = buckets.get(index)?;
+        for place in bucket.places(fingerprint) {
+            if bucket.entries.get(place).is_some_and(&wanted) {
+                return Some(At {
+                    bucket: index,
+                    place,
+                });
+            }
+        }
+        if bucket.passed() == 0 {
+            return None;
+        }
+        index = after(index, buckets.len());
+    }
+    None
+}
+
+/// Puts an entry into the first bucket with room from its home on, of which it
+/// looks at `limit`.
+#[inline]
+pub fn insert(
+    buckets: &mut [Bucket],
+    hash: Hash,
+    bits: u32,
+    entry: Entry,
+    limit: usize,
+) -> Option<At> {
+    let len = buckets.len();
+    let first = home(hash.fraction(bits), len);
+    let mut index = first;
+    for _ in 0..limit.min(len) {
+        let bucket = buckets.get_mut(index)?;
+        if let Some(place) = bucket.places(0).next() {
+            bucket.put(place, hash.fingerprint(), entry);
+            let mut passed = first;
+            while passed != index {
+                buckets.get_mut(passed)?.pass();
+                passed = after(passed, len);
+            }
+            return Some(At {
+                bucket: index,
+                place,
+            });
+        }
+        index = after(index, len);
+    }
+    None
+}
+
+/// Takes an entry of this hash away.
+#[inline]
+pub fn remove(buckets: &mut [Bucket], hash: Hash, bits: u32, at: At) {
+    let len = buckets.len();
+    if let Some(bucket) = buckets.get_mut(at.bucket) {
+        bucket.clear(at.place);
+    }
+    let mut passed = home(hash.fraction(bits), len);
+    while passed != at.bucket {
+        let Some(bucket) = buckets.get_mut(passed) else {
+            return;
+        };
+        bucket.unpass();
+        passed = after(passed, len);
+    }
+}
+
+/// The entry at a place.
+#[inline]
+pub fn get_mut(buckets: &mut [Bucket], at: At) -> Option<&mut Entry> {
+    buckets.get_mut(at.bucket)?.entries.get_mut(at.place)
+}
+
+/// All entries of the buckets from one on, as far as an entry that belongs to
+/// it may be.
+pub fn run(buckets: &[Bucket], first: usize) -> impl Iterator<Item = &Entry> {
+    let (before, from) = buckets.split_at_checked(first).unwrap_or((&[], &[]));
+    from.iter()
+        .chain(before)
+        .scan(true, |more, bucket| {
+            let listed = more.then_some(bucket);
+            *more = bucket.passed() != 0;
+            listed
+        })
+        .flat_map(|bucket| bucket.used().map(|(_, entry)| entry))
+}
+
+/// The entry at a place, if it is in use.
+pub fn get(buckets: &[Bucket], at: At) -> Option<&Entry> {
+    let bucket = buckets.get(at.bucket)?;
+    let used = (bucket.head >> ((8 * at.place) & 63)) & BYTE != 0;
+    bucket.entries.get(at.place).filter(|_| used)
+}
+
+/// The oldest tick of the entries of a bucket that age is looked up again.
+pub fn find_oldest(buckets: &mut [Bucket], index: usize) {
+    let Some(bucket) = buckets.get_mut(index) else {
+        return;
+    };
+    bucket.set_oldest(None);
+    for place in 0..SLOTS {
+        let at = At::new(index, place);
+        if let Some(tick) = get(buckets, at).and_then(Entry::ages)
+            && let Some(bucket) = buckets.get_mut(index)
+        {
+            bucket.add_oldest(tick);
+        }
+    }
+}

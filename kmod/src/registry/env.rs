@@ -1,0 +1,70 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! What the registry needs from the world: locks, words, memory.
+//!
+//! The kernel, the tests and the model checkers each bring their own.
+
+use core::ops::{Deref, DerefMut};
+
+use super::bucket::Bucket;
+use super::maintain::Asked;
+use super::names::Name;
+use super::region::Region;
+
+/// A mutual exclusion around a value. In the kernel an adaptive mutex.
+pub trait Lock<T> {
+    /// Access to the value; unlocks when dropped.
+    type Guard<'a>: DerefMut<Target = T>
+    where
+        Self: 'a;
+
+    /// An unlocked one.
+    fn new(value: T) -> Self;
+
+    /// Waits for it. No holder sleeps.
+    fn lock(&self) -> Self::Guard<'_>;
+}
+
+/// An atomic word. Loads acquire, stores release, the rest does both.
+pub trait Word {
+    /// A word with a value.
+    fn new(value: u64) -> Self;
+    /// Its value.
+    fn load(&self) -> u64;
+    /// Replaces the value.
+    fn store(&self, value: u64);
+    /// Adds, wrapping; the value before.
+    fn add(&self, value: u64) -> u64;
+    /// Sets bits; the value before.
+    fn or(&self, bits: u64) -> u64;
+    /// Replaces the value; the value before.
+    fn swap(&self, value: u64) -> u64;
+}
+
+/// A world in which a registry lives.
+pub trait Env: Sized {
+    /// Its locks.
+    type Lock<T: Send>: Lock<T>;
+    /// Its atomic words.
+    type Word: Word;
+    /// Memory for buckets, handed in while the registry is in use.
+    type Buckets: DerefMut<Target = [Bucket]> + Send;
+    /// Memory for regions, handed in once.
+    type Regions: Deref<Target = [Region<Self>]>;
+    /// Memory for names, handed in once.
+    type Names: Deref<Target = [Name<Self>]>;
+    /// Memory for words, handed in once.
+    type Words: Deref<Target = [Self::Word]>;
+
+    /// Memory for a sweep, handed in once.
+    type Scratch: DerefMut<Target = [Asked]> + Send;
+
+    /// No buckets at all, without any memory.
+    fn no_buckets() -> Self::Buckets;
+
+    /// Asks for the cache line at an address, which may be anything: the line
+    /// will be written. A world may ignore it.
+    fn prefetch(address: usize);
+}

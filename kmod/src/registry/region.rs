@@ -1,0 +1,330 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! A region: one lock, one array of buckets, and a second one while it grows
+//! or shrinks.
+//!
+//! The owner of memory (the module's task) hands in another array and then
+//! moves the entries over, a few buckets at a time; everybody else searches
+//! both meanwhile, inserts into the new one and never moves anything.
+
+use super::bucket::{self, At, Bucket, SLOTS};
+use super::entry::{Entry, Kind};
+use super::env::{Env, Lock, Word};
+use super::hash::{Hash, Secret, home};
+
+/// Buckets of an array at least.
+pub const SMALLEST: usize = 4;
+
+/// Buckets of a small array.
+const SMALL: usize = 64;
+
+/// How many buckets an insertion looks at. With four fifths of the places in
+/// use, which is the most, entries end up 49 buckets from home at most (measured
+/// over 20 tables of 4096 buckets).
+pub const REACH: usize = 64;
+
+/// A part of the table, with a lock of its own.
+#[repr(C, align(64))]
+pub struct Region<E: Env> {
+    /// Address and number of the buckets, to prefetch by. May be out of date.
+    address: E::Word,
+    len: E::Word,
+    inner: E::Lock<Inner<E>>,
+}
+
+/// What the lock of a region protects.
+#[repr(C)]
+pub struct Inner<E: Env> {
+    current: E::Buckets,
+    /// 5-tuples, endpoints not counted.
+    count: u32,
+    endpoints: u32,
+    /// Entries of `old` are on their way into `current`.
+    old: Option<E::Buckets>,
+    /// 5-tuples that may be added without asking the registry.
+    pub(super) credit: u32,
+    /// More memory was asked for.
+    pub(super) wanting: bool,
+}
+
+/// Where a hash belongs: what every operation on a region needs.
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub(super) hash: Hash,
+    pub(super) bits: u32,
+}
+
+/// Where an entry of a region was found.
+#[derive(Clone, Copy)]
+pub struct Found {
+    old: bool,
+    at: At,
+}
+
+impl<E: Env> Region<E> {
+    /// Without any room.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            address: E::Word::new(0),
+            len: E::Word::new(0),
+            inner: E::Lock::new(Inner {
+                current: E::no_buckets(),
+                count: 0,
+                endpoints: 0,
+                old: None,
+                credit: 0,
+                wanting: false,
+            }),
+        }
+    }
+
+    /// Asks for the cache lines that an operation on this place will need.
+    #[inline]
+    pub fn prefetch(&self, place: Place) {
+        let home = home(place.hash.fraction(place.bits), self.len.load() as usize);
+        let address =
+            (self.address.load() as usize).wrapping_add(home.wrapping_mul(size_of::<Bucket>()));
+        E::prefetch(address);
+        E::prefetch(address.wrapping_add(64));
+    }
+
+    /// Waits for the region.
+    #[inline]
+    pub fn lock(&self) -> <E::Lock<Inner<E>> as Lock<Inner<E>>>::Guard<'_> {
+        self.inner.lock()
+    }
+
+    /// Exchanges the array; the entries stay in the old one for now. Gives the
+    /// new one back if the last exchange is not over.
+    pub fn exchange(&self, buckets: E::Buckets) -> Option<E::Buckets> {
+        let mut inner = self.lock();
+        if inner.old.is_some() {
+            return Some(buckets);
+        }
+        self.address.store(buckets.as_ptr().addr() as u64);
+        self.len.store(buckets.len() as u64);
+        let old = core::mem::replace(&mut inner.current, buckets);
+        inner.old = Some(old);
+        inner.wanting = false;
+        None
+    }
+}
+
+impl<E: Env> Default for Region<E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E: Env> Inner<E> {
+    /// Finds an entry that `wanted` accepts.
+    #[inline]
+    pub fn find(&self, place: Place, wanted: impl Fn(&Entry) -> bool) -> Option<Found> {
+        let Place { hash, bits } = place;
+        if let Some(at) = bucket::find(&self.current, hash, bits, &wanted) {
+            return Some(Found { old: false, at });
+        }
+        let old = self.old.as_deref()?;
+        let at = bucket::find(old, hash, bits, &wanted)?;
+        Some(Found { old: true, at })
+    }
+
+    /// An entry that was found.
+    #[inline]
+    pub fn get_mut(&mut self, found: Found) -> Option<&mut Entry> {
+        bucket::get_mut(self.array(found)?, found.at)
+    }
+
+    #[inline]
+    fn array(&mut self, found: Found) -> Option<&mut [Bucket]> {
+        if found.old {
+            self.old.as_deref_mut()
+        } else {
+            Some(&mut self.current)
+        }
+    }
+
+    /// Puts an entry where no equal one is. False: there is no room.
+    #[inline]
+    pub fn insert(&mut self, place: Place, entry: Entry, ages: Option<u8>) -> bool {
+        if !self.has_room() {
+            return false;
+        }
+        let Some(at) = bucket::insert(&mut self.current, place.hash, place.bits, entry, REACH)
+        else {
+            return false;
+        };
+        if let (Some(tick), Some(bucket)) = (ages, self.current.get_mut(at.bucket)) {
+            bucket.add_oldest(tick);
+        }
+        match entry.kind() {
+            Kind::Endpoint => self.endpoints += 1,
+            _ => self.count += 1,
+        }
+        true
+    }
+
+    /// Replaces an entry by another one of the same key.
+    pub fn replace(&mut self, found: Found, entry: Entry, ages: Option<u8>) {
+        if let Some(old) = self.get_mut(found) {
+            *old = entry;
+        }
+        let bucket = self
+            .array(found)
+            .and_then(|array| array.get_mut(found.at.bucket));
+        if let (Some(tick), Some(bucket)) = (ages, bucket) {
+            bucket.add_oldest(tick);
+        }
+    }
+
+    /// Takes an entry away.
+    #[inline]
+    pub fn remove(&mut self, place: Place, found: Found) {
+        let endpoint = self
+            .get_mut(found)
+            .is_some_and(|entry| entry.kind() == Kind::Endpoint);
+        if let Some(array) = self.array(found) {
+            bucket::remove(array, place.hash, place.bits, found.at);
+        }
+        if endpoint {
+            self.endpoints = self.endpoints.saturating_sub(1);
+        } else {
+            self.count = self.count.saturating_sub(1);
+        }
+    }
+
+    /// Takes the entry at a place of the present array away.
+    pub fn remove_at(&mut self, place: Place, at: At) {
+        self.remove(place, Found { old: false, at });
+    }
+
+    /// 5-tuples.
+    pub fn count(&self) -> usize {
+        self.count as usize
+    }
+
+    /// Local endpoints.
+    pub fn endpoints(&self) -> usize {
+        self.endpoints as usize
+    }
+
+    fn used(&self) -> usize {
+        self.count.saturating_add(self.endpoints) as usize
+    }
+
+    /// Entries that the present array takes: four fifths of its places, and
+    /// all of them in a small one, which is searched quickly.
+    #[inline]
+    fn most(&self) -> usize {
+        let len = self.current.len();
+        if len <= SMALL { len * SLOTS } else { len * 4 }
+    }
+
+    /// Should it have more memory? From 68 % on: with steps of a quarter the
+    /// places are then 54 to 68 % in use, 38 to 47 bytes an entry. A small one asks
+    /// earlier, since it fills up faster than memory comes.
+    #[inline]
+    pub fn is_crowded(&self) -> bool {
+        let len = self.current.len();
+        let percent = if len <= SMALL { 40 } else { 68 };
+        self.old.is_none() && self.used() * 100 > len * (SLOTS * percent)
+    }
+
+    /// Would a quarter of the memory do?
+    pub fn is_sparse(&self) -> bool {
+        self.current.len() > SMALLEST && self.used() * 100 < self.current.len() * (SLOTS * 8)
+    }
+
+    /// The buckets of the present array.
+    pub fn buckets(&self) -> &[Bucket] {
+        &self.current
+    }
+
+    /// Asks for the head of a bucket of the present array.
+    pub fn prefetch(&self, bucket: usize) {
+        if let Some(bucket) = self.current.get(bucket) {
+            E::prefetch(core::ptr::from_ref(bucket).addr());
+        }
+    }
+
+    /// The entry at a place of the present array, if it is in use.
+    pub fn entry(&self, at: At) -> Option<&Entry> {
+        bucket::get(&self.current, at)
+    }
+
+    /// Changes the entry at a place of the present array.
+    pub fn set(&mut self, at: At, entry: Entry) {
+        if let Some(slot) = bucket::get_mut(&mut self.current, at) {
+            *slot = entry;
+        }
+    }
+
+    /// Looks again which entry of a bucket is the oldest.
+    pub fn find_oldest(&mut self, bucket: usize) {
+        bucket::find_oldest(&mut self.current, bucket);
+    }
+
+    /// Is there room for one more?
+    pub fn has_room(&self) -> bool {
+        self.used() < self.most()
+    }
+
+    /// Moves the entries of some old buckets into the new array. False: there
+    /// is no room in it, which only happens if it is smaller.
+    pub fn advance(
+        &mut self,
+        buckets: core::ops::Range<usize>,
+        secret: &Secret,
+        bits: u32,
+    ) -> bool {
+        let Some(old) = &mut self.old else {
+            return true;
+        };
+        for bucket in old.get_mut(buckets).into_iter().flatten() {
+            let oldest = bucket.oldest();
+            while let Some((place, entry)) = bucket.first() {
+                let hash = entry.hash(secret);
+                let len = self.current.len();
+                let Some(at) = bucket::insert(&mut self.current, hash, bits, entry, len) else {
+                    return false;
+                };
+                bucket.clear(place);
+                if let (Some(tick), Some(new)) = (oldest, self.current.get_mut(at.bucket)) {
+                    new.add_oldest(tick);
+                }
+            }
+        }
+        true
+    }
+
+    /// How many buckets are to be moved from.
+    pub fn old_len(&self) -> usize {
+        self.old.as_deref().map_or(0, <[Bucket]>::len)
+    }
+
+    /// Takes the array whose entries have all been moved.
+    pub fn take_old(&mut self) -> Option<E::Buckets> {
+        self.old.take()
+    }
+}
+
+/// The size after this one, for the region with this number. Small ones grow in
+/// large steps; later a step is a quarter, and regions take different steps
+/// once, so that they do not all grow at the same time.
+pub fn larger(len: usize, region: usize) -> usize {
+    match len {
+        0..16 => 16,
+        16..64 => 64 + region % 16,
+        64..256 => len + len / 4,
+        256..320 => len + len / 4 + region % 64,
+        _ => len + len / 4,
+    }
+}
+
+/// The size before this one.
+pub fn smaller(len: usize) -> usize {
+    (len / 4).max(SMALLEST)
+}

@@ -1,0 +1,150 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Growing, shrinking, limits.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+#[test]
+fn it_grows_from_nothing_and_shrinks_again() {
+    let fixture = Fixture::new(SETTINGS, 16);
+    let bytes = |registry: &Registry<Std>| {
+        let buckets: usize = registry
+            .regions
+            .iter()
+            .map(|region| region.lock().buckets().len())
+            .sum();
+        buckets * size_of::<Bucket>()
+    };
+    let idle = bytes(&fixture.0);
+    for n in 0..100_000 {
+        assert_eq!(fixture.connect(&tcp(n)), Verdict::Registered, "{n}");
+    }
+    assert_eq!(fixture.0.len(), 100_000);
+    let each = bytes(&fixture.0) / 100_000;
+    assert!((30..48).contains(&each), "{each} bytes each");
+    for n in 0..100_000 {
+        assert_eq!(fixture.connect(&tcp(n)), Verdict::Repeated, "{n}");
+        assert_eq!(fixture.0.disconnect(0, &tcp(n)), Some(false));
+    }
+    for n in 0..100_000 {
+        assert_eq!(fixture.0.disconnect(0, &tcp(n)), Some(true), "{n}");
+    }
+    assert!(fixture.0.is_empty());
+    for _ in 0..20 {
+        fixture.0.sweep(Pass::Dead, 0).unwrap();
+        assert!(fixture.0.maintain(allocate).unwrap());
+    }
+    assert_eq!(bytes(&fixture.0), idle);
+}
+
+#[test]
+fn every_entry_is_found_while_another_thread_would_be_moving_it() {
+    let fixture = Fixture::new(SETTINGS, 1);
+    let region = &fixture.0.regions[0];
+    for n in 0..400 {
+        fixture.connect(&tcp(n));
+    }
+    region.exchange(vec![Bucket::default(); 200]);
+    let mut live: BTreeSet<u32> = (0..400).collect();
+    let len = region.lock().old_len();
+    for bucket in 0..len {
+        assert!(
+            region
+                .lock()
+                .advance(bucket..bucket + 1, &fixture.0.secret, 0)
+        );
+        let gone = bucket as u32 * 3;
+        let new = 1000 + bucket as u32;
+        assert_eq!(fixture.0.disconnect(0, &tcp(gone)), Some(true));
+        live.remove(&gone);
+        assert_eq!(
+            fixture.0.connect(0, &tcp(new), true, 0).verdict,
+            Verdict::Registered
+        );
+        live.insert(new);
+        for n in 0..1000 + len as u32 {
+            let expected = if live.contains(&n) {
+                Verdict::Repeated
+            } else {
+                Verdict::Registered
+            };
+            assert_eq!(
+                fixture.0.query(0, &tcp(n)).0,
+                expected,
+                "{n} at {bucket} of {len}"
+            );
+        }
+    }
+    let old = region.lock().take_old().unwrap();
+    assert!(old.iter().all(|bucket| bucket.first().is_none()));
+}
+
+#[test]
+fn the_limit_is_a_limit() {
+    for (most, regions) in [(64, 1024), (1000, 16), (70_000, 16)] {
+        let fixture = Fixture::new(Settings { most, ..SETTINGS }, regions);
+        let accepted = (0..2 * most as u32)
+            .filter(|n| fixture.connect(&tcp(*n)) == Verdict::Registered)
+            .count();
+        assert!(accepted <= most, "{accepted} of {most}");
+        assert!(accepted * 100 >= most * 97, "{accepted} of {most}");
+        assert_eq!(fixture.connect(&tcp(u32::MAX)), Verdict::Full);
+        assert_eq!(fixture.0.disconnect(0, &tcp(0)), Some(true));
+        // Credit may lie idle in another region, but not for ever.
+        let again = (0..2 * most as u32)
+            .filter(|n| fixture.connect(&tcp(most as u32 * 4 + n)) == Verdict::Registered)
+            .count();
+        assert!(again >= 1, "of {most}");
+        assert!(fixture.0.len() <= most);
+    }
+}
+
+#[test]
+fn late_memory_is_not_a_full_table() {
+    let registry: Registry<Std> = Registry::new(SETTINGS, secret(1), memory(2));
+    assert_eq!(registry.connect(0, &tcp(0), true, 0).verdict, Verdict::Late);
+    assert!(!registry.prepare(0, |_| None));
+    assert_eq!(registry.connect(0, &tcp(0), true, 0).verdict, Verdict::Late);
+    assert!(registry.wants());
+    assert!(!registry.maintain(|_| None).unwrap());
+    assert!(registry.maintain(allocate).unwrap());
+    let mut verdicts: Vec<_> = (0..100)
+        .map(|n| registry.connect(0, &tcp(n), true, 0).verdict)
+        .collect();
+    verdicts.dedup();
+    assert_eq!(verdicts.first(), Some(&Verdict::Registered));
+    assert!(verdicts.contains(&Verdict::Late));
+    assert!(!registry.maintain(|_| None).unwrap());
+    for _ in 0..3 {
+        assert!(registry.maintain(allocate).unwrap());
+    }
+    for n in 0..100 {
+        assert_ne!(registry.connect(0, &tcp(n), true, 0).verdict, Verdict::Full);
+        assert!(registry.maintain(allocate).unwrap());
+    }
+    assert!(registry.maintain(allocate).unwrap());
+    assert_ne!(registry.connect(0, &tcp(1), true, 0).verdict, Verdict::Late);
+}
+
+/// How far from home an entry ends up, in the fullest array that is used.
+#[test]
+fn reach_is_enough_for_the_fullest_array() {
+    let mut longest = 0;
+    for seed in 0..20 {
+        let secret = secret(seed);
+        let mut buckets = vec![Bucket::default(); 4096];
+        for n in 0..4096 * 4u64 {
+            let key = Key::tuple(Protocol::Tcp, 0, 80, &tcp(n as u32).foreign.addr, n as u16);
+            let hash = key.hash(&secret);
+            let at = bucket::insert(&mut buckets, hash, 0, Entry::tcp(&key, true), 4096).unwrap();
+            let home = hash::home(hash.fraction(0), 4096);
+            longest = longest.max((at.bucket + 4096 - home) % 4096);
+        }
+    }
+    std::println!("farthest from home: {longest} buckets");
+    assert!(longest < region::REACH, "{longest}");
+}
