@@ -24,8 +24,8 @@ use crate::audit::listed::{self, Listed};
 use crate::builtin;
 use crate::flow::FiveTuple;
 use crate::kernel::kmem::KmemSlice;
-use crate::kernel::{netstack, sys};
-use crate::registry::{Audit, StackId};
+use crate::kernel::{netstack, probe, sys};
+use crate::registry::{Audit, Node, StackId};
 
 type Set = Fingerprints<KmemSlice<u64>>;
 
@@ -112,7 +112,7 @@ impl Visit<'_> {
             Listed::Connection { tuple, settled } => {
                 match builtin::audit_seen(self.stack, &tuple) {
                     Audit::Absent if settled => self.missing(&tuple),
-                    Audit::OwnedBy(_) if settled => AUDITS.conflicts.bump(),
+                    Audit::OwnedBy(owner) if settled => self.conflict(&tuple, owner),
                     _ => {}
                 }
             }
@@ -121,13 +121,20 @@ impl Visit<'_> {
         }
     }
 
+    /// The connection is another node's, or there is no room for it.
+    fn conflict(&self, tuple: &FiveTuple, owner: Node) {
+        AUDITS.conflicts.bump();
+        probe::audit_fix(tuple.as_probe(), self.stack, c"conflict", owner);
+    }
+
     fn missing(&mut self, tuple: &FiveTuple) {
         let fingerprint = self.auditor.fingerprint(self.stack, tuple);
         if self.auditor.missed.contains(fingerprint) {
             if builtin::audit_add(self.stack, tuple) {
                 AUDITS.added.bump();
+                probe::audit_fix(tuple.as_probe(), self.stack, c"added", 0);
             } else {
-                AUDITS.conflicts.bump();
+                self.conflict(tuple, 0);
             }
         } else if !self
             .auditor

@@ -7,11 +7,13 @@
 //!
 //! Any context; any lock of ip may be held.
 
+use core::ffi::CStr;
 use core::sync::atomic::Ordering;
 
 use super::{BUILTIN, Builtin, MODE, MODE_ENFORCE, MODE_OFF, maintain, tick};
 use crate::flow::{Direction, Endpoint, FiveTuple};
 use crate::kernel::errno::Errno;
+use crate::kernel::probe;
 use crate::registry::{StackId, Verdict};
 use crate::stats::{self, counters};
 
@@ -34,15 +36,18 @@ pub fn connect(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Resul
         return Ok(());
     };
     let outgoing = direction == Direction::Outgoing;
+    probe::ask(tuple.as_probe(), stack, outgoing);
     let answer = builtin.registry.connect(stack, tuple, outgoing, tick());
     let flow = stats::flow(tuple.protocol, direction);
     let refusal = match answer.verdict {
         Verdict::NotShared => {
             flow.cf_not_shared.bump();
+            probe::accept(tuple.as_probe(), stack, outgoing, reason(answer.verdict));
             return Ok(());
         }
         Verdict::Registered => {
             flow.cf_registered.bump();
+            probe::register(tuple.as_probe(), stack);
             None
         }
         Verdict::Repeated => {
@@ -69,12 +74,34 @@ pub fn connect(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Resul
     if answer.wake {
         maintain::wake();
     }
-    match refusal {
-        Some(errno) if MODE.load(Ordering::Relaxed) == MODE_ENFORCE => {
-            flow.cf_refused.bump();
-            Err(errno)
-        }
-        _ => Ok(()),
+    let enforced = MODE.load(Ordering::Relaxed) == MODE_ENFORCE;
+    let reason = reason(answer.verdict);
+    let Some(errno) = refusal else {
+        probe::accept(tuple.as_probe(), stack, outgoing, reason);
+        return Ok(());
+    };
+    let owner = match answer.verdict {
+        Verdict::OwnedBy(owner) => owner,
+        _ => 0,
+    };
+    probe::refuse(tuple.as_probe(), stack, outgoing, owner, reason, enforced);
+    if !enforced {
+        return Ok(());
+    }
+    flow.cf_refused.bump();
+    Err(errno)
+}
+
+/// What an answer rests on, for probes.
+fn reason(verdict: Verdict) -> &'static CStr {
+    match verdict {
+        Verdict::Registered => c"registered",
+        Verdict::Repeated => c"registered before",
+        Verdict::Unspecified => c"no local address",
+        Verdict::NotShared => c"not shared",
+        Verdict::OwnedBy(_) => c"owned by another node",
+        Verdict::Full => c"full",
+        Verdict::Late => c"memory is late",
     }
 }
 
@@ -98,7 +125,10 @@ pub fn disconnect(stack: StackId, tuple: &FiveTuple) {
         return;
     };
     match builtin.registry.disconnect(stack, tuple) {
-        Some(true) => counters().cs_removed.bump(),
+        Some(true) => {
+            counters().cs_removed.bump();
+            probe::remove(tuple.as_probe(), stack, c"disconnect");
+        }
         Some(false) => {}
         None => counters().cs_unknown.bump(),
     }

@@ -216,13 +216,14 @@ impl Machine {
         machine
     }
 
-    /// Loads the module.
+    /// Loads the module, with a small table unless the tunables say otherwise.
     ///
     /// # Panics
     ///
     /// If it does not load, or is loaded.
     pub fn load(&self, tunables: &[(&str, u64)]) {
-        let module = self.try_load(tunables).expect("the module loads");
+        let tunables = [&[("clinet_max_tuples", 4096)], tunables].concat();
+        let module = self.try_load(&tunables).expect("the module loads");
         assert!(self.module.set(module).is_ok(), "it is loaded already");
     }
 
@@ -382,6 +383,8 @@ impl Machine {
                 false
             }
             125 => true,
+            // Not an address that is shared.
+            126 => false,
             other => panic!("clinet_install: {other}"),
         }
     }

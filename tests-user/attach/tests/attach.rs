@@ -337,7 +337,7 @@ fn another_module_that_stores_over_a_hook_is_left_alone() {
 /// detach, and what was read in two phases proves nothing.
 #[test]
 fn no_registration_misses_its_end() {
-    const ROUNDS: usize = 4000;
+    const ROUNDS: usize = 1000;
     let machine = Machine::attached(&[]);
     let adapters = machine.hooks();
     // Looked up beforehand: the moments to be caught are short.
