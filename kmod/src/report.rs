@@ -10,7 +10,8 @@ use crate::attach::state::{self, AUDITS, PASSED};
 use crate::kernel::kstat::{Kstat, Source, Value};
 use crate::kernel::log;
 use crate::kernel::mutex::KMutex;
-use crate::{builtin, contract, settings, stats};
+use crate::kernel::slot;
+use crate::{builtin, settings, stats};
 
 /// The bond with ip.
 struct Attach;
@@ -41,10 +42,10 @@ impl Source for Attach {
 }
 
 fn provider() -> &'static CStr {
-    match contract::cl_inet_connect2.provider() {
-        Some(provider) if provider.is_own() => c"built-in",
-        Some(_) => c"foreign",
-        None => c"none",
+    if slot::own_is_asked() {
+        c"built-in"
+    } else {
+        c"foreign or none"
     }
 }
 
@@ -92,6 +93,7 @@ static KSTATS: KMutex<Kstats> = KMutex::new(Kstats {
 /// # Safety
 ///
 /// Called by `_init`, once, before anybody else is in the module.
+#[inline(never)]
 pub unsafe fn init() {
     // SAFETY: nobody has used the mutex.
     unsafe { KSTATS.init() };

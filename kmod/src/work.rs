@@ -42,6 +42,7 @@ fn work() {
     builtin::maintain(now);
 }
 
+#[inline(never)]
 fn follow_tunables() {
     follow_mode();
     follow_detach();

@@ -48,9 +48,9 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::kernel::errno::Errno;
 use crate::kernel::mutex::KMutex;
-use crate::kernel::{log, random};
+use crate::kernel::{log, random, slot};
 use crate::settings::Settings;
-use crate::{builtin, contract, work};
+use crate::{builtin, work};
 use audit::Auditor;
 use hooks::{Hook, Variable};
 use ip::{Ip, Refusal};
@@ -100,6 +100,7 @@ static WANTED: AtomicU32 = AtomicU32::new(0);
 /// # Safety
 ///
 /// Called by `_init`, once, before anybody else is in the module.
+#[inline(never)]
 pub unsafe fn init(settings: &Settings) {
     // SAFETY: nobody has used the mutex.
     unsafe { ATTACHMENT.init() };
@@ -158,6 +159,7 @@ pub fn start() {
 /// # Errors
 ///
 /// As `clinet_attach_ip` says; the log and the kstat have the reason.
+#[inline(never)]
 pub fn attach() -> Result<(), Errno> {
     let mut attachment = ATTACHMENT.lock();
     if attachment.closed {
@@ -218,13 +220,11 @@ fn want_audits() {
 
 /// ip asks, and the built-in provider answers.
 fn can_audit() -> bool {
-    state::get() == State::Attached
-        && contract::cl_inet_connect2
-            .provider()
-            .is_some_and(|provider| provider.is_own())
+    state::get() == State::Attached && slot::own_is_asked()
 }
 
 /// What is due now, in seconds; for the module's thread.
+#[inline(never)]
 pub fn work(now: u32) {
     let mut attachment = ATTACHMENT.lock();
     if state::take_clearing() && state::get() != State::Attached {

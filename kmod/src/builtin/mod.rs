@@ -74,6 +74,7 @@ const AT_ONCE: usize = 12_000;
 ///
 /// `ENOMEM` if there is not that much memory; `EBUSY` if it is set up already,
 /// which takes a second call.
+#[inline(never)]
 pub fn init(wanted: &Wanted) -> Result<(), Errno> {
     if !wanted.provider {
         return Ok(());

@@ -36,6 +36,7 @@ fn init(tunables: &sys::clinet_tunables_t) -> Result<(), Errno> {
 }
 
 /// Tells the provider which addresses are shared.
+#[inline(never)]
 fn share_configured(tunables: &sys::clinet_tunables_t, settings: &Settings) {
     if settings.all_addresses || tunables.ct_addrs.is_null() || !builtin::is_set_up() {
         return;

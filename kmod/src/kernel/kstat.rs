@@ -49,6 +49,7 @@ unsafe impl<S: Source> Send for Kstat<S> {}
 impl<S: Source> Kstat<S> {
     /// Creates and installs it. Sleeps. `None`: no memory, or there is one of
     /// this name, of which the kernel warns.
+    #[inline(never)]
     pub fn create() -> Option<Self> {
         let count = (0..).take_while(|index| S::value(*index).is_some()).count();
         // SAFETY: plain data for which zeros are a value.

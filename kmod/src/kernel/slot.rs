@@ -7,7 +7,7 @@
 use core::ffi::c_int;
 use core::marker::PhantomData;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::sys;
 
@@ -92,6 +92,16 @@ impl<F> Default for Slot<F> {
 /// built-in provider's. Written before the slot is.
 static OWN: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
+/// It is in the slot.
+static OWN_IS_SET: AtomicBool = AtomicBool::new(false);
+
+/// Is the provider that comes with the module the one that is asked? Does not
+/// read the slot: for those who do not ask.
+#[must_use]
+pub fn own_is_asked() -> bool {
+    OWN_IS_SET.load(Ordering::Acquire)
+}
+
 /// A provider's function, loaded from the slot once.
 #[derive(Clone, Copy)]
 pub struct Provider(ptr::NonNull<()>);
@@ -143,7 +153,9 @@ impl Slot<Connect> {
     pub fn set(&self, function: Connect) -> bool {
         let function = function as *mut ();
         OWN.store(function, Ordering::Release);
-        self.associate(function)
+        let set = self.associate(function);
+        OWN_IS_SET.fetch_or(set, Ordering::Release);
+        set
     }
 }
 

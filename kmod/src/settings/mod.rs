@@ -161,6 +161,7 @@ const BAD_MODE: &CStr = c"clinet: clinet_mode is not 0 (off), 1 (observe) or 2 (
 impl Settings {
     /// Checks the tunables; `warn` gets one message for each that is out of
     /// range, which is replaced by its default.
+    #[inline(never)]
     pub fn check(tunables: &sys::clinet_tunables_t, mut warn: impl FnMut(&CStr)) -> Self {
         let warn = &mut warn;
         let mode = Mode::from_number(tunables.ct_mode).unwrap_or_else(|| {
