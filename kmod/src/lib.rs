@@ -8,6 +8,10 @@
 //!
 //! ```text
 //! glue/clinet.c  _init, _info, _fini, tunables, variadic calls
+//!   settings     the tunables, in range; the list of shared addresses
+//!   work         the module's thread: tunables that change, audits, memory
+//!   report       the kstats
+//!   attach       a stock ip: its nine-argument hooks, the audit
 //!   entry        the C functions of include/clinet.h: pointers in, errno out
 //!     tcp, udp   when the stack has to ask, and what the answer does
 //!       contract the slots and the version; one load per question
@@ -43,6 +47,12 @@
 //! protected by the endpoint's own lock, which is not held across a question;
 //! `udp` says how the gap is closed. A `clinet_tcp_t` belongs to one
 //! connection, whose squeue serialises its calls.
+//!
+//! *Attach and audit.* One mutex of `attach` serialises attach, detach and
+//! audits. It comes first of all: only threads that may sleep and hold nothing
+//! take it, and ip's functions are called under it. What a hook of ip reads of
+//! the bond is static and atomic. The mutex of the module's thread comes last:
+//! a hook that wants work done takes it for the time of a signal.
 //!
 //! *Setting up and tearing down.* `clinet_module_init` and
 //! `clinet_module_fini` run in `_init` and `_fini`, where nobody else is
