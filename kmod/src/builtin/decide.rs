@@ -30,7 +30,7 @@ fn active() -> Option<&'static Builtin> {
 ///
 /// `EADDRINUSE`: another node owns it. `EADDRNOTAVAIL`: the table is full and a
 /// full table refuses.
-#[inline]
+#[inline(always)]
 pub fn connect(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Result<(), Errno> {
     let Some(builtin) = active() else {
         return Ok(());
@@ -74,21 +74,44 @@ pub fn connect(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Resul
     if answer.wake {
         maintain::wake();
     }
+    match refusal {
+        None => {
+            probe::accept(tuple.as_probe(), stack, outgoing, reason(answer.verdict));
+            Ok(())
+        }
+        Some(errno) => refuse(stack, tuple, direction, answer.verdict, errno),
+    }
+}
+
+/// The answer is no, if the mode lets it be. Not inline: an accepted question
+/// should not need the stack for this.
+#[inline(never)]
+fn refuse(
+    stack: StackId,
+    tuple: &FiveTuple,
+    direction: Direction,
+    verdict: Verdict,
+    errno: Errno,
+) -> Result<(), Errno> {
     let enforced = MODE.load(Ordering::Relaxed) == MODE_ENFORCE;
-    let reason = reason(answer.verdict);
-    let Some(errno) = refusal else {
-        probe::accept(tuple.as_probe(), stack, outgoing, reason);
-        return Ok(());
-    };
-    let owner = match answer.verdict {
+    let owner = match verdict {
         Verdict::OwnedBy(owner) => owner,
         _ => 0,
     };
-    probe::refuse(tuple.as_probe(), stack, outgoing, owner, reason, enforced);
+    let outgoing = direction == Direction::Outgoing;
+    let tuple_seen = tuple.as_probe();
+    probe::refuse(
+        tuple_seen,
+        stack,
+        outgoing,
+        owner,
+        reason(verdict),
+        enforced,
+    );
     if !enforced {
         return Ok(());
     }
-    flow.cf_refused.bump();
+    stats::flow(tuple.protocol, direction).cf_refused.bump();
     Err(errno)
 }
 

@@ -77,7 +77,7 @@ fn memory_follows_the_tuples() {
     }
     // A sweep is what notices that memory is left over.
     for _ in 0..10 {
-        loaded.call("clinet_sweep", &[]);
+        loaded.tell("clinet_sweep", &[]);
         loaded.kernel.settle();
     }
     assert_eq!(loaded.kernel.kmem_in_use(), idle);
