@@ -76,10 +76,13 @@ fn bindings(out: &Path) -> Result<(), Box<dyn Error>> {
         .allowlist_function("random_get_pseudo_bytes|gethrtime|drv_usectohz|delay")
         .allowlist_function("cv_(init|destroy|signal|reltimedwait)")
         .allowlist_function("ddi_taskq_(create|destroy|dispatch)")
+        .allowlist_function("ddi_mod(open|sym|close)|kstat_(create|install|delete|named_.*)")
+        .allowlist_function("netstack_(next|next_init|next_fini|find_by_stackid|rele)")
         .allowlist_type("clinet_.*|cl_inet_.*_fn|boolean_t|modlinkage|modlmisc")
         .allowlist_var("AF_INET6?|B_(TRUE|FALSE)|CE_(NOTE|WARN)|CL_INET_.*|CLINET_.*|E[A-Z]+")
         .allowlist_var("IPPROTO_(TCP|UDP|SCTP)|KM_(NO)?SLEEP|MODREV_1|MODMAXLINKINFOLEN")
         .allowlist_var("MUTEX_DEFAULT|CV_DEFAULT|TR_CLOCK_TICK|DDI_S(UCCESS|LEEP)|TASKQ_DEFAULTPRI")
+        .allowlist_var("KRTLD_MODE_FIRST|KSTAT_.*|clinet_(mode|detach|audit_now)")
         .blocklist_var("clinet_contract")
         .generate()?
         .write_to_file(out.join("bindings.rs"))?;
@@ -95,7 +98,8 @@ fn glue(out: &Path) -> Result<(), Box<dyn Error>> {
         .no_default_flags(true)
         .define("CLINET_VERSION", version.as_str())
         .include(out)
-        .file("kmod/glue/clinet.c");
+        .file("kmod/glue/clinet.c")
+        .file("kmod/glue/ip_hooks.c");
     for flag in target_flags().iter().chain(&include_flags()) {
         build.flag(flag);
     }

@@ -12,7 +12,9 @@
  *                        the contract, clinet_connect2 and its companions);
  *   for a cluster:       the entries of other nodes (clinet_install,
  *                        clinet_withdraw, clinet_purge);
- *   for everybody:       counters (clinet_stats).
+ *   for everybody:       counters (clinet_stats), and the bond with a stock ip
+ *                        (clinet_attach_ip, clinet_detach_ip, clinet_audit,
+ *                        clinet_set_addrs, clinet_state).
  *
  * A module that calls these names misc/clinet among its dependencies.
  *
@@ -364,6 +366,104 @@ typedef struct clinet_stats {
  * caller's structure.  EINVAL for a NULL cs.
  */
 extern int clinet_stats(clinet_stats_t *cs, size_t size);
+
+/*
+ * The bond with a stock ip, whose hook variables clinet sets.  These functions
+ * sleep: thread context, no lock held.
+ */
+
+/*
+ * Sets ip's hooks, as the module does when it is loaded unless clinet_attach is
+ * 0 in /etc/system.  0, also if they are set already.  ENXIO: drv/ip cannot be
+ * opened.  ENOTSUP: it lacks a variable.  EBUSY: another module has set one, or
+ * clinet is being unloaded.  After an error nothing of ip was touched unless
+ * the state says CLINET_PARTIAL; a warning in the log names the variable.
+ */
+extern int clinet_attach_ip(void);
+
+/*
+ * Puts functions into ip's hooks that accept everything and touch nothing, and
+ * forgets this node's entries.  0, also if that was done already; ENXIO if the
+ * hooks were never set.  The module stays loaded until the machine goes down: a
+ * thread of ip may be inside it, and nobody counts those.
+ */
+extern int clinet_detach_ip(void);
+
+/*
+ * Has two audits done soon, one after the other, by a thread of clinet: what
+ * both saw of ip's TCP connections and the registry has not is added, what both
+ * did not see is removed.  0, or ENXIO if clinet is not attached to ip with the
+ * built-in provider.
+ */
+extern int clinet_audit(void);
+
+/*
+ * From now on these local addresses are shared: numbers as in
+ * "192.0.2.10,2001:db8::10", at most 256 of them, in place of what the
+ * tunables clinet_addrs and clinet_scope said.  An empty list means all local
+ * addresses but loopback.  0, EINVAL for NULL or if the list is none (nothing
+ * changes then, and a warning says where), ENXIO without the built-in provider.
+ */
+extern int clinet_set_addrs(const char *list);
+
+typedef enum clinet_attach_state {
+	CLINET_NEVER_ATTACHED,	/* nobody has asked for it */
+	CLINET_ATTACHED,
+	CLINET_REFUSED,		/* nothing of ip was touched */
+	CLINET_PARTIAL,		/* lost a race: hooks set, all accepted */
+	CLINET_DETACHED		/* hooks set, all accepted */
+} clinet_attach_state_t;
+
+/* As in the kstat clinet:0:attach; counters are since the module was loaded. */
+typedef struct clinet_state {
+	uint32_t	cst_state;	/* clinet_attach_state_t */
+	uint32_t	cst_mode;	/* 0 off, 1 observe, 2 enforce */
+	uint64_t	cst_hooks;	/* of ip's variables, those set to ask */
+	uint64_t	cst_audits;	/* completed ones */
+	uint64_t	cst_added;	/* entries, by audits */
+	uint64_t	cst_removed;	/* entries, by audits */
+	uint64_t	cst_conflicts;	/* connections of another's tuple */
+	const char	*cst_reason;	/* why not attached, or ""; static */
+} clinet_state_t;
+
+/*
+ * Copies min(size, sizeof (clinet_state_t)) bytes to *cst; size is that of the
+ * caller's structure.  EINVAL for a NULL cst.  Any context.
+ */
+extern int clinet_state(clinet_state_t *cst, size_t size);
+
+/*
+ * What the probes of clinet (sdt:clinet::ask and so on) have as their first
+ * argument.  Addresses are in IPv6 form, IPv4 as ::ffff:a.b.c.d; ports are in
+ * network byte order.  Arguments of each probe:
+ *
+ *	ask		tuple, stack, outgoing
+ *	accept		tuple, stack, outgoing, reason
+ *	refuse		tuple, stack, outgoing, owner, reason, enforced
+ *	register	tuple, stack
+ *	remove		tuple, stack, reason
+ *	age		tuple, stack, seconds
+ *	audit-fix	tuple, stack, what, owner
+ *
+ * stack is the id of the IP stack, outgoing 1 or 0, owner a node or 0, reason
+ * and what are strings in the kernel, enforced is 0 if the refusal is only
+ * counted (clinet_mode 1), seconds how long nobody has asked.
+ */
+typedef struct clinet_probe_addr {
+	uint64_t	cpa_words[2];	/* the sixteen bytes, in their order */
+	uint8_t		cpa_family;	/* it came as AF_INET or AF_INET6 */
+} clinet_probe_addr_t;
+
+typedef struct clinet_probe_end {
+	clinet_probe_addr_t	cpe_addr;
+	in_port_t		cpe_port;
+} clinet_probe_end_t;
+
+typedef struct clinet_probe_tuple {
+	uint8_t			cpt_protocol;
+	clinet_probe_end_t	cpt_local;
+	clinet_probe_end_t	cpt_foreign;
+} clinet_probe_tuple_t;
 
 #ifdef	__cplusplus
 }

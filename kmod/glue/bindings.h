@@ -15,8 +15,10 @@
 #include <sys/condvar.h>
 #include <sys/ddi.h>
 #include <sys/kmem.h>
+#include <sys/kstat.h>
 #include <sys/modctl.h>
 #include <sys/mutex.h>
+#include <sys/netstack.h>
 #include <sys/random.h>
 #include <sys/sunddi.h>
 #include <sys/time.h>
@@ -26,5 +28,6 @@
 #include <clinet.h>
 
 #include "glue.h"
+#include "ip_hooks.h"
 
 #endif	/* _CLINET_BINDINGS_H */

@@ -19,28 +19,64 @@
 /*
  * Tunables: `set clinet:NAME = VALUE' in /etc/system, read when the module is
  * loaded.  A value that is out of range is replaced and a warning says so.
+ * Those that are volatile are read again every second and may be changed on a
+ * running system, as in: echo 'clinet_mode/W 1' | mdb -kw
  */
 
 /* 1: the built-in provider associates itself.  0: leave that to another. */
 uint32_t clinet_provider = 1;
 
+/* 1: set ip's hooks when the module is loaded.  0: wait to be told. */
+uint32_t clinet_attach = 1;
+
+/*
+ * 1: ip tells the end of each TCP connection.  0: its cl_inet_disconnect stays
+ * NULL, which keeps ip's fast way to reclaim connections in TIME_WAIT; then
+ * only the audit removes what has ended, up to two periods later.
+ */
+uint32_t clinet_hook_disconnect = 1;
+
+/* 0: ask nobody.  1: decide and count, refuse nothing.  2: refuse. */
+volatile uint32_t clinet_mode = 2;
+
+/* 1: detach from ip: its hooks accept everything.  0 again: attach. */
+volatile uint32_t clinet_detach = 0;
+
+/* Anything but 0: compare with ip's connections now; becomes 0 again. */
+volatile uint32_t clinet_audit_now = 0;
+
+/* Seconds between two audits, 1 to 86400.  0: only when asked for. */
+uint32_t clinet_audit_period = 300;
+
 /* This node's number in the cluster, from 1. */
 uint32_t clinet_node_id = 1;
 
+/* The shared addresses, such as "192.0.2.10,2001:db8::10"; at most 256. */
+char *clinet_addrs = NULL;
+
 /*
- * How many 5-tuples the built-in provider holds at most.  Memory follows what
- * it does hold: 38 to 47 bytes each.
+ * 0: the addresses of clinet_addrs are shared or, if it names none, all local
+ * ones but loopback.  1: all but loopback, whatever clinet_addrs says.
+ */
+uint32_t clinet_scope = 0;
+
+/*
+ * How many 5-tuples the built-in provider holds at most, 64 to 16777216.  Memory
+ * follows what it does hold: 38 to 47 bytes each.
  */
 uint32_t clinet_max_tuples = 1048576;
 
-/* 1: takes the memory for all of them at once, when the module is loaded. */
+/* 1: all memory for them at load.  0: as it is needed. */
 uint32_t clinet_prealloc = 0;
-
-/* Seconds after which a UDP 5-tuple nobody asked about is dropped.  0: never. */
-uint32_t clinet_udp_age = 7200;
 
 /* When it is full: 0 admits unregistered (and counts), 1 refuses. */
 uint32_t clinet_full_refuse = 0;
+
+/*
+ * UDP entries that were not asked about for so many seconds are dropped: 60 to
+ * 604800.  0: never.
+ */
+uint32_t clinet_udp_age = 7200;
 
 #define	CLINET_LINKINFO	"cluster client 5-tuples " CLINET_VERSION
 
@@ -62,11 +98,18 @@ _init(void)
 {
 	clinet_tunables_t tunables = {
 		.ct_provider = clinet_provider,
+		.ct_attach = clinet_attach,
+		.ct_hook_disconnect = clinet_hook_disconnect,
+		.ct_mode = clinet_mode,
+		.ct_detach = clinet_detach,
 		.ct_node_id = clinet_node_id,
+		.ct_scope = clinet_scope,
 		.ct_max_tuples = clinet_max_tuples,
+		.ct_prealloc = clinet_prealloc,
 		.ct_full_refuse = clinet_full_refuse,
 		.ct_udp_age = clinet_udp_age,
-		.ct_prealloc = clinet_prealloc
+		.ct_audit_period = clinet_audit_period,
+		.ct_addrs = clinet_addrs
 	};
 	int error;
 

@@ -17,15 +17,27 @@
 extern "C" {
 #endif
 
-/* The tunables, as /etc/system left them. */
+/* The tunables that are read when the module is loaded. */
 typedef struct clinet_tunables {
 	uint32_t	ct_provider;
+	uint32_t	ct_attach;
+	uint32_t	ct_hook_disconnect;
+	uint32_t	ct_mode;
+	uint32_t	ct_detach;
 	uint32_t	ct_node_id;
+	uint32_t	ct_scope;
 	uint32_t	ct_max_tuples;
+	uint32_t	ct_prealloc;
 	uint32_t	ct_full_refuse;
 	uint32_t	ct_udp_age;
-	uint32_t	ct_prealloc;
+	uint32_t	ct_audit_period;
+	const char	*ct_addrs;
 } clinet_tunables_t;
+
+/* Those that the module's thread reads again every second. */
+extern volatile uint32_t clinet_mode;
+extern volatile uint32_t clinet_detach;
+extern volatile uint32_t clinet_audit_now;
 
 /*
  * Sets everything up but tells nobody.  May sleep.  0, or the errno that
@@ -33,10 +45,16 @@ typedef struct clinet_tunables {
  */
 extern int clinet_module_init(const clinet_tunables_t *);
 
-/* Associates the built-in provider.  To be called once _init() cannot fail. */
+/*
+ * Associates the built-in provider and attaches to ip, as the tunables say.  To
+ * be called once _init() cannot fail.
+ */
 extern void clinet_module_start(void);
 
-/* EBUSY once a provider is associated: its functions may be running. */
+/*
+ * EBUSY once a provider is associated or a hook of ip was set: functions of
+ * the module may be running.  After 0 nothing of ip is touched any more.
+ */
 extern int clinet_module_busy(void);
 
 /* Frees everything.  Nobody may be inside the module any more. */

@@ -11,7 +11,7 @@
 use crate::flow::{Endpoint, FiveTuple, Protocol};
 use crate::kernel::constant::Constant;
 use crate::kernel::errno::Errno;
-use crate::kernel::slot::{Connect, Disconnect, End, Local, Slot};
+use crate::kernel::slot::{Connect, Disconnect, End, Local, Provider, Slot};
 use crate::kernel::sys;
 use crate::stats::{self, Counter};
 
@@ -115,17 +115,29 @@ pub fn ask(tuple: &FiveTuple, outgoing: bool) -> Result<Accepted, Errno> {
         stats::counters().cs_no_laddr.bump();
         return Ok(Accepted::Unasked);
     }
+    match cl_inet_connect2.provider() {
+        Some(provider) => ask_provider(provider, tuple, outgoing).map(|()| Accepted::Asked),
+        None => {
+            stats::counters().cs_no_provider.bump();
+            Ok(Accepted::Unasked)
+        }
+    }
+}
+
+/// Puts the question to a provider that was loaded from the slot.
+///
+/// # Errors
+///
+/// As for [`ask`].
+pub fn ask_provider(provider: Provider, tuple: &FiveTuple, outgoing: bool) -> Result<(), Errno> {
     let mut ends = Ends::of(tuple);
     let (protocol, family) = (ends.protocol, ends.family);
     let (local, foreign) = ends.each();
-    let Some(answer) = cl_inet_connect2.ask(protocol, outgoing, family, local, foreign) else {
-        stats::counters().cs_no_provider.bump();
-        return Ok(Accepted::Unasked);
-    };
+    let answer = provider.ask(protocol, outgoing, family, local, foreign);
     let (asked, refused) = counters(tuple.protocol, outgoing);
     asked.bump();
     if answer == 0 {
-        return Ok(Accepted::Asked);
+        return Ok(());
     }
     refused.bump();
     Err(Errno::from_answer(answer).unwrap_or_else(|| {

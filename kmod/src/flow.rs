@@ -51,11 +51,12 @@ pub enum Direction {
 
 /// An address family as a caller named it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub enum Family {
     /// `AF_INET`, four bytes.
-    V4,
+    V4 = sys::AF_INET as u8,
     /// `AF_INET6` (26 on illumos), sixteen bytes.
-    V6,
+    V6 = sys::AF_INET6 as u8,
 }
 
 impl Family {
@@ -72,10 +73,7 @@ impl Family {
     /// Its number on illumos.
     #[must_use]
     pub fn number(self) -> sys::sa_family_t {
-        (match self {
-            Self::V4 => sys::AF_INET,
-            Self::V6 => sys::AF_INET6,
-        }) as sys::sa_family_t
+        self as sys::sa_family_t
     }
 }
 
@@ -110,6 +108,7 @@ const PREFIX: u64 = u64::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
 
 /// An IP address together with the family it came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Addr {
     /// The sixteen bytes of its IPv6 form, as words in native byte order;
     /// IPv4 as `::ffff:a.b.c.d`.
@@ -233,6 +232,7 @@ pub fn from_words([high, low]: [u64; 2]) -> [u8; 16] {
 
 /// An address with a port, the latter in network byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct SockAddr {
     /// The address.
     pub addr: Addr,
@@ -266,8 +266,10 @@ fn reason(family: sys::sa_family_t, null: bool) -> Reject {
     }
 }
 
-/// Protocol, local and foreign end.
+/// Protocol, local and foreign end. Laid out as `clinet_probe_tuple_t`, so
+/// that a probe gets a pointer to it and nothing has to be prepared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct FiveTuple {
     /// The transport protocol.
     pub protocol: Protocol,
@@ -276,6 +278,21 @@ pub struct FiveTuple {
     /// The other end.
     pub foreign: SockAddr,
 }
+
+const _: () = {
+    use core::mem::offset_of;
+    use sys::{
+        clinet_probe_addr_t as ProbeAddr, clinet_probe_end_t as End, clinet_probe_tuple_t as Probe,
+    };
+    assert!(size_of::<FiveTuple>() == size_of::<Probe>());
+    assert!(offset_of!(FiveTuple, protocol) == offset_of!(Probe, cpt_protocol));
+    assert!(offset_of!(FiveTuple, local) == offset_of!(Probe, cpt_local));
+    assert!(offset_of!(FiveTuple, foreign) == offset_of!(Probe, cpt_foreign));
+    assert!(offset_of!(SockAddr, addr) == offset_of!(End, cpe_addr));
+    assert!(offset_of!(SockAddr, port) == offset_of!(End, cpe_port));
+    assert!(offset_of!(Addr, words) == offset_of!(ProbeAddr, cpa_words));
+    assert!(offset_of!(Addr, family) == offset_of!(ProbeAddr, cpa_family));
+};
 
 impl FiveTuple {
     /// Reads a caller's 5-tuple. Everything that can be wrong is looked at in
@@ -324,6 +341,14 @@ impl FiveTuple {
             local,
             foreign,
         })
+    }
+
+    /// The same as a probe shows it.
+    #[must_use]
+    pub fn as_probe(&self) -> &sys::clinet_probe_tuple_t {
+        // SAFETY: both are laid out alike, which is asserted above, and the
+        // members of the other one may have any value.
+        unsafe { &*core::ptr::from_ref(self).cast() }
     }
 
     /// The local end.

@@ -8,6 +8,10 @@
 //!
 //! ```text
 //! glue/clinet.c  _init, _info, _fini, tunables, variadic calls
+//!   settings     the tunables, in range; the list of shared addresses
+//!   work         the module's thread: tunables that change, audits, memory
+//!   report       the kstats
+//!   attach       a stock ip: its nine-argument hooks, the audit
 //!   entry        the C functions of include/clinet.h: pointers in, errno out
 //!     tcp, udp   when the stack has to ask, and what the answer does
 //!       contract the slots and the version; one load per question
@@ -44,6 +48,12 @@
 //! `udp` says how the gap is closed. A `clinet_tcp_t` belongs to one
 //! connection, whose squeue serialises its calls.
 //!
+//! *Attach and audit.* One mutex of `attach` serialises attach, detach and
+//! audits. It comes first of all: only threads that may sleep and hold nothing
+//! take it, and ip's functions are called under it. What a hook of ip reads of
+//! the bond is static and atomic. The mutex of the module's thread comes last:
+//! a hook that wants work done takes it for the time of a signal.
+//!
 //! *Setting up and tearing down.* `clinet_module_init` and
 //! `clinet_module_fini` run in `_init` and `_fini`, where nobody else is
 //! inside; they may sleep.
@@ -61,6 +71,9 @@
 extern crate std;
 
 #[cfg(target_os = "illumos")]
+mod attach;
+pub mod audit;
+#[cfg(target_os = "illumos")]
 pub mod builtin;
 pub mod contract;
 #[cfg(target_os = "illumos")]
@@ -69,7 +82,10 @@ pub mod flow;
 pub mod kernel;
 pub mod registry;
 #[cfg(target_os = "illumos")]
-pub mod service;
+mod report;
+pub mod settings;
 pub mod stats;
 pub mod tcp;
 pub mod udp;
+#[cfg(target_os = "illumos")]
+mod work;

@@ -212,7 +212,10 @@ fn asked(flow: usize) -> u64 {
         |flow| &flow.cf_no_address,
         |flow| &flow.cf_not_shared,
     ];
-    answers.into_iter().map(|answer| flow_sum(flow, answer)).sum()
+    answers
+        .into_iter()
+        .map(|answer| flow_sum(flow, answer))
+        .sum()
 }
 
 /// A counter by its number, from 0 without a gap, for the kstats.

@@ -12,6 +12,7 @@
 #define	ENOENT		2
 #define	ENXIO		6
 #define	ENOMEM		12
+#define	EACCES		13
 #define	EBUSY		16
 #define	EINVAL		22
 #define	ENOSPC		28

@@ -17,6 +17,7 @@ extern "C" {
 
 #define	MODREV_1	1
 #define	MODMAXLINKINFOLEN	32
+#define	KRTLD_MODE_FIRST	0x0001
 
 struct mod_ops;
 struct modinfo;
@@ -36,6 +37,12 @@ extern struct mod_ops mod_miscops;
 extern int mod_install(struct modlinkage *);
 extern int mod_remove(struct modlinkage *);
 extern int mod_info(struct modlinkage *, struct modinfo *);
+
+typedef struct __ddi_modhandle *ddi_modhandle_t;
+
+extern ddi_modhandle_t ddi_modopen(const char *, int, int *);
+extern void *ddi_modsym(ddi_modhandle_t, const char *, int *);
+extern int ddi_modclose(ddi_modhandle_t);
 
 extern int _init(void);
 extern int _fini(void);

@@ -7,11 +7,13 @@
 //!
 //! Any context; any lock of ip may be held.
 
+use core::ffi::CStr;
 use core::sync::atomic::Ordering;
 
 use super::{BUILTIN, Builtin, MODE, MODE_ENFORCE, MODE_OFF, maintain, tick};
 use crate::flow::{Direction, Endpoint, FiveTuple};
 use crate::kernel::errno::Errno;
+use crate::kernel::probe;
 use crate::registry::{StackId, Verdict};
 use crate::stats::{self, counters};
 
@@ -28,21 +30,24 @@ fn active() -> Option<&'static Builtin> {
 ///
 /// `EADDRINUSE`: another node owns it. `EADDRNOTAVAIL`: the table is full and a
 /// full table refuses.
-#[inline]
+#[inline(always)]
 pub fn connect(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Result<(), Errno> {
     let Some(builtin) = active() else {
         return Ok(());
     };
     let outgoing = direction == Direction::Outgoing;
+    probe::ask(tuple.as_probe(), stack, outgoing);
     let answer = builtin.registry.connect(stack, tuple, outgoing, tick());
     let flow = stats::flow(tuple.protocol, direction);
     let refusal = match answer.verdict {
         Verdict::NotShared => {
             flow.cf_not_shared.bump();
+            probe::accept(tuple.as_probe(), stack, outgoing, reason(answer.verdict));
             return Ok(());
         }
         Verdict::Registered => {
             flow.cf_registered.bump();
+            probe::register(tuple.as_probe(), stack);
             None
         }
         Verdict::Repeated => {
@@ -70,12 +75,56 @@ pub fn connect(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Resul
         maintain::wake();
     }
     match refusal {
-        Some(errno) if MODE.load(Ordering::Relaxed) == MODE_ENFORCE => Err(errno),
-        Some(_) => {
-            flow.cf_observed.bump();
+        None => {
+            probe::accept(tuple.as_probe(), stack, outgoing, reason(answer.verdict));
             Ok(())
         }
-        None => Ok(()),
+        Some(errno) => refuse(stack, tuple, direction, answer.verdict, errno),
+    }
+}
+
+/// The answer is no, if the mode lets it be. Not inline: an accepted question
+/// should not need the stack for this.
+#[inline(never)]
+fn refuse(
+    stack: StackId,
+    tuple: &FiveTuple,
+    direction: Direction,
+    verdict: Verdict,
+    errno: Errno,
+) -> Result<(), Errno> {
+    let enforced = MODE.load(Ordering::Relaxed) == MODE_ENFORCE;
+    let owner = match verdict {
+        Verdict::OwnedBy(owner) => owner,
+        _ => 0,
+    };
+    let outgoing = direction == Direction::Outgoing;
+    let tuple_seen = tuple.as_probe();
+    probe::refuse(
+        tuple_seen,
+        stack,
+        outgoing,
+        owner,
+        reason(verdict),
+        enforced,
+    );
+    if !enforced {
+        stats::flow(tuple.protocol, direction).cf_observed.bump();
+        return Ok(());
+    }
+    Err(errno)
+}
+
+/// What an answer rests on, for probes.
+fn reason(verdict: Verdict) -> &'static CStr {
+    match verdict {
+        Verdict::Registered => c"registered",
+        Verdict::Repeated => c"registered before",
+        Verdict::Unspecified => c"no local address",
+        Verdict::NotShared => c"not shared",
+        Verdict::OwnedBy(_) => c"owned by another node",
+        Verdict::Full => c"full",
+        Verdict::Late => c"memory is late",
     }
 }
 
@@ -99,7 +148,10 @@ pub fn disconnect(stack: StackId, tuple: &FiveTuple) {
         return;
     };
     match builtin.registry.disconnect(stack, tuple) {
-        Some(true) => counters().cs_removed.bump(),
+        Some(true) => {
+            counters().cs_removed.bump();
+            probe::remove(tuple.as_probe(), stack, c"disconnect");
+        }
         Some(false) => {}
         None => counters().cs_unknown.bump(),
     }

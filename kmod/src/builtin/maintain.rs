@@ -118,9 +118,9 @@ pub fn clear_local() {
 
 /// An audit found the 5-tuple in a stack: what the registry knows of it.
 pub fn audit_seen(stack: StackId, tuple: &FiveTuple) -> Audit {
-    BUILTIN
-        .get()
-        .map_or(Audit::NotShared, |builtin| builtin.registry.audit_seen(stack, tuple))
+    BUILTIN.get().map_or(Audit::NotShared, |builtin| {
+        builtin.registry.audit_seen(stack, tuple)
+    })
 }
 
 /// Registers what an audit found, with one reference. False: another node owns
@@ -170,7 +170,7 @@ pub fn list(cursor: Cursor, room: usize, mut each: impl FnMut(Listed)) -> Option
 
 /// Seconds that an age of so many ticks has.
 pub fn seconds(ticks: u8) -> u32 {
-    BUILTIN
-        .get()
-        .map_or(0, |builtin| builtin.tick_seconds.saturating_mul(ticks.into()))
+    BUILTIN.get().map_or(0, |builtin| {
+        builtin.tick_seconds.saturating_mul(ticks.into())
+    })
 }

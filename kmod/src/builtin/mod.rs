@@ -8,14 +8,14 @@
 //! comes to (counters, probes, mode, the full table), `cluster` what other nodes
 //! own, `maintain` what the module's task does.
 
-use core::ffi::CStr;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use crate::kernel::errno::Errno;
 use crate::kernel::once::Once;
-use crate::kernel::{log, random, sys};
+use crate::kernel::{log, random};
 use crate::registry::hash::{SECRET_BYTES, Secret};
-use crate::registry::{Node, Registry, Settings};
+use crate::registry::{Registry, Settings};
+use crate::settings::Settings as Wanted;
 
 mod cluster;
 mod decide;
@@ -57,11 +57,6 @@ pub const MODE_OBSERVE: u32 = 1;
 /// Decisions hold.
 pub const MODE_ENFORCE: u32 = 2;
 
-/// Tunables out of these limits are replaced by the default.
-const MAX_TUPLES: core::ops::RangeInclusive<u32> = 64..=1 << 24;
-const DEFAULT_MAX_TUPLES: u32 = 1 << 20;
-const DEFAULT_NODE: Node = 1;
-
 /// The ticks that the age of UDP entries has, roughly: they are dropped a
 /// sixteenth of it late at most.
 const TICKS_PER_AGE: u32 = 16;
@@ -79,36 +74,25 @@ const AT_ONCE: usize = 12_000;
 ///
 /// `ENOMEM` if there is not that much memory; `EBUSY` if it is set up already,
 /// which takes a second call.
-pub fn init(tunables: &sys::clinet_tunables_t) -> Result<(), Errno> {
-    if tunables.ct_provider == 0 {
+#[inline(never)]
+pub fn init(wanted: &Wanted) -> Result<(), Errno> {
+    if !wanted.provider {
         return Ok(());
     }
-    let most = in_range(
-        tunables.ct_max_tuples,
-        MAX_TUPLES.contains(&tunables.ct_max_tuples),
-        DEFAULT_MAX_TUPLES,
-        c"clinet: clinet_max_tuples is not 64 to 16777216; using 1048576",
-    );
-    let node = in_range(
-        tunables.ct_node_id,
-        tunables.ct_node_id != 0,
-        DEFAULT_NODE,
-        c"clinet: clinet_node_id is 0, which is no node; using 1",
-    );
-    let tick_seconds = (tunables.ct_udp_age / TICKS_PER_AGE).max(1);
+    let tick_seconds = (wanted.udp_age / TICKS_PER_AGE).max(1);
     let settings = Settings {
-        node,
-        most: most as usize,
-        age: tunables.ct_udp_age.div_ceil(tick_seconds).min(u8::MAX.into()) as u8,
-        fixed: tunables.ct_prealloc != 0,
+        node: wanted.node,
+        most: wanted.max_tuples as usize,
+        age: wanted.udp_age.div_ceil(tick_seconds).min(u8::MAX.into()) as u8,
+        fixed: wanted.prealloc,
     };
-    let regions = (most / 64).clamp(1, MOST_REGIONS);
+    let regions = (wanted.max_tuples / 64).clamp(1, MOST_REGIONS);
     let memory = env::memory(1 << regions.ilog2()).ok_or(Errno::NOMEM)?;
     let secret = secret();
     let builtin = BUILTIN
         .set_with(|| Builtin {
             registry: Registry::new(settings, secret, memory),
-            full_refuses: tunables.ct_full_refuse != 0,
+            full_refuses: wanted.full_refuses,
             tick_seconds,
         })
         .ok_or(Errno::BUSY)?;
@@ -119,14 +103,6 @@ pub fn init(tunables: &sys::clinet_tunables_t) -> Result<(), Errno> {
     // SAFETY: this runs in _init; nobody else is in the module.
     unsafe { fini() };
     Err(Errno::NOMEM)
-}
-
-fn in_range(value: u32, valid: bool, default: u32, message: &CStr) -> u32 {
-    if valid {
-        return value;
-    }
-    log::warn(message);
-    default
 }
 
 /// The secret of the hash. Without one the module still does its work, only

@@ -33,6 +33,7 @@ macro_rules! c_function {
     };
 }
 
+mod attach;
 mod cluster;
 mod look;
 mod module;

@@ -4,11 +4,66 @@
 
 //! Setting the module up and taking it down, for the C glue.
 
-use core::ffi::c_int;
+use core::ffi::{CStr, c_int};
 
+use super::attach::share;
 use crate::kernel::errno::{self, Errno};
-use crate::kernel::sys;
-use crate::{builtin, contract, service};
+use crate::kernel::{log, sys};
+use crate::settings::{self, Settings};
+use crate::work::{self, TASK};
+use crate::{attach, builtin, contract, report};
+
+/// Sets everything up, and takes it down again if it cannot be.
+fn init(tunables: &sys::clinet_tunables_t) -> Result<(), Errno> {
+    let settings = Settings::check(tunables, log::warn);
+    settings::set_mode(settings.mode);
+    builtin::init(&settings)?;
+    builtin::set_mode(settings.mode as u32);
+    // SAFETY: this runs in _init; nobody else is in the module yet.
+    unsafe { attach::init(&settings) };
+    // SAFETY: as above.
+    unsafe { report::init() };
+    share_configured(tunables, &settings);
+    work::init(tunables);
+    // SAFETY: as above; nobody has woken the task.
+    if let Err(error) = unsafe { TASK.start(c"clinet") } {
+        // SAFETY: as above, and nothing is associated.
+        unsafe { take_down() };
+        return Err(error);
+    }
+    builtin::set_waker(|| TASK.wake());
+    Ok(())
+}
+
+/// Tells the provider which addresses are shared.
+#[inline(never)]
+fn share_configured(tunables: &sys::clinet_tunables_t, settings: &Settings) {
+    if settings.all_addresses || tunables.ct_addrs.is_null() || !builtin::is_set_up() {
+        return;
+    }
+    // SAFETY: krtld stores the address of a string that stays.
+    let list = unsafe { CStr::from_ptr(tunables.ct_addrs) };
+    // What is wrong with it is in the log by now.
+    let _ = share(
+        list.to_bytes(),
+        "clinet_addrs",
+        "all addresses but loopback are shared",
+    );
+}
+
+/// Everything but the task.
+///
+/// # Safety
+///
+/// Nobody else is in the module, and nothing is associated.
+unsafe fn take_down() {
+    // SAFETY: passed on by the caller.
+    unsafe { report::fini() };
+    // SAFETY: passed on by the caller.
+    unsafe { attach::fini() };
+    // SAFETY: passed on by the caller.
+    unsafe { builtin::fini() };
+}
 
 c_function! {
     /// # Safety
@@ -18,13 +73,7 @@ c_function! {
     fn clinet_module_init(tunables: *const sys::clinet_tunables_t) -> c_int {
         // SAFETY: passed on by the caller.
         match unsafe { tunables.as_ref() } {
-            Some(tunables) => errno::to_c(builtin::init(tunables).and_then(|()| {
-                // SAFETY: this is _init.
-                unsafe { service::start() }.inspect_err(|_| {
-                    // SAFETY: nobody else is in the module.
-                    unsafe { builtin::fini() }
-                })
-            })),
+            Some(tunables) => errno::to_c(init(tunables)),
             None => Errno::INVAL.number(),
         }
     }
@@ -36,6 +85,8 @@ c_function! {
     /// Called by `_init`, once, when it cannot fail any more.
     fn clinet_module_start() {
         builtin::associate();
+        attach::start();
+        work::open();
     }
 }
 
@@ -44,7 +95,10 @@ c_function! {
     ///
     /// None: there are no pointers.
     fn clinet_module_busy() -> c_int {
-        errno::to_c(if contract::is_associated() { Err(Errno::BUSY) } else { Ok(()) })
+        if contract::is_associated() {
+            return Errno::BUSY.number();
+        }
+        errno::to_c(attach::close())
     }
 }
 
@@ -53,9 +107,9 @@ c_function! {
     ///
     /// Nobody else is in the module, and nothing is associated.
     fn clinet_module_fini() {
-        // SAFETY: passed on by the caller, and _init started it.
-        unsafe { service::stop() };
+        // SAFETY: passed on by the caller; the task is the last one inside.
+        unsafe { TASK.stop() };
         // SAFETY: passed on by the caller.
-        unsafe { builtin::fini() }
+        unsafe { take_down() };
     }
 }

@@ -23,6 +23,8 @@ impl Errno {
     pub const BUSY: Self = Self(sys::EBUSY as i32);
     /// An argument makes no sense.
     pub const INVAL: Self = Self(sys::EINVAL as i32);
+    /// The kernel has nothing of the kind.
+    pub const NOTSUP: Self = Self(sys::ENOTSUP as i32);
     /// No room.
     pub const NOSPC: Self = Self(sys::ENOSPC as i32);
     /// Neither TCP nor UDP.

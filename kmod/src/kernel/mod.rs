@@ -15,9 +15,15 @@ pub mod errno;
 #[cfg(target_os = "illumos")]
 pub mod kmem;
 #[cfg(target_os = "illumos")]
+pub mod kstat;
+#[cfg(target_os = "illumos")]
 pub mod log;
 #[cfg(target_os = "illumos")]
+pub mod modsym;
+#[cfg(target_os = "illumos")]
 pub mod mutex;
+#[cfg(target_os = "illumos")]
+pub mod netstack;
 pub mod once;
 #[cfg(target_os = "illumos")]
 mod panic;
@@ -30,5 +36,6 @@ pub mod stack;
 pub mod sys;
 #[cfg(target_os = "illumos")]
 pub mod task;
+pub mod text;
 #[cfg(target_os = "illumos")]
 pub mod time;

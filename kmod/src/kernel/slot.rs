@@ -7,7 +7,7 @@
 use core::ffi::c_int;
 use core::marker::PhantomData;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::sys;
 
@@ -88,23 +88,48 @@ impl<F> Default for Slot<F> {
     }
 }
 
-impl Slot<Connect> {
-    /// Calls the provider. `None`: there is none.
+/// The function that this module stored into its own slot, if it did: the
+/// built-in provider's. Written before the slot is.
+static OWN: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
+
+/// It is in the slot.
+static OWN_IS_SET: AtomicBool = AtomicBool::new(false);
+
+/// Is the provider that comes with the module the one that is asked? Does not
+/// read the slot: for those who do not ask.
+#[must_use]
+pub fn own_is_asked() -> bool {
+    OWN_IS_SET.load(Ordering::Acquire)
+}
+
+/// A provider's function, loaded from the slot once.
+#[derive(Clone, Copy)]
+pub struct Provider(ptr::NonNull<()>);
+
+impl Provider {
+    /// Is it the one that comes with the module?
+    #[must_use]
+    pub fn is_own(self) -> bool {
+        // Acquire in `load` of the slot: the write of OWN is visible.
+        self.0.as_ptr() == OWN.load(Ordering::Relaxed)
+    }
+
+    /// Calls it.
+    #[must_use]
     pub fn ask(
-        &self,
+        self,
         protocol: u8,
         outgoing: bool,
         family: sys::sa_family_t,
         local: End<'_>,
         foreign: End<'_>,
-    ) -> Option<c_int> {
-        let function = self.load()?;
+    ) -> c_int {
         // SAFETY: by the invariant of Slot this is a C function of this type.
-        let connect = unsafe { core::mem::transmute::<ptr::NonNull<()>, Connect>(function) };
+        let connect = unsafe { core::mem::transmute::<ptr::NonNull<()>, Connect>(self.0) };
         // SAFETY: the text stays mapped (invariant of Slot); both pointers are
         // to 16 bytes that are borrowed for the call, no family has more, and
         // the contract forbids the callee to keep them.
-        Some(unsafe {
+        unsafe {
             connect(
                 protocol,
                 sys::boolean_t::from(outgoing),
@@ -114,12 +139,23 @@ impl Slot<Connect> {
                 foreign.0.as_mut_ptr(),
                 foreign.1,
             )
-        })
+        }
+    }
+}
+
+impl Slot<Connect> {
+    /// Who is to be asked. `None`: nobody.
+    pub fn provider(&self) -> Option<Provider> {
+        self.load().map(Provider)
     }
 
-    /// Stores `function` if the slot is empty.
+    /// Stores `function` of this module if the slot is empty.
     pub fn set(&self, function: Connect) -> bool {
-        self.associate(function as *mut ())
+        let function = function as *mut ();
+        OWN.store(function, Ordering::Release);
+        let set = self.associate(function);
+        OWN_IS_SET.fetch_or(set, Ordering::Release);
+        set
     }
 }
 

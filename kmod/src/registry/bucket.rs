@@ -179,7 +179,13 @@ pub fn find(
 /// Puts an entry into the first bucket with room from its home on, of which it
 /// looks at `limit`.
 #[inline]
-pub fn insert(buckets: &mut [Bucket], hash: Hash, bits: u32, entry: Entry, limit: usize) -> Option<At> {
+pub fn insert(
+    buckets: &mut [Bucket],
+    hash: Hash,
+    bits: u32,
+    entry: Entry,
+    limit: usize,
+) -> Option<At> {
     let len = buckets.len();
     let first = home(hash.fraction(bits), len);
     let mut index = first;

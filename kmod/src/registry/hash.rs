@@ -96,7 +96,9 @@ mod tests {
         let mut bytes = [0; SECRET_BYTES];
         let mut state = u64::from(seed) + 1;
         for byte in &mut bytes {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             *byte = (state >> 56) as u8;
         }
         Secret::new(bytes)
@@ -159,7 +161,9 @@ mod tests {
     fn another_secret_is_another_order() {
         let (one, two) = (secret(1), secret(2));
         let equal = (0..1000)
-            .filter(|n| one.hash(0, *n, 0).fraction(0) >> 16 == two.hash(0, *n, 0).fraction(0) >> 16)
+            .filter(|n| {
+                one.hash(0, *n, 0).fraction(0) >> 16 == two.hash(0, *n, 0).fraction(0) >> 16
+            })
             .count();
         assert!(equal < 5, "{equal} of 1000");
     }

@@ -8,11 +8,11 @@
 //! One thread at a time, whose turn a flag marks: nobody waits for it with a
 //! lock. A region's lock is held for a few buckets only.
 
+use super::Registry;
 use super::bucket::{At, Bucket, SLOTS};
 use super::entry::{Bound, Entry, Key, Kind, TICKS};
 use super::env::{Env, Lock, Word};
 use super::region::{Place, Region, SMALLEST, larger, smaller};
-use super::Registry;
 
 /// Buckets that are moved from while a region is locked.
 const MOVES: usize = 4;
@@ -90,11 +90,17 @@ enum Fate {
 impl<E: Env> Registry<E> {
     /// Gives each region its first memory: for `tuples` in all, at least for a
     /// few. False: there was not enough; [`Registry::maintain`] goes on with it.
-    pub fn prepare(&self, tuples: usize, mut allocate: impl FnMut(usize) -> Option<E::Buckets>) -> bool {
+    pub fn prepare(
+        &self,
+        tuples: usize,
+        mut allocate: impl FnMut(usize) -> Option<E::Buckets>,
+    ) -> bool {
         // 60 % in use on average leaves the fullest of 1024 regions below the
         // mark where it asks for more.
         let places = tuples / 3 * 5;
-        let buckets = (places / SLOTS >> self.bits).saturating_add(1).max(SMALLEST);
+        let buckets = (places / SLOTS >> self.bits)
+            .saturating_add(1)
+            .max(SMALLEST);
         let mut complete = true;
         for (number, region) in self.regions.iter().enumerate() {
             match allocate(buckets) {
@@ -161,7 +167,11 @@ impl<E: Env> Registry<E> {
         self.dirty.load() != 0
     }
 
-    fn resize(&self, number: usize, allocate: &mut impl FnMut(usize) -> Option<E::Buckets>) -> bool {
+    fn resize(
+        &self,
+        number: usize,
+        allocate: &mut impl FnMut(usize) -> Option<E::Buckets>,
+    ) -> bool {
         let Some(region) = self.region(number) else {
             return true;
         };
@@ -241,13 +251,7 @@ impl<E: Env> Registry<E> {
         Some(self.begun.add(1).wrapping_add(1))
     }
 
-    fn sweep_region(
-        &self,
-        region: &Region<E>,
-        pass: Pass,
-        tick: u8,
-        swept: &mut Swept,
-    ) {
+    fn sweep_region(&self, region: &Region<E>, pass: Pass, tick: u8, swept: &mut Swept) {
         if region.lock().old_len() > 0 {
             self.advance(region);
         }
@@ -266,13 +270,7 @@ impl<E: Env> Registry<E> {
     }
 
     /// Looks for old entries in [`GLANCE`] buckets, by their heads.
-    fn glance(
-        &self,
-        region: &Region<E>,
-        first: usize,
-        tick: u8,
-        swept: &mut Swept,
-    ) {
+    fn glance(&self, region: &Region<E>, first: usize, tick: u8, swept: &mut Swept) {
         let mut at = first;
         let end = first.saturating_add(GLANCE);
         while at < end {
@@ -281,7 +279,10 @@ impl<E: Env> Registry<E> {
                 inner.prefetch(at.saturating_add(AHEAD).saturating_add(ahead));
             }
             let buckets = inner.buckets().get(at..end.min(inner.buckets().len()));
-            let old = buckets.into_iter().flatten().position(|bucket| self.has_old(bucket, tick));
+            let old = buckets
+                .into_iter()
+                .flatten()
+                .position(|bucket| self.has_old(bucket, tick));
             drop(inner);
             let Some(old) = old else {
                 return;
@@ -293,7 +294,9 @@ impl<E: Env> Registry<E> {
     }
 
     fn has_old(&self, bucket: &Bucket, tick: u8) -> bool {
-        bucket.oldest().is_some_and(|oldest| self.is_old(oldest, tick))
+        bucket
+            .oldest()
+            .is_some_and(|oldest| self.is_old(oldest, tick))
     }
 
     /// Is an entry that was last asked about at `then` too old now?
@@ -386,7 +389,9 @@ impl<E: Env> Registry<E> {
                 _ => Fate::Goes(|swept| &mut swept.unseen),
             },
             (Kind::Tcp, _) => Fate::Stays,
-            (Kind::Udp, _) if self.is_old(entry.tick(), tick) => Fate::Goes(|swept| &mut swept.aged),
+            (Kind::Udp, _) if self.is_old(entry.tick(), tick) => {
+                Fate::Goes(|swept| &mut swept.aged)
+            }
             (Kind::Udp, Pass::Age) => Fate::Stays,
             (Kind::Udp, _) => Fate::Asks,
             (Kind::Endpoint, _) => self.endpoint_fate(entry, tick),
@@ -430,7 +435,10 @@ impl<E: Env> Registry<E> {
 
     /// 5-tuples in the table, those included that a sweep will drop.
     pub fn len(&self) -> usize {
-        self.regions.iter().map(|region| region.lock().count()).sum()
+        self.regions
+            .iter()
+            .map(|region| region.lock().count())
+            .sum()
     }
 
     /// Is there no 5-tuple?

@@ -240,7 +240,10 @@ impl<E: Env> Registry<E> {
     }
 
     fn drop_unshared(&self) {
-        if self.locals.retire_all(|local| !self.shared.contains(local.words)) {
+        if self
+            .locals
+            .retire_all(|local| !self.shared.contains(local.words))
+        {
             self.dirty.store(1);
         }
     }
@@ -339,7 +342,13 @@ impl<E: Env> Registry<E> {
 
     /// What an entry in the way means; `None`: it is dead.
     #[inline]
-    fn meet(&self, inner: &mut Inner<E>, found: Found, new: &Entry, tick: Option<u8>) -> Option<Verdict> {
+    fn meet(
+        &self,
+        inner: &mut Inner<E>,
+        found: Found,
+        new: &Entry,
+        tick: Option<u8>,
+    ) -> Option<Verdict> {
         match found.entry.kind() {
             Kind::Other(owner) => {
                 return self.owners.meaning(owner).map(|owner| Verdict::OwnedBy(owner.tag));
@@ -427,12 +436,17 @@ impl<E: Env> Registry<E> {
         if !self.is_other(owner) {
             return Err(NotInstalled::Invalid);
         }
-        let local = self.local(0, &tuple.local.addr).map_err(|verdict| match verdict {
-            Verdict::Unspecified => NotInstalled::Invalid,
-            Verdict::NotShared => NotInstalled::NotShared,
-            _ => NotInstalled::Full,
-        })?;
-        let name = self.owners.find_or_add(&self::owner(owner)).ok_or(NotInstalled::Full)?;
+        let local = self
+            .local(0, &tuple.local.addr)
+            .map_err(|verdict| match verdict {
+                Verdict::Unspecified => NotInstalled::Invalid,
+                Verdict::NotShared => NotInstalled::NotShared,
+                _ => NotInstalled::Full,
+            })?;
+        let name = self
+            .owners
+            .find_or_add(&self::owner(owner))
+            .ok_or(NotInstalled::Full)?;
         let key = key(local, tuple);
         let generation = self.generation(local, tuple);
         let (place, region, number) = self.place(&key).ok_or(NotInstalled::Full)?;

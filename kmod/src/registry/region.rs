@@ -92,7 +92,8 @@ impl<E: Env> Region<E> {
     #[inline]
     pub fn prefetch(&self, place: Place) {
         let home = home(place.hash.fraction(place.bits), self.len.load() as usize);
-        let address = (self.address.load() as usize).wrapping_add(home.wrapping_mul(size_of::<Bucket>()));
+        let address =
+            (self.address.load() as usize).wrapping_add(home.wrapping_mul(size_of::<Bucket>()));
         E::prefetch(address);
         E::prefetch(address.wrapping_add(64));
     }
@@ -166,7 +167,8 @@ impl<E: Env> Inner<E> {
         if !self.has_room() {
             return false;
         }
-        let Some(at) = bucket::insert(&mut self.current, place.hash, place.bits, entry, REACH) else {
+        let Some(at) = bucket::insert(&mut self.current, place.hash, place.bits, entry, REACH)
+        else {
             return false;
         };
         if let (Some(tick), Some(bucket)) = (ages, self.current.get_mut(at.bucket)) {
@@ -184,7 +186,9 @@ impl<E: Env> Inner<E> {
         if let Some(old) = self.get_mut(found) {
             *old = entry;
         }
-        let bucket = self.array(found).and_then(|array| array.get_mut(found.at.bucket));
+        let bucket = self
+            .array(found)
+            .and_then(|array| array.get_mut(found.at.bucket));
         if let (Some(tick), Some(bucket)) = (ages, bucket) {
             bucket.add_oldest(tick);
         }
@@ -278,7 +282,12 @@ impl<E: Env> Inner<E> {
 
     /// Moves the entries of some old buckets into the new array. False: there
     /// is no room in it, which only happens if it is smaller.
-    pub fn advance(&mut self, buckets: core::ops::Range<usize>, secret: &Secret, bits: u32) -> bool {
+    pub fn advance(
+        &mut self,
+        buckets: core::ops::Range<usize>,
+        secret: &Secret,
+        bits: u32,
+    ) -> bool {
         let Some(old) = &mut self.old else {
             return true;
         };

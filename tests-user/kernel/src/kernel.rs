@@ -300,6 +300,13 @@ impl Kernel {
         Some(variable_at(symbol.address))
     }
 
+    /// The address of a symbol of any loaded or provided module, for tests that
+    /// store it where a module would.
+    pub fn symbol(&self, module: &str, name: &str) -> Option<u64> {
+        let record = self.machine.module(module)?;
+        record.symbol(name).map(|symbol| symbol.address)
+    }
+
     /// Keeps `text` for as long as the machine and returns its address, for
     /// tunables of type `char *`.
     pub fn string(&self, text: &str) -> u64 {

@@ -11,6 +11,7 @@ mod module_stack;
 mod replay;
 mod symbols;
 mod table;
+mod traces;
 
 use std::any::Any;
 use std::io::{self, Write};
@@ -39,6 +40,7 @@ enum Command {
     Replay(replay::Arguments),
     Check(check::Arguments),
     Symbols(symbols::Arguments),
+    Traces(traces::Arguments),
 }
 
 /// How a command ended, apart from unusable input, which is an error.
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Symbols(arguments) => symbols::run(arguments),
+        Command::Traces(arguments) => traces::run(arguments),
     });
     match result.unwrap_or_else(|payload| Err(stopped(&*payload))) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -116,7 +116,8 @@ pub fn ptr_mut<T>(value: &mut T) -> u64 {
 }
 
 impl Loaded {
-    /// Loads the module with these tunables.
+    /// Loads the module with these tunables, on a machine whose ip it does
+    /// not look for.
     ///
     /// # Panics
     ///
@@ -124,8 +125,9 @@ impl Loaded {
     #[must_use]
     pub fn new(tunables: &[(&str, u64)]) -> Self {
         let kernel = Kernel::new();
+        let tunables = [&[("clinet_attach", 0)], tunables].concat();
         let module = kernel
-            .load("misc/clinet", &module_file(), tunables)
+            .load("misc/clinet", &module_file(), &tunables)
             .expect("the module loads");
         Self {
             kernel,

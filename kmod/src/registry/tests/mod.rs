@@ -110,7 +110,9 @@ where
 pub fn secret(seed: u64) -> Secret {
     let mut state = seed;
     Secret::new([(); SECRET_BYTES].map(|()| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 56) as u8
     }))
 }

@@ -1,0 +1,35 @@
+/*
+ * This Source Code Form is subject to the terms of the Mozilla Public
+ * License, v. 2.0.  If a copy of the MPL was not distributed with this
+ * file, You can obtain one at https://mozilla.org/MPL/2.0/.
+ */
+
+/* What TCP of illumos tells of a connection. */
+
+#ifndef	_INET_TCP_H
+#define	_INET_TCP_H
+
+#include <sys/types.h>
+#include <netinet/in.h>
+
+#ifdef	__cplusplus
+extern "C" {
+#endif
+
+#define	CL_TCPI_V1	1
+
+typedef struct cl_tcp_info_s {
+	ushort_t	cl_tcpi_version;
+	ushort_t	cl_tcpi_ipversion;
+	int32_t		cl_tcpi_state;
+	in_port_t	cl_tcpi_lport;
+	in_port_t	cl_tcpi_fport;
+	in6_addr_t	cl_tcpi_laddr_v6;
+	in6_addr_t	cl_tcpi_faddr_v6;
+} cl_tcp_info_t;
+
+#ifdef	__cplusplus
+}
+#endif
+
+#endif	/* _INET_TCP_H */

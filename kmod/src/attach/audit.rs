@@ -1,0 +1,162 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Comparing the registry with ip's TCP connections, in the module's thread.
+//!
+//! * A connection that two audits in a row saw and the registry has not is
+//!   added with one reference, unless another node owns it.
+//! * An entry of TCP whose connection two audits in a row did not see is
+//!   removed (the registry remembers what was seen, and takes what registers
+//!   during an audit for seen).
+//! * So one torn reading of a connection neither kills its entry nor makes a
+//!   false one; and an audit that could not see every stack removes nothing.
+
+use core::ffi::{c_int, c_void};
+use core::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
+use super::ip::Walk;
+use super::state::AUDITS;
+use crate::audit::fingerprints::Fingerprints;
+use crate::audit::listed::{self, Listed};
+use crate::builtin;
+use crate::flow::FiveTuple;
+use crate::kernel::kmem::KmemSlice;
+use crate::kernel::{netstack, probe, sys};
+use crate::registry::{Audit, Node, StackId};
+
+type Set = Fingerprints<KmemSlice<u64>>;
+
+/// What one audit leaves to the next.
+pub struct Auditor {
+    /// Missing when the last audit looked.
+    missed: Set,
+    /// Missing now.
+    missing: Set,
+    secret: [u8; 16],
+}
+
+impl Auditor {
+    /// One that has seen nothing.
+    pub const fn new() -> Self {
+        Self {
+            missed: Fingerprints::new(),
+            missing: Fingerprints::new(),
+            secret: [0; 16],
+        }
+    }
+
+    /// Remote ends choose a part of what is hashed, and must not choose where
+    /// it goes.
+    pub fn set_secret(&mut self, secret: [u8; 16]) {
+        self.secret = secret;
+    }
+
+    /// Forgets what the last audit saw: the next is the first of a row.
+    pub fn forget(&mut self) {
+        self.missed.clear();
+        self.missing.clear();
+    }
+
+    /// One audit. `time_wait`: ip tells the end of TIME_WAIT. Sleeps.
+    pub fn run(&mut self, walk: Walk, time_wait: bool) {
+        let mut complete = true;
+        netstack::for_each(|id| {
+            complete &= id.is_some_and(|id| {
+                let stack = id as StackId;
+                let mut visit = Visit {
+                    auditor: self,
+                    stack,
+                    time_wait,
+                };
+                let argument = core::ptr::from_mut(&mut visit).cast();
+                // SAFETY: `look` takes a pointer to what `argument` is, which
+                // lives until the walk is over.
+                unsafe { walk.call(id, look, argument) }
+            });
+        });
+        core::mem::swap(&mut self.missed, &mut self.missing);
+        self.missing.clear();
+        if complete {
+            AUDITS.removed.add(builtin::audit_finish());
+            AUDITS.completed.bump();
+        } else {
+            AUDITS.incomplete.bump();
+        }
+    }
+
+    fn fingerprint(&self, stack: StackId, tuple: &FiveTuple) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.secret);
+        hasher.write_u32(stack);
+        for end in [&tuple.local, &tuple.foreign] {
+            hasher.write(&end.addr.v6_form());
+            hasher.write_u16(end.port);
+        }
+        // Zero is an empty place.
+        hasher.finish() | 1
+    }
+}
+
+/// The walk through one stack.
+struct Visit<'a> {
+    auditor: &'a mut Auditor,
+    stack: StackId,
+    time_wait: bool,
+}
+
+impl Visit<'_> {
+    fn look(&mut self, info: &sys::clinet_tcp_info_t) {
+        match listed::read(info, self.time_wait) {
+            Listed::Connection { tuple, settled } => {
+                match builtin::audit_seen(self.stack, &tuple) {
+                    Audit::Absent if settled => self.missing(&tuple),
+                    Audit::OwnedBy(owner) if settled => self.conflict(&tuple, owner),
+                    _ => {}
+                }
+            }
+            Listed::Idle => {}
+            Listed::Torn => AUDITS.torn.bump(),
+        }
+    }
+
+    /// The connection is another node's, or there is no room for it.
+    fn conflict(&self, tuple: &FiveTuple, owner: Node) {
+        AUDITS.conflicts.bump();
+        probe::audit_fix(tuple.as_probe(), self.stack, c"conflict", owner);
+    }
+
+    fn missing(&mut self, tuple: &FiveTuple) {
+        let fingerprint = self.auditor.fingerprint(self.stack, tuple);
+        if self.auditor.missed.contains(fingerprint) {
+            if builtin::audit_add(self.stack, tuple) {
+                AUDITS.added.bump();
+                probe::audit_fix(tuple.as_probe(), self.stack, c"added", 0);
+            } else {
+                self.conflict(tuple, 0);
+            }
+        } else if !self
+            .auditor
+            .missing
+            .insert(fingerprint, |places| KmemSlice::from_fn(places, |_| 0))
+        {
+            AUDITS.forgotten.bump();
+        }
+    }
+}
+
+/// What ip calls for each connection: with no lock held, and with a hold on
+/// the connection, whose fields are copied to `info` one by one.
+///
+/// # Safety
+///
+/// `info` is readable during the call, and `visit` is the [`Visit`] that
+/// [`Auditor::run`] passed to this walk.
+unsafe extern "C" fn look(info: *mut sys::clinet_tcp_info_t, visit: *mut c_void) -> c_int {
+    // SAFETY: by the contract of this function; ip calls it in the thread that
+    // called the walk, so nobody else uses the visit.
+    let (info, visit) = unsafe { (info.read_unaligned(), &mut *visit.cast::<Visit<'_>>()) };
+    visit.look(&info);
+    0
+}

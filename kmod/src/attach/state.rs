@@ -1,0 +1,174 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! What is true of the bond with ip at this moment. All of it is static and
+//! may be read from any context.
+
+use core::ffi::{CStr, c_char};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
+
+use crate::kernel::sys;
+use crate::work;
+
+/// Is ip asking?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// Nobody has tried.
+    Never = sys::CLINET_NEVER_ATTACHED as u8,
+    /// It is, or it is about to: the hooks are being set.
+    Attached = sys::CLINET_ATTACHED as u8,
+    /// It was tried, and nothing of ip was touched.
+    Refused = sys::CLINET_REFUSED as u8,
+    /// A race was lost midway; the hooks that were set accept everything.
+    Partial = sys::CLINET_PARTIAL as u8,
+    /// The hooks accept everything.
+    Detached = sys::CLINET_DETACHED as u8,
+}
+
+impl State {
+    const ALL: [Self; 5] = [
+        Self::Never,
+        Self::Attached,
+        Self::Refused,
+        Self::Partial,
+        Self::Detached,
+    ];
+
+    /// Its name in the kstat.
+    pub fn name(self) -> &'static CStr {
+        match self {
+            Self::Never => c"never attached",
+            Self::Attached => c"attached",
+            Self::Refused => c"refused",
+            Self::Partial => c"partially attached",
+            Self::Detached => c"detached",
+        }
+    }
+}
+
+static STATE: AtomicU8 = AtomicU8::new(State::Never as u8);
+static REASON: AtomicPtr<c_char> = AtomicPtr::new(c"".as_ptr().cast_mut());
+static HOOKS: AtomicU64 = AtomicU64::new(0);
+
+/// Entries may have been registered when the hooks had been replaced already.
+static LATE: AtomicBool = AtomicBool::new(false);
+
+/// The state.
+pub fn get() -> State {
+    let number = STATE.load(Ordering::Acquire);
+    let found = State::ALL.into_iter().find(|state| *state as u8 == number);
+    found.unwrap_or(State::Never)
+}
+
+/// Changes it, with the reason (empty: none) and how many hooks ask.
+pub fn set(state: State, reason: &'static CStr, hooks: u64) {
+    HOOKS.store(hooks, Ordering::Relaxed);
+    REASON.store(reason.as_ptr().cast_mut(), Ordering::Relaxed);
+    STATE.store(state as u8, Ordering::SeqCst);
+}
+
+/// Why it is as it is.
+pub fn reason() -> &'static CStr {
+    // SAFETY: only pointers to static C strings are ever stored.
+    unsafe { CStr::from_ptr(REASON.load(Ordering::Acquire)) }
+}
+
+/// How many of ip's variables hold a function that asks.
+pub fn hooks() -> u64 {
+    HOOKS.load(Ordering::Relaxed)
+}
+
+/// Called by an adapter after it registered something. The thread may have
+/// been on its way into the module when the hooks were replaced, and have
+/// registered after the entries were cleared; then they are cleared again.
+///
+/// Either the registry's lock was taken here before the clearing took it, and
+/// the entry is cleared; or after, and then the state, which was changed before
+/// the clearing began, is seen here.
+pub fn note_if_late() {
+    if get() != State::Attached {
+        want_clearing();
+        work::TASK.wake();
+    }
+}
+
+/// The module's thread is to clear this node's entries, unless ip is asking
+/// again by then.
+pub fn want_clearing() {
+    LATE.store(true, Ordering::Release);
+}
+
+/// Is it to be done now?
+pub fn take_clearing() -> bool {
+    LATE.swap(false, Ordering::AcqRel)
+}
+
+/// A number of calls of ip.
+pub struct Count(AtomicU64);
+
+impl Count {
+    const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// One more.
+    pub fn bump(&self) {
+        self.add(1);
+    }
+
+    /// Some more.
+    pub fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// How many so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Calls that were not passed on as they came.
+pub struct Passed {
+    /// Of a stack that a foreign provider does not know.
+    pub other_stack: Count,
+    /// Refused by a foreign provider and accepted all the same.
+    pub observed: Count,
+}
+
+/// Since the module was loaded.
+pub static PASSED: Passed = Passed {
+    other_stack: Count::new(),
+    observed: Count::new(),
+};
+
+/// What audits did.
+pub struct Audits {
+    /// Audits that saw every stack.
+    pub completed: Count,
+    /// Entries that were missing.
+    pub added: Count,
+    /// Entries of connections that are no more.
+    pub removed: Count,
+    /// Connections whose 5-tuple another node owns, or that found no room;
+    /// counted by every audit that sees them.
+    pub conflicts: Count,
+    /// Connections of which ip told nothing usable: they were changing.
+    pub torn: Count,
+    /// Audits that did not see every stack; they removed nothing.
+    pub incomplete: Count,
+    /// Missing entries that could not be remembered until the next audit.
+    pub forgotten: Count,
+}
+
+/// Since the module was loaded.
+pub static AUDITS: Audits = Audits {
+    completed: Count::new(),
+    added: Count::new(),
+    removed: Count::new(),
+    conflicts: Count::new(),
+    torn: Count::new(),
+    incomplete: Count::new(),
+    forgotten: Count::new(),
+};

@@ -1,0 +1,336 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! The list of shared addresses: `192.0.2.10, 2001:db8::10`.
+
+#![forbid(unsafe_code)]
+
+use crate::flow::Addr;
+
+/// Addresses in one list at most.
+pub const MAX: usize = 256;
+
+/// What is wrong with a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressError {
+    /// The first character of what is wrong, counted from 1.
+    pub position: usize,
+    /// Why.
+    pub problem: Problem,
+}
+
+/// Why something is not an element of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// Neither an IPv4 nor an IPv6 address in its usual notation.
+    NoAddress,
+    /// `0.0.0.0` or `::`, which no connection has.
+    Unspecified,
+    /// One more than [`MAX`].
+    TooMany,
+}
+
+impl Problem {
+    /// The end of a sentence that begins with where it is.
+    #[must_use]
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::NoAddress => "is no IPv4 or IPv6 address",
+            Self::Unspecified => "is the unspecified address, which nobody can share",
+            Self::TooMany => "is one address more than 256",
+        }
+    }
+}
+
+/// The addresses of a list, in their order; duplicates stay. An empty list
+/// has none. Elements are separated by commas and may have blanks around them.
+/// After an error there is nothing more.
+#[must_use]
+pub fn parse(list: &[u8]) -> Addresses<'_> {
+    let is_empty = list.iter().all(is_blank);
+    Addresses {
+        rest: (!is_empty).then_some(list),
+        position: 1,
+        count: 0,
+    }
+}
+
+/// The iterator of [`parse`].
+#[derive(Clone, Debug)]
+pub struct Addresses<'a> {
+    /// What follows the last comma; `None` after the last element.
+    rest: Option<&'a [u8]>,
+    /// Where `rest` begins.
+    position: usize,
+    count: usize,
+}
+
+impl Iterator for Addresses<'_> {
+    type Item = Result<Addr, AddressError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.rest.take()?;
+        let mut parts = rest.splitn(2, |byte| *byte == b',');
+        let element = parts.next()?;
+        let blanks = element.iter().take_while(|byte| is_blank(byte)).count();
+        let error = |problem| AddressError {
+            position: self.position.saturating_add(blanks),
+            problem,
+        };
+        if self.count == MAX {
+            return Some(Err(error(Problem::TooMany)));
+        }
+        let Some(addr) = address(element) else {
+            return Some(Err(error(Problem::NoAddress)));
+        };
+        if addr.is_unspecified() {
+            return Some(Err(error(Problem::Unspecified)));
+        }
+        self.rest = parts.next();
+        self.position = self.position.saturating_add(element.len() + 1);
+        self.count += 1;
+        Some(Ok(addr))
+    }
+}
+
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+fn trim(mut text: &[u8]) -> &[u8] {
+    while let Some((_, rest)) = text.split_first().filter(|(first, _)| is_blank(first)) {
+        text = rest;
+    }
+    while let Some((_, rest)) = text.split_last().filter(|(last, _)| is_blank(last)) {
+        text = rest;
+    }
+    text
+}
+
+/// An address in its usual notation. The parser of `core::net` takes the same,
+/// but can panic as far as the compiler knows.
+fn address(element: &[u8]) -> Option<Addr> {
+    let text = trim(element);
+    if text.contains(&b':') {
+        v6(text).map(Addr::v6)
+    } else {
+        v4(text).map(Addr::v4)
+    }
+}
+
+fn v4(text: &[u8]) -> Option<[u8; 4]> {
+    let mut octets = [0; 4];
+    let mut parts = text.split(|byte| *byte == b'.');
+    for octet in &mut octets {
+        *octet = decimal(parts.next()?)?;
+    }
+    parts.next().is_none().then_some(octets)
+}
+
+/// Up to three digits without a leading zero, which elsewhere means octal.
+fn decimal(digits: &[u8]) -> Option<u8> {
+    if digits.is_empty() || (digits.len() > 1 && digits.starts_with(b"0")) {
+        return None;
+    }
+    digits.iter().try_fold(0_u8, |value, digit| {
+        let digit = digit.wrapping_sub(b'0');
+        (digit < 10).then_some(())?;
+        value.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// Up to eight groups of sixteen bits.
+#[derive(Default)]
+struct Groups {
+    values: [u16; 8],
+    len: usize,
+}
+
+impl Groups {
+    /// Groups between colons; nothing is no group. The last may be two as an
+    /// IPv4 address if that is allowed.
+    fn read(text: &[u8], v4_last: bool) -> Option<Self> {
+        let mut groups = Self::default();
+        if text.is_empty() {
+            return Some(groups);
+        }
+        let mut parts = text.split(|byte| *byte == b':').peekable();
+        while let Some(part) = parts.next() {
+            if v4_last && parts.peek().is_none() && part.contains(&b'.') {
+                let [a, b, c, d] = v4(part)?;
+                groups.push(u16::from_be_bytes([a, b]))?;
+                groups.push(u16::from_be_bytes([c, d]))?;
+            } else {
+                groups.push(hexadecimal(part)?)?;
+            }
+        }
+        Some(groups)
+    }
+
+    fn push(&mut self, value: u16) -> Option<()> {
+        *self.values.get_mut(self.len)? = value;
+        self.len += 1;
+        Some(())
+    }
+
+    fn values(&self) -> &[u16] {
+        self.values.get(..self.len).unwrap_or(&[])
+    }
+}
+
+fn v6(text: &[u8]) -> Option<[u8; 16]> {
+    let mut bytes = [0; 16];
+    let (places, _) = bytes.as_chunks_mut::<2>();
+    let gap = text.array_windows().position(|pair| pair == b"::");
+    let (head, tail) = match gap {
+        Some(gap) => (text.get(..gap)?, text.get(gap + 2..)?),
+        None => (text, [].as_slice()),
+    };
+    let head = Groups::read(head, gap.is_none())?;
+    let tail = Groups::read(tail, true)?;
+    let len = head.len + tail.len;
+    // A gap stands for one group at least.
+    if (gap.is_none() && len != 8) || (gap.is_some() && len > 7) {
+        return None;
+    }
+    for (place, value) in places.iter_mut().zip(head.values()) {
+        *place = value.to_be_bytes();
+    }
+    for (place, value) in places.iter_mut().rev().zip(tail.values().iter().rev()) {
+        *place = value.to_be_bytes();
+    }
+    Some(bytes)
+}
+
+/// One to four digits.
+fn hexadecimal(digits: &[u8]) -> Option<u16> {
+    if digits.is_empty() || digits.len() > 4 {
+        return None;
+    }
+    digits.iter().try_fold(0, |value, digit| {
+        let digit = char::from(*digit).to_digit(16)?;
+        Some(value << 4 | digit as u16)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::format;
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use std::string::{String, ToString as _};
+    use std::vec::Vec;
+
+    fn all(list: &str) -> Result<Vec<Addr>, AddressError> {
+        parse(list.as_bytes()).collect()
+    }
+
+    fn addr(of: IpAddr) -> Addr {
+        match of {
+            IpAddr::V4(of) => Addr::v4(of.octets()),
+            IpAddr::V6(of) => Addr::v6(of.octets()),
+        }
+    }
+
+    #[test]
+    fn a_list_has_its_addresses_in_order() {
+        let v4 = Addr::v4([192, 0, 2, 10]);
+        let v6 = addr("2001:db8::10".parse().unwrap());
+        assert_eq!(all("192.0.2.10,2001:db8::10"), Ok([v4, v6].into()));
+        assert_eq!(all(" \t192.0.2.10 ,  2001:DB8::10\t"), Ok([v4, v6].into()));
+        assert_eq!(all("192.0.2.10,192.0.2.10"), Ok([v4, v4].into()));
+        assert_eq!(all(""), Ok([].into()));
+        assert_eq!(all(" \t "), Ok([].into()));
+        let mapped = all("::ffff:192.0.2.10").unwrap();
+        assert_eq!(mapped[0].v6_form(), v4.v6_form());
+    }
+
+    #[test]
+    fn an_error_names_its_position_and_ends_the_list() {
+        for (list, position, problem) in [
+            ("192.0.2", 1, Problem::NoAddress),
+            ("  192.0.2.256", 3, Problem::NoAddress),
+            ("192.0.2.10,", 12, Problem::NoAddress),
+            (",192.0.2.10", 1, Problem::NoAddress),
+            ("192.0.2.10,,192.0.2.11", 12, Problem::NoAddress),
+            ("192.0.2.10, x,192.0.2.11", 13, Problem::NoAddress),
+            ("192.0.2.10 192.0.2.11", 1, Problem::NoAddress),
+            ("192.0.2.10;", 1, Problem::NoAddress),
+            ("192.0.2.010", 1, Problem::NoAddress),
+            ("2001:db8::10%net0", 1, Problem::NoAddress),
+            ("2001:db8::10/64", 1, Problem::NoAddress),
+            ("192.0.2.10\n", 1, Problem::NoAddress),
+            ("192.0.2.10,0.0.0.0", 12, Problem::Unspecified),
+            ("::", 1, Problem::Unspecified),
+            ("::ffff:0.0.0.0", 1, Problem::Unspecified),
+        ] {
+            let error = AddressError { position, problem };
+            assert_eq!(all(list), Err(error), "{list:?}");
+            let mut addresses = parse(list.as_bytes());
+            while addresses.next().is_some_and(|item| item.is_ok()) {}
+            assert_eq!(addresses.next(), None, "{list:?}");
+        }
+        let latin = AddressError {
+            position: 5,
+            problem: Problem::NoAddress,
+        };
+        assert_eq!(parse(b"::1,\xe4").nth(1), Some(Err(latin)));
+    }
+
+    #[test]
+    fn two_hundred_and_fifty_six_are_enough() {
+        let mut list: Vec<String> = (0..=255).map(|last| format!("10.0.0.{last}")).collect();
+        assert_eq!(all(&list.join(",")).unwrap().len(), MAX);
+        let position = list.join(",").len() + 2;
+        list.push("10.0.1.0".into());
+        let error = AddressError {
+            position,
+            problem: Problem::TooMany,
+        };
+        assert_eq!(all(&list.join(",")), Err(error));
+    }
+
+    fn any_address() -> impl Strategy<Value = IpAddr> {
+        prop_oneof![
+            (1..=u32::MAX).prop_map(|bits| IpAddr::V4(Ipv4Addr::from(bits))),
+            ((1u128 << 64)..=u128::MAX).prop_map(|bits| IpAddr::V6(Ipv6Addr::from(bits))),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            list in proptest::collection::vec((any_address(), "[ \t]{0,3}", "[ \t]{0,3}"), 0..20),
+        ) {
+            let text: Vec<String> = list
+                .iter()
+                .map(|(addr, before, after)| before.clone() + &addr.to_string() + after)
+                .collect();
+            let expected: Vec<Addr> = list.iter().map(|(of, _, _)| addr(*of)).collect();
+            prop_assert_eq!(all(&text.join(",")), Ok(expected));
+        }
+
+        #[test]
+        fn any_bytes_are_a_list_or_an_error_inside_it(list: Vec<u8>) {
+            match parse(&list).collect::<Result<Vec<Addr>, _>>() {
+                Ok(addresses) => {
+                    let commas = list.iter().filter(|byte| **byte == b',').count();
+                    let elements = if list.iter().all(is_blank) { 0 } else { commas + 1 };
+                    prop_assert_eq!(addresses.len(), elements);
+                }
+                Err(error) => prop_assert!((1..=list.len() + 1).contains(&error.position)),
+            }
+        }
+
+        /// What one element is, core's parser knows too.
+        #[test]
+        fn an_element_is_an_address_if_the_standard_library_says_so(
+            element in prop_oneof!["[0-9a-fF:.]{0,12}", "[0-9:.]{0,20}", "([0-9a-f]{0,4}:){1,8}[0-9a-f.]{0,9}"],
+        ) {
+            let expected = element.parse().ok().map(addr);
+            prop_assert_eq!(address(element.as_bytes()), expected);
+        }
+    }
+}

@@ -1,0 +1,485 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! A machine with a stock ip whose hooks the released module sets, and the
+//! calls that ip makes through them.
+//!
+//! ip here is what the module sees of it: twelve variables and a walk. Calls
+//! go as ip's do: the variable is tested, loaded again, and called.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use clinet_kernel::{Context, Kernel, KstatValue, ModloadError, Module, guard};
+use clinet_module_tests::{INET, Tuple, module_file, ptr};
+
+/// The variables of ip that are about clustering.
+pub const VARIABLES: [&str; 12] = [
+    "cl_inet_listen",
+    "cl_inet_unlisten",
+    "cl_inet_connect2",
+    "cl_inet_disconnect",
+    "cl_inet_bind",
+    "cl_inet_unbind",
+    "cl_inet_isclusterwide",
+    "cl_inet_ipident",
+    "cl_inet_getspi",
+    "cl_inet_checkspi",
+    "cl_inet_deletespi",
+    "cl_inet_idlesa",
+];
+
+/// Those that the module sets with the built-in provider.
+pub const SET: [&str; 4] = [
+    "cl_inet_disconnect",
+    "cl_inet_unbind",
+    "cl_inet_bind",
+    "cl_inet_connect2",
+];
+
+const WALK: &str = "cl_tcp_walk_list";
+const EINVAL: i32 = 22;
+
+/// `cl_tcp_info_t`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpInfo {
+    /// Of the structure: 1.
+    pub version: u16,
+    /// 4 or 6.
+    pub ip_version: u16,
+    /// `TCPS_*`.
+    pub state: i32,
+    /// Local port as the kernel has it.
+    pub lport: u16,
+    /// Foreign port as the kernel has it.
+    pub fport: u16,
+    /// Local address, IPv4 as `::ffff:a.b.c.d`.
+    pub laddr: [u8; 16],
+    /// Foreign address.
+    pub faddr: [u8; 16],
+}
+
+/// `TCPS_*`.
+pub mod state {
+    /// A connect() that waits for its answer.
+    pub const SYN_SENT: i32 = -2;
+    /// A SYN that was answered.
+    pub const SYN_RCVD: i32 = -1;
+    /// In use.
+    pub const ESTABLISHED: i32 = 0;
+    /// Over.
+    pub const TIME_WAIT: i32 = 6;
+}
+
+impl TcpInfo {
+    /// The connection with this 5-tuple.
+    #[must_use]
+    pub fn of(tuple: &Tuple, state: i32) -> Self {
+        let v6_form = |addr: [u8; 16]| {
+            if tuple.family != INET {
+                return addr;
+            }
+            let mut bytes = [0; 16];
+            bytes[10..12].fill(0xff);
+            bytes[12..].copy_from_slice(&addr[..4]);
+            bytes
+        };
+        Self {
+            version: 1,
+            ip_version: if tuple.family == INET { 4 } else { 6 },
+            state,
+            lport: tuple.lport,
+            fport: tuple.fport,
+            laddr: v6_form(tuple.laddr),
+            faddr: v6_form(tuple.faddr),
+        }
+    }
+}
+
+/// What a walk through a stack finds; `None`: there is no such stack.
+type Connections = Box<dyn FnMut(i32) -> Option<Vec<TcpInfo>> + Send>;
+
+/// One machine's walk, which its function finds by number.
+struct Walk {
+    kernel: Arc<Kernel>,
+    connections: Mutex<Connections>,
+}
+
+const MACHINES: usize = 64;
+static WALKS: [Mutex<Option<Arc<Walk>>>; MACHINES] = [const { Mutex::new(None) }; MACHINES];
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+extern "C" fn walk<const MACHINE: usize>(stack: i32, callback: u64, argument: u64) -> i32 {
+    guard(|| {
+        // The machine is being switched off.
+        let Some(walk) = lock(&WALKS[MACHINE]).clone() else {
+            return EINVAL;
+        };
+        let Some(found) = (lock(&walk.connections))(stack) else {
+            return EINVAL;
+        };
+        for info in found {
+            let args = [ptr(&info), argument];
+            // SAFETY: the module's callback, which takes these two.
+            let result = unsafe { walk.kernel.call(&Context::thread(), callback, &args) };
+            if result as i32 != 0 {
+                return 1;
+            }
+        }
+        0
+    })
+}
+
+fn walk_functions() -> [*const (); MACHINES] {
+    macro_rules! all {
+        ($($n:literal)*) => { [$(
+            walk::<$n> as *const (), walk::<{ $n + 1 }> as *const (),
+            walk::<{ $n + 2 }> as *const (), walk::<{ $n + 3 }> as *const ()
+        ),*] };
+    }
+    all!(0 4 8 12 16 20 24 28 32 36 40 44 48 52 56 60)
+}
+
+/// A machine with a stock ip, on which the module is or will be loaded.
+pub struct Machine {
+    /// The machine.
+    pub kernel: Arc<Kernel>,
+    module: OnceLock<Module>,
+    number: usize,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Machine {
+    /// A machine whose ip has all variables, NULL, and no connections.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::without(&[])
+    }
+
+    /// The same without some of ip's symbols.
+    ///
+    /// # Panics
+    ///
+    /// If too many machines are on.
+    #[must_use]
+    pub fn without(absent: &[&str]) -> Self {
+        let kernel = Arc::new(Kernel::new());
+        let walk = Arc::new(Walk {
+            kernel: kernel.clone(),
+            connections: Mutex::new(Box::new(|_| Some(Vec::new()))),
+        });
+        let number = (0..MACHINES)
+            .find(|number| {
+                let mut place = lock(&WALKS[*number]);
+                let free = place.is_none();
+                if free {
+                    *place = Some(walk.clone());
+                }
+                free
+            })
+            .expect("as many machines as there are walks");
+        let there = |name: &&str| !absent.contains(name);
+        let variables: Vec<(&str, u64)> = VARIABLES
+            .into_iter()
+            .filter(there)
+            .map(|name| (name, 0))
+            .collect();
+        let functions = [(WALK, walk_functions()[number])];
+        let functions = if there(&WALK) { &functions[..] } else { &[] };
+        // SAFETY: the function is static, takes three integers, and calls what
+        // the module passes.
+        unsafe { kernel.provide_with_functions("drv/ip", &variables, functions) };
+        Self {
+            kernel,
+            module: OnceLock::new(),
+            number,
+        }
+    }
+
+    /// The same with the module loaded and, unless the tunables say otherwise,
+    /// attached; the first audits have run.
+    #[must_use]
+    pub fn attached(tunables: &[(&str, u64)]) -> Self {
+        let machine = Self::new();
+        machine.load(tunables);
+        machine.seconds(3);
+        machine
+    }
+
+    /// Loads the module, with a small table unless the tunables say otherwise.
+    ///
+    /// # Panics
+    ///
+    /// If it does not load, or is loaded.
+    pub fn load(&self, tunables: &[(&str, u64)]) {
+        let tunables = [&[("clinet_max_tuples", 4096)], tunables].concat();
+        let module = self.try_load(&tunables).expect("the module loads");
+        assert!(self.module.set(module).is_ok(), "it is loaded already");
+    }
+
+    /// Loads a module of the same file, of which the machine does not know.
+    ///
+    /// # Errors
+    ///
+    /// It does not load.
+    pub fn try_load(&self, tunables: &[(&str, u64)]) -> Result<Module, ModloadError> {
+        self.kernel.load("misc/clinet", &module_file(), tunables)
+    }
+
+    /// The module.
+    ///
+    /// # Panics
+    ///
+    /// If it is not loaded.
+    #[must_use]
+    pub fn module(&self) -> &Module {
+        self.module.get().expect("the module is loaded")
+    }
+
+    /// What walks find from now on, by stack.
+    pub fn walk(&self, connections: impl FnMut(i32) -> Option<Vec<TcpInfo>> + Send + 'static) {
+        let walk = lock(&WALKS[self.number]).clone().expect("it is on");
+        *lock(&walk.connections) = Box::new(connections);
+    }
+
+    /// Walks find these on the global stack.
+    pub fn connections(&self, found: &[TcpInfo]) {
+        let found = found.to_vec();
+        self.walk(move |stack| {
+            Some(if stack == 0 {
+                found.clone()
+            } else {
+                Vec::new()
+            })
+        });
+    }
+
+    /// Lets seconds pass, one by one, until the module's thread is at rest.
+    pub fn seconds(&self, seconds: u64) {
+        for _ in 0..seconds {
+            self.kernel.advance(std::time::Duration::from_secs(1));
+        }
+        self.kernel.settle();
+    }
+
+    /// A variable of ip.
+    ///
+    /// # Panics
+    ///
+    /// If there is none of that name.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> &AtomicU64 {
+        self.kernel.variable("drv/ip", name).expect("it is there")
+    }
+
+    /// What a variable of ip holds.
+    #[must_use]
+    pub fn hook(&self, name: &str) -> u64 {
+        self.variable(name).load(Ordering::SeqCst)
+    }
+
+    /// What all of ip's variables hold.
+    #[must_use]
+    pub fn hooks(&self) -> [u64; 12] {
+        VARIABLES.map(|name| self.hook(name))
+    }
+
+    /// Calls a C function of the module in a thread that may sleep.
+    #[must_use]
+    pub fn call(&self, function: &str, args: &[u64]) -> i32 {
+        let address = self.module().address(function);
+        // SAFETY: a C function of the module; the tests pass what its header
+        // says.
+        unsafe { self.kernel.call(&Context::thread(), address, args) as i32 }
+    }
+
+    /// Calls a hook as ip does; `None` if it is NULL.
+    pub fn through(&self, name: &str, context: &Context, args: &[u64]) -> Option<i32> {
+        (self.hook(name) != 0).then(|| self.call_hook(self.hook(name), context, args))
+    }
+
+    /// Calls what a hook variable held.
+    #[must_use]
+    pub fn call_hook(&self, function: u64, context: &Context, args: &[u64]) -> i32 {
+        // SAFETY: a value of a hook variable, with arguments for it.
+        unsafe { self.kernel.call(context, function, args) as i32 }
+    }
+
+    /// `cl_inet_connect2`, outgoing; what ip makes of a NULL hook is 0.
+    #[must_use]
+    pub fn connect(&self, stack: i32, tuple: &Tuple) -> i32 {
+        let args = connect_arguments(stack, true, tuple);
+        self.through("cl_inet_connect2", &Context::no_sleep(), &args)
+            .unwrap_or(0)
+    }
+
+    /// `cl_inet_disconnect`.
+    pub fn disconnect(&self, stack: i32, tuple: &Tuple) {
+        let args = [
+            stack as u64,
+            tuple.protocol.into(),
+            tuple.family.into(),
+            ptr(&tuple.laddr),
+            tuple.lport.into(),
+            ptr(&tuple.faddr),
+            tuple.fport.into(),
+            0,
+        ];
+        self.through("cl_inet_disconnect", &Context::no_sleep(), &args);
+    }
+
+    /// One of the four with a local endpoint, in the context in which ip calls
+    /// it.
+    pub fn local(&self, name: &str, stack: i32, tuple: &Tuple) {
+        let context = match name {
+            "cl_inet_unlisten" => Context::no_sleep().holding("connf_lock"),
+            _ => Context::no_sleep(),
+        };
+        let args = [
+            stack as u64,
+            tuple.protocol.into(),
+            tuple.family.into(),
+            ptr(&tuple.laddr),
+            tuple.lport.into(),
+            0,
+        ];
+        self.through(name, &context, &args);
+    }
+
+    /// `clinet_install` or `clinet_withdraw`.
+    #[must_use]
+    pub fn other_node(&self, function: &str, owner: u32, tuple: &Tuple) -> i32 {
+        self.call(
+            function,
+            &[
+                owner.into(),
+                tuple.protocol.into(),
+                tuple.family.into(),
+                ptr(&tuple.laddr),
+                tuple.lport.into(),
+                ptr(&tuple.faddr),
+                tuple.fport.into(),
+            ],
+        )
+    }
+
+    /// Is the 5-tuple registered for this node? Asks as another node would,
+    /// and leaves nothing behind.
+    #[must_use]
+    pub fn has(&self, tuple: &Tuple) -> bool {
+        match self.other_node("clinet_install", 77, tuple) {
+            0 => {
+                assert_eq!(self.other_node("clinet_withdraw", 77, tuple), 0);
+                false
+            }
+            125 => true,
+            // Not an address that is shared.
+            126 => false,
+            other => panic!("clinet_install: {other}"),
+        }
+    }
+
+    /// A number of a kstat.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    #[must_use]
+    pub fn number(&self, kstat: &str, name: &str) -> u64 {
+        match self.value(kstat, name) {
+            KstatValue::Uint64(number) => number,
+            other => panic!("clinet:0:{kstat}:{name} is {other:?}"),
+        }
+    }
+
+    /// A string of the kstat `attach`.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    #[must_use]
+    pub fn string(&self, name: &str) -> String {
+        match self.value("attach", name) {
+            KstatValue::String(Some(string)) => string,
+            other => panic!("clinet:0:attach:{name} is {other:?}"),
+        }
+    }
+
+    fn value(&self, kstat: &str, name: &str) -> KstatValue {
+        let values = self.kernel.kstat("clinet", 0, kstat).expect("the kstat");
+        let found = values.into_iter().find(|(other, _)| other == name);
+        found
+            .unwrap_or_else(|| panic!("clinet:0:{kstat} has no {name}"))
+            .1
+    }
+
+    /// A four-byte tunable, to be read and written as `mdb -kw` does.
+    ///
+    /// # Panics
+    ///
+    /// If there is none of that name and size.
+    #[must_use]
+    pub fn tunable(&self, name: &str) -> &AtomicU32 {
+        let symbol = self.module().symbol(name).expect("a variable");
+        assert_eq!(symbol.size, 4, "{name}");
+        let pointer = std::ptr::with_exposed_provenance::<AtomicU32>(symbol.address as usize);
+        // SAFETY: four aligned bytes of the module's data, which stay mapped
+        // while the module is borrowed.
+        unsafe { &*pointer }
+    }
+
+    /// Writes a tunable.
+    pub fn write(&self, tunable: &str, value: u32) {
+        self.tunable(tunable).store(value, Ordering::SeqCst);
+    }
+
+    /// The warnings of the module so far.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let log = self.kernel.log();
+        log.into_iter().map(|message| message.text).collect()
+    }
+
+    /// Unloads the module.
+    ///
+    /// # Errors
+    ///
+    /// Why it stays.
+    pub fn unload(&self) -> Result<(), String> {
+        self.kernel
+            .unload(self.module())
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        *lock(&WALKS[self.number]) = None;
+    }
+}
+
+/// The nine arguments of `cl_inet_connect2`.
+#[must_use]
+pub fn connect_arguments(stack: i32, outgoing: bool, tuple: &Tuple) -> [u64; 9] {
+    [
+        stack as u64,
+        tuple.protocol.into(),
+        outgoing.into(),
+        tuple.family.into(),
+        ptr(&tuple.laddr),
+        tuple.lport.into(),
+        ptr(&tuple.faddr),
+        tuple.fport.into(),
+        0,
+    ]
+}

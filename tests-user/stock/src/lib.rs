@@ -1,0 +1,40 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! A model of the *stock* illumos ip: TCP and UDP endpoints over loopback,
+//! on several stacks, that call the nine-argument cluster hooks through twelve
+//! hook variables where, when and with what the real one was seen to do.
+//!
+//! What is modelled is the mechanism: the conns with their hashes, the squeue
+//! that lets a packet wait while its conn is worked on, the header template
+//! that outlives a refused connect, the most recent destination of UDP. The
+//! faults of the original are here on purpose: variables are loaded twice,
+//! disconnects come twice or never, a refused socket is spoiled.
+//!
+//! [`trace`] plays recorded scenarios and compares; [`Attached`] puts the
+//! model under a simulated kernel, where a module finds it as `drv/ip`.
+
+mod address;
+mod attached;
+mod conn;
+mod errno;
+mod hooks;
+mod option;
+mod recorder;
+mod socket;
+mod stack;
+mod tcp;
+pub mod trace;
+mod udp;
+mod walk;
+
+pub use address::{AF_INET, AF_INET6};
+pub use attached::Attached;
+pub use conn::TcpState;
+pub use errno::*;
+pub use hooks::{Held, Hook, HookCall, Provider};
+pub use option::SocketOption;
+pub use recorder::{Policy, Recorded, Recorder};
+pub use socket::{End, Ip, Shutdown, Socket};
+pub use walk::TcpInfo;

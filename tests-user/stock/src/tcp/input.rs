@@ -1,0 +1,232 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! TCP: packets that arrive.
+
+use crate::address::IpVersion;
+use crate::conn::{Conn, ConnId, Sonode, TcpState};
+use crate::errno::{ECONNREFUSED, ECONNRESET};
+use crate::stack::{Provoked, Squeue};
+use crate::tcp::{Packet, Segment};
+
+impl Squeue<'_> {
+    /// Works on a conn; packets for it wait until this is over.
+    pub fn on_squeue<R>(&mut self, id: ConnId, work: impl FnOnce(&mut Self) -> R) -> R {
+        self.state.on_squeue.push(id);
+        let result = work(self);
+        self.state.on_squeue.pop();
+        result
+    }
+
+    /// Processes the packets that waited, as the squeue's worker does.
+    pub fn settle(&mut self) {
+        while let Some(packet) = self.state.waiting.pop_front() {
+            self.deliver(packet);
+        }
+    }
+
+    /// Takes a packet to its conn: at once, unless a thread is working on it.
+    pub fn deliver(&mut self, packet: Packet) {
+        if !self.stack.is_local(packet.to.0) || !self.stack.is_local(packet.from.0) {
+            return;
+        }
+        match self.classify(&packet) {
+            Some(id) if self.state.on_squeue.contains(&id) => self.state.waiting.push_back(packet),
+            Some(id) => {
+                let before = self.interrupt;
+                self.interrupt = self.state.interrupts;
+                self.on_squeue(id, |squeue| squeue.input(id, packet));
+                self.interrupt = before;
+            }
+            None => self.reset(packet),
+        }
+    }
+
+    /// The conn of a packet: a connection, else a listener.
+    fn classify(&self, packet: &Packet) -> Option<ConnId> {
+        let conns = &self.state.conns;
+        let is_connection = |conn: &Conn| {
+            conn.connected_hash.is_some()
+                && conn.state > TcpState::Listen
+                && (conn.laddr, conn.lport) == packet.to
+                && (conn.faddr, conn.fport) == packet.from
+        };
+        if let Some((&id, _)) = conns.iter().find(|(_, conn)| is_connection(conn)) {
+            return Some(id);
+        }
+        let version = IpVersion::of_address(packet.to.0);
+        let candidates = [packet.to.0, version.any(), IpVersion::V6.any()];
+        candidates.iter().find_map(|&laddr| {
+            let is_listener = |conn: &Conn| {
+                conn.state == TcpState::Listen
+                    && conn.lport == packet.to.1
+                    && conn.laddr == laddr
+                    && !(conn.v6only && version == IpVersion::V4)
+            };
+            let listener = conns.iter().find(|(_, conn)| is_listener(conn));
+            listener.map(|(&id, _)| id)
+        })
+    }
+
+    /// Answers a packet that nobody expects.
+    fn reset(&mut self, packet: Packet) {
+        if packet.segment != Segment::Rst {
+            self.answer(packet, Segment::Rst);
+        }
+    }
+
+    fn answer(&mut self, packet: Packet, segment: Segment) {
+        self.deliver(Packet {
+            from: packet.to,
+            to: packet.from,
+            segment,
+        });
+    }
+
+    fn input(&mut self, id: ConnId, packet: Packet) {
+        match (self.conn(id).state, packet.segment) {
+            (TcpState::Listen, Segment::Syn) => self.input_listener(id, packet),
+            (TcpState::Listen, _) => self.reset(packet),
+            (TcpState::TimeWait, Segment::Syn) => {
+                // A new connection in the place of the old one.
+                self.close_conn(id, false);
+                self.deliver(packet);
+            }
+            (TcpState::TimeWait, Segment::Fin) => self.answer(packet, Segment::FinAck),
+            (TcpState::TimeWait, _) => {}
+            (TcpState::SynSent, Segment::Rst) => self.clean_death(id, ECONNREFUSED),
+            (TcpState::SynSent, Segment::Syn) => {
+                self.conn(id).state = TcpState::SynRcvd;
+                self.conn(id).timer = None;
+                self.answer(packet, Segment::SynAck);
+            }
+            (TcpState::SynSent, Segment::SynAck) => {
+                self.establish(id);
+                self.answer(packet, Segment::Ack);
+            }
+            (TcpState::SynSent, _) => self.reset(packet),
+            (TcpState::SynRcvd, Segment::Rst) => self.clean_death(id, ECONNREFUSED),
+            (TcpState::SynRcvd, Segment::Syn) => self.answer(packet, Segment::SynAck),
+            (TcpState::SynRcvd, Segment::Ack) => self.establish(id),
+            (_, Segment::Rst) => self.clean_death(id, ECONNRESET),
+            (_, Segment::Data(length)) => self.input_data(id, packet, length),
+            (_, Segment::Fin) => self.input_fin(id, packet),
+            (_, Segment::FinAck) => self.input_fin_ack(id),
+            (_, Segment::Syn | Segment::SynAck | Segment::Ack) => {}
+        }
+    }
+
+    /// A SYN for a listener.
+    fn input_listener(&mut self, id: ConnId, packet: Packet) {
+        let listener = self.conn(id);
+        let queued = listener.sonode.as_ref().map_or(0, |so| so.queue.len());
+        if queued >= listener.backlog {
+            return;
+        }
+        let family = listener.family;
+        let provoked = self.state.provoked.take();
+        let eager = self.add_eager(id, family, &packet);
+        if self.ask(eager, false) != 0 {
+            self.state.conns.remove(&eager);
+            return;
+        }
+        if provoked == Some(Provoked::NoDestination) || self.set_destination(eager).is_err() {
+            self.state.conns.remove(&eager);
+            return;
+        }
+        if provoked == Some(Provoked::Duplicate) {
+            self.duplicate(id, family, &packet);
+        }
+        if self.insert_connected(eager).is_err() {
+            // A copy of this SYN came first.
+            self.close_conn(eager, false);
+            return;
+        }
+        self.answer(packet, Segment::SynAck);
+    }
+
+    /// A copy of a SYN whose first eager is not hashed yet: it is asked about
+    /// too, and killed when it finds the first one in the hash.
+    fn duplicate(&mut self, listener: ConnId, family: u16, packet: &Packet) {
+        let copy = self.add_eager(listener, family, packet);
+        if self.ask(copy, false) == 0 {
+            self.close_conn(copy, false);
+        } else {
+            self.state.conns.remove(&copy);
+        }
+    }
+
+    fn add_eager(&mut self, listener: ConnId, family: u16, packet: &Packet) -> ConnId {
+        let mut eager = Conn::new(family);
+        eager.version = IpVersion::of_address(packet.to.0);
+        eager.state = TcpState::SynRcvd;
+        eager.bound = packet.to.0;
+        eager.laddr = packet.to.0;
+        eager.saddr = packet.to.0;
+        eager.lport = packet.to.1;
+        eager.faddr = packet.from.0;
+        eager.fport = packet.from.1;
+        eager.listener = Some(listener);
+        eager.sonode = None;
+        self.add(eager)
+    }
+
+    /// The handshake is over: tells sockfs.
+    fn establish(&mut self, id: ConnId) {
+        let conn = self.conn(id);
+        conn.state = TcpState::Established;
+        conn.timer = None;
+        let Some(listener) = conn.listener else {
+            if let Some(sonode) = &mut conn.sonode {
+                sonode.is_connected();
+            }
+            return;
+        };
+        let mut sonode = Sonode::default();
+        sonode.is_connected();
+        conn.sonode = Some(sonode);
+        if let Some(conn) = self.state.conns.get_mut(&listener)
+            && let Some(sonode) = &mut conn.sonode
+        {
+            sonode.queue.push_back(id);
+        }
+    }
+
+    fn input_data(&mut self, id: ConnId, packet: Packet, length: usize) {
+        match &mut self.conn(id).sonode {
+            Some(sonode) if !sonode.cannot_receive => sonode.received += length,
+            Some(_) => {}
+            // Nobody will read it.
+            None => {
+                self.reset(packet);
+                self.close_conn(id, false);
+            }
+        }
+    }
+
+    fn input_fin(&mut self, id: ConnId, packet: Packet) {
+        let conn = self.conn(id);
+        if let Some(sonode) = &mut conn.sonode {
+            sonode.cannot_receive = true;
+        }
+        match conn.state {
+            TcpState::SynRcvd | TcpState::Established => conn.state = TcpState::CloseWait,
+            TcpState::FinWait1 => conn.state = TcpState::Closing,
+            TcpState::FinWait2 => self.begin_time_wait(id),
+            _ => {}
+        }
+        self.answer(packet, Segment::FinAck);
+    }
+
+    fn input_fin_ack(&mut self, id: ConnId) {
+        let conn = self.conn(id);
+        conn.timer = None;
+        match conn.state {
+            TcpState::FinWait1 => conn.state = TcpState::FinWait2,
+            TcpState::Closing => self.begin_time_wait(id),
+            TcpState::LastAck => self.clean_death(id, 0),
+            _ => {}
+        }
+    }
+}
