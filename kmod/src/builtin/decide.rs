@@ -30,7 +30,7 @@ fn active() -> Option<&'static Builtin> {
 ///
 /// `EADDRINUSE`: another node owns it. `EADDRNOTAVAIL`: the table is full and a
 /// full table refuses.
-#[inline(always)]
+#[inline]
 pub fn connect(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Result<(), Errno> {
     let Some(builtin) = active() else {
         return Ok(());
