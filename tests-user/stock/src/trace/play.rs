@@ -11,9 +11,10 @@ use std::sync::Arc;
 use crate::address::AF_INET6;
 use crate::errno::{EAGAIN, ECONNREFUSED, EINVAL, ETIMEDOUT, Errno};
 use crate::hooks::{Hook, HookCall};
+use crate::ip::Ip;
 use crate::option::SocketOption;
 use crate::recorder::{Policy, Recorded, Recorder};
-use crate::socket::{Ip, Shutdown, Socket};
+use crate::socket::{Shutdown, Socket};
 use crate::trace::Difference;
 use crate::trace::compare::{
     Names, are_conns, is_call, write_call, write_conns, write_end_of, write_expected, write_infos,
