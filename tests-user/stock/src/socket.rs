@@ -351,7 +351,7 @@ impl Socket {
         }
     }
 
-    /// Can the socket be written to? One with an error cannot.
+    /// Does poll show POLLOUT? It does for a pending error too.
     pub fn is_writable(&self) -> bool {
         let Kind::Tcp(id) = self.kind else {
             return true;
@@ -361,7 +361,7 @@ impl Socket {
         };
         squeue.settle();
         let sonode = squeue.conn(id).sonode.as_ref();
-        sonode.is_some_and(|so| so.connected && !so.cannot_send)
+        sonode.is_some_and(|so| so.connected || so.error != 0)
     }
 
     /// SO_ERROR: the pending error, which is then none.
@@ -433,6 +433,11 @@ impl Socket {
         };
         let sonode = squeue.conn(id).sonode.as_ref();
         sonode.is_none_or(|so| so.resolved)
+    }
+
+    /// Is it of the same protocol?
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(&self.kind) == std::mem::discriminant(&other.kind)
     }
 
     /// [`AF_INET`] or [`AF_INET6`].
