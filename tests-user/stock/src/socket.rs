@@ -13,6 +13,8 @@ use crate::errno::{
     EAFNOSUPPORT, EAGAIN, EBADF, ECONNABORTED, ECONNREFUSED, EINPROGRESS, EINVAL, ENOTCONN,
     EOPNOTSUPP, Errno,
 };
+#[cfg(doc)]
+use crate::ip::Ip;
 use crate::option::SocketOption;
 use crate::raw::Raw;
 use crate::sockfs::{may_bind, tcp_receive, tcp_send, wait_connected};

@@ -61,6 +61,7 @@ const PROVIDER: &str = r#"
         asked++;
         mutex_exit(&lock);
         if (walks) { walk_fn walk = (walk_fn)(uintptr_t)walks; (void) walk(0, count, &visited); }
+        if (sleeps) kmem_free(kmem_alloc(8, KM_SLEEP), 8);
         return (answer);
     }
     static void disconnect(int stack, uint8_t proto, uint16_t family, uint8_t *laddr,
@@ -214,6 +215,23 @@ fn unlisten_comes_with_connf_lock_held() {
     let message = panic_of(|| listener.close());
     assert!(message.contains("KM_SLEEP"), "{message}");
     assert!(message.contains("holding connf_lock"), "{message}");
+}
+
+#[test]
+fn a_question_of_udp_connect_comes_with_uf_lock_held() {
+    let lab = Lab::new();
+    let socket = lab.attached.ip().udp(0, AF_INET);
+    socket.bind(Some(LOCAL), 5001).expect("free");
+    lab.call("sleep_in_hooks", &[]);
+    let message = panic_of(|| socket.connect(LOCAL, 7001));
+    assert!(message.contains("holding uf_lock"), "{message}");
+    let lab = Lab::new();
+    let socket = lab.attached.ip().udp(0, AF_INET);
+    socket.bind(Some(LOCAL), 5001).expect("free");
+    lab.call("sleep_in_hooks", &[]);
+    let message = panic_of(|| socket.send_to(Some((LOCAL, 7001)), false, 4));
+    assert!(message.contains("KM_SLEEP"), "{message}");
+    assert!(!message.contains("holding"), "{message}");
 }
 
 #[test]
