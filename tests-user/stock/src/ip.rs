@@ -99,8 +99,8 @@ impl Ip {
         Socket::new(self.must_have(stack), Kind::Raw(Raw::default()), family)
     }
 
-    /// Takes a logical interface such as `lo0:2` up or down; false if there is
-    /// none of that name.
+    /// Takes the logical interfaces of a name up or down, such as `lo0:2`: of
+    /// IPv4 with 10.1.1.1, of IPv6 with fd00::2. False if there is none.
     ///
     /// # Panics
     ///

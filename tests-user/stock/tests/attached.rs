@@ -302,31 +302,19 @@ fn a_walk_with_a_lock_held_or_in_a_hook_is_found() {
 }
 
 #[test]
-fn a_variable_that_is_cleared_is_called_at_address_0() {
+fn what_a_variable_holds_is_called() {
     let lab = Lab::new();
     let socket = lab.attached.ip().udp(0, AF_INET);
-    let kernel = lab.attached.kernel().clone();
-    let variable = kernel
-        .variable("drv/ip", "cl_inet_connect2")
-        .expect("ip has it");
-    let connect2 = variable.load(Ordering::Acquire);
-    let stop = AtomicBool::new(false);
-    let message = thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                variable.store(0, Ordering::Release);
-                variable.store(connect2, Ordering::Release);
-            }
-        });
-        let message = panic_of(|| {
-            loop {
-                let _ = socket.connect(LOCAL, 5001);
-            }
-        });
-        stop.store(true, Ordering::Relaxed);
-        message
-    });
-    assert!(message.contains("call of 0x0"), "{message}");
+    let variable = lab.attached.kernel().variable("drv/ip", "cl_inet_bind");
+    let variable = variable.expect("ip has it");
+    variable.store(0, Ordering::Release);
+    socket
+        .connect(LOCAL, 5001)
+        .expect("nobody is told of the bind");
+    assert_eq!(lab.counters(), (1, 0, 0));
+    variable.store(8, Ordering::Release);
+    let message = panic_of(|| lab.attached.ip().udp(0, AF_INET).bind(None, 5001));
+    assert!(message.contains("call of 0x8"), "{message}");
 }
 
 /// What each thread does with its own ports until it is told to stop.
