@@ -373,3 +373,65 @@ fn every_command_has_help_with_examples() {
         );
     }
 }
+
+fn traces() -> PathBuf {
+    root().join("tests-user/stock/traces")
+}
+
+#[test]
+fn traces_of_a_stock_kernel_are_as_recorded() {
+    let folder = traces();
+    let folder = folder.to_str().expect("a path");
+    let run = run(&["traces", folder]);
+    assert_eq!((run.status, run.err.as_str()), (0, ""), "{}", run.out);
+    assert_eq!(run.out, "236 scenarios, 0 differ\n");
+    let file = format!("{folder}/other.jsonl");
+    let verbose = lab(&["traces", &file, "-v"]).output().expect("it runs");
+    assert_eq!(
+        String::from_utf8_lossy(&verbose.stdout),
+        "tcp_and_udp_same_port (inet): the same\n1 scenarios, 0 differ\n"
+    );
+}
+
+#[test]
+fn a_trace_that_differs_says_where() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = fs::read_to_string(traces().join("other.jsonl")).expect("a file of scenarios");
+    let changed = text.replacen(r#""hook":"listen""#, r#""hook":"bind""#, 1);
+    assert_ne!(text, changed);
+    let file = folder.path().join("changed.jsonl");
+    fs::write(&file, format!("{text}{changed}")).expect("the file is written");
+    let file = file.to_str().expect("a path");
+    let run_text = run(&["traces", file]);
+    assert_eq!(run_text.status, 1);
+    let expected = "\
+tcp_and_udp_same_port (inet), step 3 (listen l):
+  expected bind stack 0 protocol 6 family 2 127.0.0.1 port 5001
+  got      listen stack 0 protocol 6 family 2 127.0.0.1 port 5001
+2 scenarios, 1 differ
+";
+    assert_eq!(run_text.out, expected);
+    let run_json = run(&["traces", file, "--json"]);
+    assert_eq!(run_json.status, 1);
+    let report = json(&run_json);
+    assert_eq!(
+        (&report["scenarios"], &report["differ"]),
+        (&2.into(), &1.into())
+    );
+    assert_eq!(report["played"][0]["differences"][0]["step"], 3);
+}
+
+#[test]
+fn what_is_no_trace_is_unusable() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let empty = folder.path().to_str().expect("a path").to_owned();
+    for (argument, expected) in [
+        (empty.as_str(), "holds no scenario"),
+        ("/nowhere.jsonl", "cannot read /nowhere.jsonl"),
+        ("Cargo.toml", "Cargo.toml, line 1: no scenario"),
+    ] {
+        let run = run(&["traces", argument]);
+        assert_eq!(run.status, 2, "{argument}");
+        assert!(run.err.contains(expected), "{}", run.err);
+    }
+}

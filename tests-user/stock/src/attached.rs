@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, Weak};
 use clinet_kernel::{Context, Kernel, guard};
 
 use crate::hooks::{Held, Hook, HookCall, Provider};
-use crate::socket::Ip;
+use crate::ip::Ip;
 use crate::stack::lock;
 
 /// How many machines of one process may have the model at a time.

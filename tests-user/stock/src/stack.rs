@@ -36,9 +36,9 @@ fn interfaces() -> Vec<Interface> {
         ("lo0:1", v4(127, 0, 0, 2)),
         ("lo0:2", v4(10, 1, 1, 1)),
         ("lo0:3", v4(10, 1, 1, 2)),
-        ("lo0/6", Ipv6Addr::LOCALHOST.into()),
-        ("lo0:1/6", v6(1)),
-        ("lo0:2/6", v6(2)),
+        ("lo0", Ipv6Addr::LOCALHOST.into()),
+        ("lo0:1", v6(1)),
+        ("lo0:2", v6(2)),
     ]
     .map(|(name, address)| Interface {
         name,
@@ -148,14 +148,19 @@ impl Stack {
         self.is_local(destination).then_some(destination)
     }
 
-    /// Takes a logical interface up or down; says whether there is one.
+    /// Takes the logical interfaces of a name up or down, IPv4's and IPv6's;
+    /// says whether there is one.
     pub fn set_interface(&self, name: &str, up: bool) -> bool {
         let mut interfaces = self
             .interfaces
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        let found = interfaces.iter_mut().find(|one| one.name == name);
-        found.map(|one| one.up = up).is_some()
+        let mut found = false;
+        for one in interfaces.iter_mut().filter(|one| one.name == name) {
+            one.up = up;
+            found = true;
+        }
+        found
     }
 
     /// Makes a call through a hook variable.

@@ -11,10 +11,11 @@ use crate::address::{
     AF_INET, ANY_V4, IpVersion, UNSET, is_any, is_mapped, is_multicast, loopback_for_any,
 };
 use crate::errno::{
-    EADDRINUSE, EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, EDESTADDRREQ, EHOSTUNREACH, EINVAL, EISCONN,
-    ENETUNREACH, Errno,
+    EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EBADF, ECONNREFUSED, EDESTADDRREQ, EHOSTUNREACH, EINVAL,
+    EISCONN, ENETUNREACH, Errno,
 };
 use crate::hooks::{Held, Hook, HookCall};
+use crate::option::SocketOption;
 use crate::stack::{Stack, lock};
 
 const IPPROTO_UDP: u8 = 17;
@@ -45,7 +46,7 @@ pub(crate) struct Endpoint {
     last: (Ipv6Addr, u16),
     pub reuseaddr: bool,
     pub v6only: bool,
-    pub nonblocking: bool,
+    closed: bool,
     pub error: Errno,
     /// The lengths of the datagrams that wait.
     pub received: std::collections::VecDeque<usize>,
@@ -111,7 +112,7 @@ impl Udp {
             last: (UNSET, 0),
             reuseaddr: false,
             v6only: false,
-            nonblocking: false,
+            closed: false,
             error: 0,
             received: std::collections::VecDeque::new(),
         })))
@@ -127,6 +128,9 @@ impl Udp {
         let call = {
             let mut bound = lock(&stack.udp);
             let mut conn = lock(&self.0);
+            if conn.closed {
+                return Err(EBADF);
+            }
             if conn.state != UdpState::Unbound {
                 return Err(EINVAL);
             }
@@ -171,6 +175,9 @@ impl Udp {
 
     /// `bind(NULL)`: tells first, then looks whether anything is bound.
     pub fn unbind(self: &Arc<Self>, stack: &Stack) -> Result<(), Errno> {
+        if lock(&self.0).closed {
+            return Err(EBADF);
+        }
         let call = self.unbind_call(stack);
         stack.call(call);
         let mut bound = lock(&stack.udp);
@@ -203,6 +210,7 @@ impl Udp {
         }
         lock(&stack.udp).retain(|other| !Arc::ptr_eq(other, self));
         let mut conn = lock(&self.0);
+        conn.closed = true;
         conn.state = UdpState::Unbound;
         conn.lport = 0;
     }
@@ -401,11 +409,16 @@ impl Udp {
         Ok(length)
     }
 
-    /// A socket option was set that changes routes, or headers of an endpoint
-    /// that is not connected.
-    pub fn route_changed(&self) {
+    /// `setsockopt`. What changes routes, or headers of an endpoint that is not
+    /// connected, makes it forget its most recent destination.
+    pub fn set_option(&self, option: SocketOption, value: i64) {
         let mut conn = lock(&self.0);
-        if conn.state != UdpState::Connected {
+        match option {
+            SocketOption::SO_REUSEADDR => conn.reuseaddr = value != 0,
+            SocketOption::IPV6_V6ONLY => conn.v6only = value != 0,
+            _ => {}
+        }
+        if option.forgets_destination() && conn.state != UdpState::Connected {
             conn.forget_last();
         }
     }

@@ -8,7 +8,7 @@ use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::errno::EINVAL;
-use crate::socket::Ip;
+use crate::ip::Ip;
 use crate::stack::Stack;
 
 /// `cl_tcp_info_t`, as the callback of a walk gets it.

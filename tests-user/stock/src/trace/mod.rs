@@ -8,6 +8,7 @@
 mod compare;
 mod format;
 mod play;
+mod steps;
 
 pub use format::{Scenario, TraceError, read};
 pub use play::play;

@@ -8,37 +8,25 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::address::AF_INET6;
-use crate::errno::{EAGAIN, ECONNREFUSED, EINVAL, ETIMEDOUT, Errno};
+use crate::errno::{ECONNREFUSED, ETIMEDOUT, Errno};
 use crate::hooks::{Hook, HookCall};
-use crate::option::SocketOption;
-use crate::recorder::{Policy, Recorded, Recorder};
-use crate::socket::{Ip, Shutdown, Socket};
+use crate::ip::Ip;
+use crate::recorder::{Recorded, Recorder};
+use crate::socket::Socket;
 use crate::trace::Difference;
 use crate::trace::compare::{
-    Names, are_conns, is_call, write_call, write_conns, write_end_of, write_expected, write_infos,
-    write_shown,
+    Names, is_call, write_call, write_end_of, write_expected, write_shown,
 };
 use crate::trace::format::{Event, Expected, Port, Scenario, Shown, Step};
 
-/// The bytes of a message whose length the scenario does not show, because it
-/// was not sent.
-const LENGTH: usize = 4;
-const POLLOUT: u32 = 4;
-
-/// Milliseconds that the recording driver waited in accept and recv. It looked
-/// once before and never again: what came meanwhile it did not see.
-const ACCEPT_PATIENCE: u64 = 1500;
-const RECEIVE_PATIENCE: u64 = 300;
-
 /// Why a step cannot be played.
-type CannotRun = String;
+pub(super) type CannotRun = String;
 
 /// `ret` and `errno` of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Outcome {
-    ret: i64,
-    errno: Errno,
+pub(super) struct Outcome {
+    pub ret: i64,
+    pub errno: Errno,
 }
 
 impl From<Result<i64, Errno>> for Outcome {
@@ -50,27 +38,19 @@ impl From<Result<i64, Errno>> for Outcome {
     }
 }
 
-fn done(result: Result<(), Errno>) -> Result<i64, Errno> {
-    result.map(|()| 0)
-}
-
-fn sent(result: Result<usize, Errno>) -> Result<i64, Errno> {
-    result.map(|length| length as i64)
-}
-
 /// A connect of another thread that has not returned.
-struct Background<'a> {
-    number: usize,
-    step: &'a Step,
-    slot: String,
+pub(super) struct Background<'a> {
+    pub number: usize,
+    pub step: &'a Step,
+    pub slot: String,
 }
 
-struct Player<'a> {
-    ip: Ip,
-    recorder: Arc<Recorder>,
-    slots: BTreeMap<String, Socket>,
-    names: Names,
-    background: Option<Background<'a>>,
+pub(super) struct Player<'a> {
+    pub ip: Ip,
+    pub recorder: Arc<Recorder>,
+    pub slots: BTreeMap<String, Socket>,
+    pub names: Names,
+    pub background: Option<Background<'a>>,
     differences: Vec<Difference>,
     /// Ends of TIME_WAIT may come at any place: expected and seen.
     expected_late: Vec<(usize, &'a Expected)>,
@@ -140,7 +120,7 @@ impl<'a> Player<'a> {
         self.compare_calls(number, step, calls);
     }
 
-    fn differ(
+    pub fn differ(
         &mut self,
         step: usize,
         what: &Step,
@@ -156,7 +136,7 @@ impl<'a> Player<'a> {
         });
     }
 
-    fn compare_outcome(&mut self, number: usize, step: &Step, got: Outcome) {
+    pub fn compare_outcome(&mut self, number: usize, step: &Step, got: Outcome) {
         let expected = Outcome {
             ret: step.ret,
             errno: step.errno,
@@ -273,342 +253,6 @@ impl<'a> Player<'a> {
             });
         }
     }
-
-    fn slot(&self, step: &Step) -> Result<&Socket, CannotRun> {
-        let name = step.sock.as_ref().ok_or("it names no socket")?;
-        let socket = self.slots.get(name);
-        socket.ok_or_else(|| format!("socket {name} is not there"))
-    }
-
-    /// The port that a step gives.
-    fn port(&self, port: &Port) -> Result<u16, CannotRun> {
-        let name = match port {
-            Port::Number(number) => return Ok(*number),
-            Port::Name(name) => name,
-        };
-        if let Some(port) = self.names.get(name) {
-            return Ok(port);
-        }
-        let slot = name.split('.').next().and_then(|slot| self.slots.get(slot));
-        slot.map(|socket| socket.name().1)
-            .ok_or_else(|| format!("nobody has port {name}"))
-    }
-
-    /// The destination that a step gives, if it gives one.
-    fn destination(&self, step: &Step) -> Result<Option<(IpAddr, u16)>, CannotRun> {
-        match (address(step)?, &step.port) {
-            (Some(address), Some(port)) => Ok(Some((address, self.port(port)?))),
-            (None, None) => Ok(None),
-            _ => Err("an address without a port, or a port without an address".to_owned()),
-        }
-    }
-
-    fn run(&mut self, number: usize, step: &'a Step) -> Result<Option<Outcome>, CannotRun> {
-        if let Some(unknown) = step.unknown.keys().next() {
-            return Err(format!("the argument {unknown} is not known"));
-        }
-        let length = usize::try_from(step.ret).unwrap_or(0);
-        let length = if length == 0 { LENGTH } else { length };
-        let result = match step.step.as_str() {
-            "socket" => self.socket(step)?,
-            "bind" => self.bind(step)?,
-            "bind_null" => done(self.slot(step)?.bind_null()),
-            "listen" => {
-                let backlog = step.backlog.ok_or("it has no backlog")?;
-                done(self.slot(step)?.listen(backlog))
-            }
-            "connect" => return self.connect(number, step),
-            "join" => self.join()?,
-            "disconnect" => match step.with.as_deref() {
-                Some("NULL address" | "AF_UNSPEC") => done(self.slot(step)?.disconnect()),
-                _ => return Err("a disconnect with neither NULL nor AF_UNSPEC".to_owned()),
-            },
-            "accept" => self.accept(step)?,
-            "send" => sent(self.slot(step)?.send(length)),
-            "sendto" | "sendmsg" => {
-                let control = match step.control.as_deref() {
-                    None | Some("none") => false,
-                    Some("pktinfo" | "tos") => true,
-                    Some(other) => return Err(format!("control data {other} is not known")),
-                };
-                let to = self.destination(step)?;
-                sent(self.slot(step)?.send_to(to, control, length))
-            }
-            "recv" => {
-                let result = self.slot(step)?.receive();
-                if result == Err(EAGAIN) {
-                    self.ip.advance(RECEIVE_PATIENCE);
-                }
-                sent(result)
-            }
-            "shutdown" => {
-                let how = match step.how {
-                    Some(0) => Shutdown::Read,
-                    Some(1) => Shutdown::Write,
-                    Some(2) => Shutdown::Both,
-                    _ => return Err("shutdown ends what?".to_owned()),
-                };
-                done(self.slot(step)?.shutdown(how))
-            }
-            "close" => {
-                let name = step.sock.as_deref().unwrap_or_default();
-                let socket = self.slots.remove(name);
-                let socket = socket.ok_or_else(|| format!("socket {name} is not there"))?;
-                socket.close();
-                Ok(0)
-            }
-            "setsockopt" => self.set_option(step)?,
-            "linger0" => {
-                self.slot(step)?.set_linger0();
-                Ok(0)
-            }
-            "nonblock" => {
-                let on = step.value.ok_or("it has no value")? != 0;
-                self.slot(step)?.set_nonblocking(on);
-                Ok(0)
-            }
-            "poll" => self.poll(number, step)?,
-            "so_error" => self.so_error(number, step)?,
-            "policy" => {
-                self.recorder.set_policy(policy(step)?);
-                Ok(0)
-            }
-            "hooks" => self.hooks(step)?,
-            "address" => self.address(step)?,
-            "wait" => {
-                self.ip.advance(step.ms.ok_or("it has no time")?);
-                Ok(0)
-            }
-            "walk" => self.walk(number, step),
-            // The model never ends TIME_WAIT early.
-            "natural_time_wait" => Ok(0),
-            "drain" => self.drain(number, step),
-            other => return Err(format!("the step {other} is not known")),
-        };
-        Ok(Some(result.into()))
-    }
-
-    fn socket(&mut self, step: &Step) -> Result<Result<i64, Errno>, CannotRun> {
-        const STREAM: u16 = 2;
-        const DATAGRAM: u16 = 1;
-        const RAW: u16 = 4;
-        let family = step.af.ok_or("it has no address family")?;
-        let is_known = match step.kind {
-            Some(STREAM) => matches!(step.protocol, Some(0 | 6)),
-            Some(DATAGRAM) => matches!(step.protocol, Some(0 | 17)),
-            _ => true,
-        };
-        if !is_known {
-            return Err("the protocol of the socket is not known".to_owned());
-        }
-        let socket = match step.kind {
-            Some(STREAM) => self.ip.tcp(0, family),
-            Some(DATAGRAM) => self.ip.udp(0, family),
-            Some(RAW) => self.ip.raw(0, family),
-            _ => return Err("the type of the socket is not known".to_owned()),
-        };
-        let name = step.sock.clone().ok_or("it names no socket")?;
-        self.slots.insert(name, socket);
-        Ok(Ok(0))
-    }
-
-    /// A bind to a wildcard does not show its port, but its result does.
-    fn bind(&mut self, step: &Step) -> Result<Result<i64, Errno>, CannotRun> {
-        let port = match (&step.port, &step.name) {
-            (Some(port), _) => self.port(port)?,
-            (None, Some(Some((_, Port::Number(port))))) => *port,
-            (None, Some(Some((_, Port::Name(_))))) => 0,
-            _ => return Err("the port is not known".to_owned()),
-        };
-        Ok(done(self.slot(step)?.bind(address(step)?, port)))
-    }
-
-    fn connect(&mut self, number: usize, step: &'a Step) -> Result<Option<Outcome>, CannotRun> {
-        let (to, port) = self.destination(step)?.ok_or("it has no address")?;
-        let socket = self.slot(step)?;
-        if step.background != Some(true) {
-            return Ok(Some(done(socket.connect(to, port)).into()));
-        }
-        if let Err(errno) = socket.begin_connect(to, port) {
-            return Ok(Some(Err(errno).into()));
-        }
-        self.background = Some(Background {
-            number,
-            step,
-            slot: step.sock.clone().unwrap_or_default(),
-        });
-        self.finish_background(false)?;
-        Ok(None)
-    }
-
-    /// Ends the connect in the background if it has returned, or waits for it.
-    fn finish_background(&mut self, wait: bool) -> Result<(), CannotRun> {
-        let Some(background) = &self.background else {
-            return Ok(());
-        };
-        self.ip.settle();
-        let socket = self.slots.get(&background.slot);
-        let socket = socket.ok_or("the socket of the other thread is not there")?;
-        if !wait && !socket.is_resolved() {
-            return Ok(());
-        }
-        let outcome = done(socket.finish_connect()).into();
-        let (number, step) = (background.number, background.step);
-        self.background = None;
-        self.compare_outcome(number, step, outcome);
-        Ok(())
-    }
-
-    fn join(&mut self) -> Result<Result<i64, Errno>, CannotRun> {
-        self.finish_background(true)?;
-        Ok(Ok(0))
-    }
-
-    /// On two CPUs the poll before the accept may miss its wake-up. Then the
-    /// connection stays in the queue, and later steps show whether it was one.
-    fn accept(&mut self, step: &Step) -> Result<Result<i64, Errno>, CannotRun> {
-        let new = step.new.clone().ok_or("it names no new socket")?;
-        let listener = self.slot(step)?;
-        let missed = (step.ret, step.errno) == (-1, EAGAIN) && listener.is_acceptable();
-        let result = if missed {
-            Err(EAGAIN)
-        } else {
-            listener.accept()
-        };
-        Ok(match result {
-            Ok(socket) => {
-                self.slots.insert(new, socket);
-                Ok(0)
-            }
-            Err(errno) => {
-                if errno == EAGAIN {
-                    self.ip.advance(ACCEPT_PATIENCE);
-                }
-                Err(errno)
-            }
-        })
-    }
-
-    fn set_option(&mut self, step: &Step) -> Result<Result<i64, Errno>, CannotRun> {
-        const IPPROTO_IP: i64 = 0;
-        const IPPROTO_IPV6: i64 = 41;
-        let name = step.option.as_deref().ok_or("it has no option")?;
-        let option = SocketOption::named(name)
-            .ok_or_else(|| format!("the socket option {name} is not known"))?;
-        let value = step.value.ok_or("it has no value")?;
-        let socket = self.slot(step)?;
-        let is_inet6 = socket.family() == AF_INET6;
-        if step.level == Some(IPPROTO_IP) && is_inet6
-            || step.level == Some(IPPROTO_IPV6) && !is_inet6
-            || !option.accepts(value)
-        {
-            return Ok(Err(EINVAL));
-        }
-        socket.set_option(option, value);
-        Ok(Ok(0))
-    }
-
-    fn poll(&mut self, number: usize, step: &Step) -> Result<Result<i64, Errno>, CannotRun> {
-        if step.events != Some(POLLOUT) {
-            return Err("it polls for more than POLLOUT".to_owned());
-        }
-        let timeout = step.timeout_ms.ok_or("it has no time")?;
-        let revents = if self.slot(step)?.is_writable() {
-            POLLOUT
-        } else {
-            self.ip.advance(timeout);
-            0
-        };
-        if step.revents.is_some_and(|expected| expected != revents) {
-            let expected = format!("revents {}", step.revents.unwrap_or(0));
-            self.differ(number, step, expected, format!("revents {revents}"));
-        }
-        Ok(Ok(i64::from(revents != 0)))
-    }
-
-    fn so_error(&mut self, number: usize, step: &Step) -> Result<Result<i64, Errno>, CannotRun> {
-        let error = self.slot(step)?.take_error();
-        if let Some(expected) = step.so_error.filter(|&expected| expected != error) {
-            let got = format!("SO_ERROR {error}");
-            self.differ(number, step, format!("SO_ERROR {expected}"), got);
-        }
-        Ok(Ok(i64::from(error)))
-    }
-
-    fn hooks(&mut self, step: &Step) -> Result<Result<i64, Errno>, CannotRun> {
-        let names = step.set.as_ref().ok_or("it has no set of hooks")?;
-        let mut hooks = Vec::new();
-        for name in names {
-            let hook = Hook::named(name);
-            hooks.push(hook.ok_or_else(|| format!("the hook {name} is not known"))?);
-        }
-        self.recorder.set(&hooks);
-        Ok(Ok(0))
-    }
-
-    fn address(&mut self, step: &Step) -> Result<Result<i64, Errno>, CannotRun> {
-        let interface = step.interface.as_deref().ok_or("it has no interface")?;
-        let up = step.up.ok_or("neither up nor down")?;
-        if !self.ip.set_interface(0, interface, up) {
-            return Err(format!("the interface {interface} is not known"));
-        }
-        Ok(Ok(0))
-    }
-
-    fn walk(&mut self, number: usize, step: &Step) -> Result<i64, Errno> {
-        let mut infos = Vec::new();
-        let result = self.ip.walk(0, |info| {
-            infos.push(*info);
-            0
-        });
-        let expected = step.conns.as_deref().unwrap_or_default();
-        if !are_conns(&mut self.names, expected, infos.clone()) {
-            let got = write_infos(&self.names, &infos);
-            self.differ(number, step, write_conns(expected), got);
-        }
-        Ok(i64::from(result))
-    }
-
-    /// Closes what is open, and lets the rest end.
-    fn drain(&mut self, number: usize, step: &Step) -> Result<i64, Errno> {
-        for (_, socket) in std::mem::take(&mut self.slots) {
-            socket.close();
-        }
-        let left = self.ip.drain();
-        if left > 0 {
-            self.differ(number, step, "no conn", format!("{left} conns left"));
-        }
-        Ok(0)
-    }
-}
-
-/// The address that a step gives; without one it is the wildcard.
-fn address(step: &Step) -> Result<Option<IpAddr>, CannotRun> {
-    let parse = |text: &String| {
-        let parsed = text.parse();
-        parsed.map_err(|_| format!("{text} is no address"))
-    };
-    step.addr.as_ref().map(parse).transpose()
-}
-
-fn policy(step: &Step) -> Result<Option<Policy>, CannotRun> {
-    if step.accept.as_deref() == Some("all") {
-        return Ok(None);
-    }
-    let outgoing = match step.dir.as_deref() {
-        Some("any") => None,
-        Some("out") => Some(true),
-        Some("in") => Some(false),
-        _ => return Err("the direction is not known".to_owned()),
-    };
-    let value = step.value.ok_or("it has no value")?;
-    Ok(Some(Policy {
-        outgoing,
-        foreign: address(step)?,
-        skip: step.skip.unwrap_or(0),
-        count: u64::try_from(step.count.unwrap_or(-1)).ok(),
-        value: i32::try_from(value).map_err(|_| "the answer is no int")?,
-    }))
 }
 
 fn list(calls: impl Iterator<Item = String>) -> String {
