@@ -49,6 +49,19 @@ pub enum Direction {
     Incoming,
 }
 
+impl Direction {
+    /// What a caller's `is_outgoing` says.
+    #[inline]
+    #[must_use]
+    pub fn of(is_outgoing: sys::boolean_t) -> Self {
+        if is_outgoing == sys::B_FALSE {
+            Self::Incoming
+        } else {
+            Self::Outgoing
+        }
+    }
+}
+
 /// An address family as a caller named it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -397,11 +410,13 @@ impl Endpoint {
         }
     }
 
+    /// As [`Endpoint::read`], without the reason.
+    ///
     /// # Safety
     ///
     /// As for [`Endpoint::read`].
     #[inline]
-    unsafe fn read_good(
+    pub unsafe fn read_good(
         protocol: u8,
         family: sys::sa_family_t,
         local: (*const u8, sys::in_port_t),

@@ -16,7 +16,7 @@ use crate::contract::{self, LocalEvent};
 use crate::flow::{Direction, Endpoint, FiveTuple, Reject};
 use crate::kernel::errno::{self, Errno};
 use crate::kernel::slot::Provider;
-use crate::kernel::sys::{self, boolean_t, in_port_t, netstackid_t, sa_family_t};
+use crate::kernel::sys::{boolean_t, in_port_t, netstackid_t, sa_family_t};
 use crate::registry::StackId;
 use crate::settings::{self, Mode};
 use crate::stats::{counters, rejected};
@@ -51,6 +51,7 @@ fn provider(stack: StackId) -> Option<To> {
 
 fn ask(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Result<(), Errno> {
     match provider(stack) {
+        Some(To::BuiltIn) if builtin::ignores(&tuple.endpoint(), direction) => Ok(()),
         Some(To::BuiltIn) => {
             let answer = builtin::connect(stack, tuple, direction);
             state::note_if_late();
@@ -127,11 +128,7 @@ pub unsafe extern "C" fn connect2(
 ) -> c_int {
     // SAFETY: passed on by the caller.
     let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
-    let direction = if is_outgoing == sys::B_FALSE {
-        Direction::Incoming
-    } else {
-        Direction::Outgoing
-    };
+    let direction = Direction::of(is_outgoing);
     errno::to_c(match tuple {
         Ok(tuple) => ask(stack as StackId, &tuple, direction),
         Err(reject) => rejected(reject),

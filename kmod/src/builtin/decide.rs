@@ -24,13 +24,24 @@ fn active() -> Option<&'static Builtin> {
     (MODE.load(Ordering::Relaxed) != MODE_OFF).then_some(builtin)
 }
 
+/// Counts a question that nobody looks at, if it surely is one. This is all
+/// that most machines' flows cost: it comes before the 5-tuple is read.
+#[inline]
+pub fn ignores(local: &Endpoint, direction: Direction) -> bool {
+    let ignored = active().is_some_and(|builtin| builtin.registry.excludes(&local.addr));
+    if ignored {
+        stats::flow(local.protocol, direction).cf_not_shared.bump();
+    }
+    ignored
+}
+
 /// This node wants the 5-tuple.
 ///
 /// # Errors
 ///
 /// `EADDRINUSE`: another node owns it. `EADDRNOTAVAIL`: the table is full and a
 /// full table refuses.
-#[inline]
+#[inline(always)]
 pub fn connect(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Result<(), Errno> {
     let Some(builtin) = active() else {
         return Ok(());
@@ -39,24 +50,31 @@ pub fn connect(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Resul
     probe::ask(tuple.as_probe(), stack, outgoing);
     let answer = builtin.registry.connect(stack, tuple, outgoing, tick());
     let flow = stats::flow(tuple.protocol, direction);
+    if answer.wake {
+        maintain::wake();
+    }
+    let accept = |reason| probe::accept(tuple.as_probe(), stack, outgoing, reason);
     let refusal = match answer.verdict {
-        Verdict::NotShared => {
-            flow.cf_not_shared.bump();
-            probe::accept(tuple.as_probe(), stack, outgoing, reason(answer.verdict));
-            return Ok(());
-        }
         Verdict::Registered => {
             flow.cf_registered.bump();
             probe::register(tuple.as_probe(), stack);
-            None
+            accept(c"registered");
+            return Ok(());
         }
         Verdict::Repeated => {
             flow.cf_repeated.bump();
-            None
+            accept(c"registered before");
+            return Ok(());
+        }
+        Verdict::NotShared => {
+            flow.cf_not_shared.bump();
+            accept(c"not shared");
+            return Ok(());
         }
         Verdict::Unspecified => {
             flow.cf_no_address.bump();
-            None
+            accept(c"no local address");
+            return Ok(());
         }
         Verdict::OwnedBy(_) => {
             flow.cf_owned.bump();
@@ -71,12 +89,9 @@ pub fn connect(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Resul
             builtin.full()
         }
     };
-    if answer.wake {
-        maintain::wake();
-    }
     match refusal {
         None => {
-            probe::accept(tuple.as_probe(), stack, outgoing, reason(answer.verdict));
+            accept(c"full");
             Ok(())
         }
         Some(errno) => refuse(stack, tuple, direction, answer.verdict, errno),
@@ -115,16 +130,12 @@ fn refuse(
     Err(errno)
 }
 
-/// What an answer rests on, for probes.
+/// What a refusal rests on, for probes.
 fn reason(verdict: Verdict) -> &'static CStr {
     match verdict {
-        Verdict::Registered => c"registered",
-        Verdict::Repeated => c"registered before",
-        Verdict::Unspecified => c"no local address",
-        Verdict::NotShared => c"not shared",
         Verdict::OwnedBy(_) => c"owned by another node",
-        Verdict::Full => c"full",
         Verdict::Late => c"memory is late",
+        _ => c"full",
     }
 }
 
@@ -142,7 +153,7 @@ impl Builtin {
 }
 
 /// One use of the 5-tuple ended.
-#[inline]
+#[inline(always)]
 pub fn disconnect(stack: StackId, tuple: &FiveTuple) {
     let Some(builtin) = active() else {
         return;

@@ -24,7 +24,7 @@ mod maintain;
 mod provider;
 
 pub use cluster::{full_refuses, install, node, purge, query, set_addresses, withdraw};
-pub use decide::{bind, connect, disconnect, prefetch, unbind};
+pub use decide::{bind, connect, disconnect, ignores, prefetch, unbind};
 pub use env::bytes;
 pub use maintain::{
     audit_add, audit_finish, audit_seen, clear_local, gauges, list, maintain, seconds, set_waker,

@@ -55,13 +55,31 @@ pub(super) unsafe extern "C" fn connect2(
     faddr: *mut u8,
     fport: sys::in_port_t,
 ) -> c_int {
-    let direction = if is_outgoing == sys::B_FALSE {
-        Direction::Incoming
-    } else {
-        Direction::Outgoing
-    };
+    let direction = Direction::of(is_outgoing);
     // SAFETY: passed on by the caller.
-    let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
+    let local = unsafe { Endpoint::read_good(protocol, family, (laddr, lport)) };
+    if local.is_some_and(|local| !faddr.is_null() && decide::ignores(&local, direction)) {
+        return 0;
+    }
+    // SAFETY: passed on by the caller.
+    unsafe { look(protocol, direction, family, (laddr, lport), (faddr, fport)) }
+}
+
+/// The rest of [`connect2`], apart so that what is not shared needs no stack.
+///
+/// # Safety
+///
+/// As for [`connect2`].
+#[inline(never)]
+unsafe fn look(
+    protocol: u8,
+    direction: Direction,
+    family: sys::sa_family_t,
+    local: (*const u8, sys::in_port_t),
+    foreign: (*const u8, sys::in_port_t),
+) -> c_int {
+    // SAFETY: passed on by the caller.
+    let tuple = unsafe { FiveTuple::read(protocol, family, local, foreign) };
     errno::to_c(tuple.map_or_else(rejected, |tuple| decide::connect(GLOBAL, &tuple, direction)))
 }
 

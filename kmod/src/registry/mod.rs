@@ -132,6 +132,9 @@ pub struct Registry<E: Env> {
     shared: Shared<E>,
     /// 5-tuples that may still be added, but for the regions' credit.
     pool: E::Word,
+    /// How many of them a region takes at once: of all, at most three
+    /// hundredths lie idle.
+    batch: u64,
     /// As `pool`, for endpoints.
     endpoint_pool: E::Word,
     /// Regions that want memory, a bit each.
@@ -211,6 +214,7 @@ impl<E: Env> Registry<E> {
             owners: Names::new(memory.owners.0, memory.owners.1),
             shared: Shared::new(memory.shared),
             pool: E::Word::new(settings.most as u64),
+            batch: ((settings.most >> 6 >> bits) as u64).max(1),
             endpoint_pool: E::Word::new(settings.most as u64 / 4),
             wanting: memory.wanting,
             dirty: E::Word::new(0),
@@ -248,6 +252,13 @@ impl<E: Env> Registry<E> {
         }
     }
 
+    /// Is this local address surely not shared? Quick, and false for some that
+    /// are not.
+    #[inline]
+    pub fn excludes(&self, addr: &Addr) -> bool {
+        self.shared.excludes(addr.words())
+    }
+
     /// Is anything of this local address looked at?
     #[inline]
     pub fn is_shared(&self, addr: &Addr) -> bool {
@@ -255,29 +266,33 @@ impl<E: Env> Registry<E> {
     }
 
     /// This node wants the 5-tuple.
-    #[inline]
+    #[inline(always)]
     pub fn connect(&self, stack: StackId, tuple: &FiveTuple, outgoing: bool, tick: u8) -> Answer {
         // An address that has a name is shared, or was a moment ago.
-        match self.locals.find(&local(stack, &tuple.local.addr)) {
-            Some(local) => self.connect_from(local, tuple, outgoing, tick),
-            None if self.is_shared(&tuple.local.addr) => {
-                self.connect_new(stack, tuple, outgoing, tick)
-            }
-            None => Answer::of(if tuple.local.addr.is_unspecified() {
-                Verdict::Unspecified
-            } else {
-                Verdict::NotShared
-            }),
+        let meaning = local(stack, &tuple.local.addr);
+        let local = match self.locals.find_at_once(&meaning) {
+            Some(local) => local,
+            None => match self.local_or_not(stack, &tuple.local.addr) {
+                Ok(local) => local,
+                Err(verdict) => return Answer::of(verdict),
+            },
+        };
+        let key = key(local, tuple);
+        match tuple.protocol {
+            Protocol::Tcp => self.register(local, &key, Entry::tcp(&key, outgoing), None),
+            Protocol::Udp => self.connect_udp(local, &key, tick),
         }
     }
 
-    /// As [`Registry::connect`], for an address that was not seen before.
-    #[cold]
+    /// As `local`, where most addresses are expected not to be shared.
     #[inline(never)]
-    fn connect_new(&self, stack: StackId, tuple: &FiveTuple, outgoing: bool, tick: u8) -> Answer {
-        match self.local(stack, &tuple.local.addr) {
-            Ok(local) => self.connect_from(local, tuple, outgoing, tick),
-            Err(verdict) => Answer::of(verdict),
+    fn local_or_not(&self, stack: StackId, addr: &Addr) -> Result<Numbered, Verdict> {
+        if self.is_shared(addr) {
+            self.local(stack, addr)
+        } else if addr.is_unspecified() {
+            Err(Verdict::Unspecified)
+        } else {
+            Err(Verdict::NotShared)
         }
     }
 
@@ -304,15 +319,6 @@ impl<E: Env> Registry<E> {
         Ok(local)
     }
 
-    #[inline]
-    fn connect_from(&self, local: Numbered, tuple: &FiveTuple, outgoing: bool, tick: u8) -> Answer {
-        let key = key(local, tuple);
-        match tuple.protocol {
-            Protocol::Tcp => self.register(local, &key, Entry::tcp(&key, outgoing), None),
-            Protocol::Udp => self.connect_udp(local, &key, tick),
-        }
-    }
-
     #[inline(never)]
     fn connect_udp(&self, local: Numbered, key: &Key, tick: u8) -> Answer {
         match self.use_endpoint(local, key.lport(), tick) {
@@ -324,7 +330,7 @@ impl<E: Env> Registry<E> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn register(&self, local: Numbered, key: &Key, entry: Entry, tick: Option<u8>) -> Answer {
         let Some((place, region, number)) = self.place(key) else {
             return Answer::of(Verdict::Late);
@@ -341,7 +347,7 @@ impl<E: Env> Registry<E> {
     }
 
     /// What an entry in the way means; `None`: it is dead.
-    #[inline]
+    #[inline(always)]
     fn meet(
         &self,
         inner: &mut Inner<E>,
@@ -365,7 +371,7 @@ impl<E: Env> Registry<E> {
     }
 
     /// Adds an entry, or puts it in the place of a dead one.
-    #[inline]
+    #[inline(always)]
     fn add(
         &self,
         mut inner: Guard<'_, E>,
@@ -405,7 +411,7 @@ impl<E: Env> Registry<E> {
     /// One use of the 5-tuple ended. True if it was the last one of an entry
     /// of this node; another node's entry is left alone. `None`: unknown, or
     /// not shared.
-    #[inline]
+    #[inline(always)]
     pub fn disconnect(&self, stack: StackId, tuple: &FiveTuple) -> Option<bool> {
         let local = self.locals.find(&local(stack, &tuple.local.addr))?;
         let key = key(local, tuple);
@@ -624,7 +630,7 @@ impl<E: Env> Registry<E> {
         if inner.credit > 0 {
             return true;
         }
-        let batch = self.batch();
+        let batch = self.batch;
         // Signed: another region may have taken more than there is, for as
         // long as it takes to give it back.
         if self.pool.add(batch.wrapping_neg()).cast_signed() < batch.cast_signed() {
@@ -637,17 +643,13 @@ impl<E: Env> Registry<E> {
 
     #[inline]
     fn give_credit(&self, inner: &mut Inner<E>) {
-        let batch = self.batch();
+        let batch = self.batch;
         if u64::from(inner.credit) >= 2 * batch || batch == 1 {
             self.pool.add(batch);
             inner.credit = inner.credit.saturating_sub(batch as u32);
         }
     }
 
-    /// At most three hundredths of all credit lie idle in the regions.
-    fn batch(&self) -> u64 {
-        ((self.settings.most >> 6 >> self.bits) as u64).max(1)
-    }
 }
 
 /// The key of a 5-tuple.

@@ -96,6 +96,13 @@ impl<E: Env> Names<E> {
             .or_else(|| self.find_after(number, meaning))
     }
 
+    /// As [`Names::find`]; but only a name in its first place is found, as most
+    /// are.
+    #[inline]
+    pub fn find_at_once(&self, meaning: &Meaning) -> Option<Numbered> {
+        self.at(first(meaning), meaning)
+    }
+
     /// The number, if that is its meaning.
     #[inline]
     fn at(&self, number: usize, meaning: &Meaning) -> Option<Numbered> {

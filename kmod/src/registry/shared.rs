@@ -8,6 +8,9 @@
 //! tables take turns: a change fills the idle one and then moves the version
 //! on, whose lowest bit names the table in use. A reader that is overtaken by
 //! changes sees the version move, and looks again.
+//!
+//! Before the tables comes a filter: a bit for each place where the search for
+//! an address that is shared may start.
 
 use super::env::{Env, Lock, Word};
 
@@ -15,8 +18,14 @@ use super::env::{Env, Lock, Word};
 pub const ADDRESSES: usize = 256;
 
 const PLACES: usize = 2 * ADDRESSES;
-/// Words of memory for the set: two tables, two words an address.
-pub const WORDS: usize = 2 * 2 * PLACES;
+/// Words of the filter.
+const FILTER: usize = PLACES / 64;
+/// Words of memory for the set: a filter, and two tables with two words an
+/// address.
+pub const WORDS: usize = FILTER + 2 * 2 * PLACES;
+
+/// `::ffff:0.0.0.0`.
+const UNSPECIFIED: [u64; 2] = [0, u64::from_be(0xffff_0000_0000)];
 
 /// In the version: there is no list, all addresses but loopback are shared.
 const ALL: u64 = 1 << 63;
@@ -34,7 +43,9 @@ pub struct Shared<E: Env> {
 
 impl<E: Env> Shared<E> {
     /// All local addresses but loopback, in memory of [`WORDS`] zeros.
+    #[inline]
     pub fn new(words: E::Words) -> Self {
+        words.iter().take(FILTER).for_each(|word| word.store(u64::MAX));
         Self {
             version: E::Word::new(ALL),
             words,
@@ -42,8 +53,17 @@ impl<E: Env> Shared<E> {
         }
     }
 
-    /// Is the address shared?
+    /// Is the address surely not shared? One look, for most. It never is of an
+    /// unspecified one.
     #[inline]
+    pub fn excludes(&self, address: [u64; 2]) -> bool {
+        let place = first(address);
+        self.words
+            .get(place / 64)
+            .is_some_and(|word| word.load() >> (place % 64) & 1 == 0)
+    }
+
+    /// Is the address shared?
     pub fn contains(&self, address: [u64; 2]) -> bool {
         // A reader that is overtaken twice takes the safe answer.
         for _ in 0..2 {
@@ -79,10 +99,12 @@ impl<E: Env> Shared<E> {
     #[inline]
     fn place(&self, version: u64, place: usize) -> Option<&[E::Word; 2]> {
         let table = (version & 1) as usize * PLACES;
-        self.words.as_chunks::<2>().0.get(table + place)
+        let (_, tables) = self.words.split_at_checked(FILTER)?;
+        tables.as_chunks::<2>().0.get(table + place)
     }
 
-    /// From now on these are shared and no others.
+    /// From now on these are shared and no others. The filter never lacks one
+    /// of them, nor one of those before while they are still shared.
     ///
     /// # Errors
     ///
@@ -102,8 +124,20 @@ impl<E: Env> Shared<E> {
         for address in list {
             self.add(next, *address);
         }
+        self.filter(list, |word, bits| word.or(bits));
         self.version.store(next);
+        self.filter(list, |word, bits| word.swap(bits));
         Ok(())
+    }
+
+    /// Calls `change` with each word of the filter and its bits for a list.
+    fn filter(&self, list: &[[u64; 2]], change: impl Fn(&E::Word, u64) -> u64) {
+        for (number, word) in self.words.iter().take(FILTER).enumerate() {
+            let unspecified = [[0, 0], UNSPECIFIED];
+            let places = list.iter().chain(&unspecified).map(|address| first(*address));
+            let mine = places.filter(|place| place / 64 == number);
+            change(word, mine.fold(0, |bits, place| bits | 1 << (place % 64)));
+        }
     }
 
     fn add(&self, version: u64, [a, b]: [u64; 2]) {
@@ -127,6 +161,9 @@ impl<E: Env> Shared<E> {
     /// From now on all local addresses but loopback are shared.
     pub fn set_all(&self) {
         let _change = self.change.lock();
+        for word in self.words.iter().take(FILTER) {
+            word.store(u64::MAX);
+        }
         let next = (self.version.load() & !ALL).wrapping_add(1);
         self.version.store(next | ALL);
     }
