@@ -9,7 +9,7 @@
 //! entries that belong here or before went past it for want of room, so that a
 //! search knows when to stop.
 
-use super::entry::{Entry, TICKS};
+use super::entry::{Entry, Packed, TICKS};
 use super::hash::{Hash, home};
 
 /// Entries in a bucket.
@@ -61,6 +61,15 @@ impl Bucket {
         let different =
             (self.head ^ (u64::from(fingerprint) * ONES)) & FINGERPRINTS | !FINGERPRINTS;
         Places(different.wrapping_sub(ONES) & !different & (ONES << 7))
+    }
+
+    /// Finds an entry with this fingerprint that `wanted` accepts.
+    #[inline(always)]
+    fn find(&self, fingerprint: u8, wanted: impl Fn(&Entry) -> bool) -> Option<(usize, Packed)> {
+        self.places(fingerprint).find_map(|place| {
+            let entry = self.entries.get(place).filter(|entry| wanted(entry))?;
+            Some((place, entry.packed()))
+        })
     }
 
     #[inline]
@@ -151,34 +160,47 @@ fn after(index: usize, len: usize) -> usize {
 }
 
 /// Finds an entry of this hash that `wanted` accepts.
-#[inline]
+#[inline(always)]
 pub fn find(
     buckets: &[Bucket],
     hash: Hash,
     bits: u32,
     wanted: impl Fn(&Entry) -> bool,
-) -> Option<(At, Entry)> {
-    let fingerprint = hash.fingerprint();
-    let mut index = home(hash.fraction(bits), buckets.len());
-    for _ in 0..buckets.len() {
+) -> Option<(At, Packed)> {
+    let first = home(hash.fraction(bits), buckets.len());
+    let bucket = buckets.get(first)?;
+    match bucket.find(hash.fingerprint(), &wanted) {
+        Some((place, packed)) => Some((At::new(first, place), packed)),
+        None if bucket.passed() == 0 => None,
+        None => find_after(buckets, hash, first, wanted),
+    }
+}
+
+/// As [`find`], for an entry that went past its home.
+#[inline(never)]
+fn find_after(
+    buckets: &[Bucket],
+    hash: Hash,
+    first: usize,
+    wanted: impl Fn(&Entry) -> bool,
+) -> Option<(At, Packed)> {
+    let mut index = first;
+    for _ in 1..buckets.len() {
+        index = after(index, buckets.len());
         let bucket = buckets.get(index)?;
-        for place in bucket.places(fingerprint) {
-            if let Some(entry) = bucket.entries.get(place).filter(|entry| wanted(entry)) {
-                let bucket = index;
-                return Some((At { bucket, place }, *entry));
-            }
+        if let Some((place, packed)) = bucket.find(hash.fingerprint(), &wanted) {
+            return Some((At::new(index, place), packed));
         }
         if bucket.passed() == 0 {
             return None;
         }
-        index = after(index, buckets.len());
     }
     None
 }
 
 /// Puts an entry into the first bucket with room from its home on, of which it
-/// looks at `limit`.
-#[inline]
+/// looks at `limit`, one at least.
+#[inline(always)]
 pub fn insert(
     buckets: &mut [Bucket],
     hash: Hash,
@@ -186,42 +208,63 @@ pub fn insert(
     entry: Entry,
     limit: usize,
 ) -> Option<At> {
+    let first = home(hash.fraction(bits), buckets.len());
+    let bucket = buckets.get_mut(first)?;
+    match bucket.places(0).next() {
+        Some(place) => {
+            bucket.put(place, hash.fingerprint(), entry);
+            Some(At::new(first, place))
+        }
+        None => insert_after(buckets, hash, first, entry, limit),
+    }
+}
+
+/// As [`insert`], with the home full.
+#[inline(never)]
+fn insert_after(
+    buckets: &mut [Bucket],
+    hash: Hash,
+    first: usize,
+    entry: Entry,
+    limit: usize,
+) -> Option<At> {
     let len = buckets.len();
-    let first = home(hash.fraction(bits), len);
     let mut index = first;
-    for _ in 0..limit.min(len) {
+    for _ in 1..limit.min(len) {
+        index = after(index, len);
         let bucket = buckets.get_mut(index)?;
         if let Some(place) = bucket.places(0).next() {
             bucket.put(place, hash.fingerprint(), entry);
-            let mut passed = first;
-            while passed != index {
-                buckets.get_mut(passed)?.pass();
-                passed = after(passed, len);
-            }
-            return Some(At {
-                bucket: index,
-                place,
-            });
+            between(buckets, first, index, Bucket::pass);
+            return Some(At::new(index, place));
         }
-        index = after(index, len);
     }
     None
 }
 
 /// Takes an entry of this hash away.
-#[inline]
+#[inline(always)]
 pub fn remove(buckets: &mut [Bucket], hash: Hash, bits: u32, at: At) {
-    let len = buckets.len();
+    let first = home(hash.fraction(bits), buckets.len());
     if let Some(bucket) = buckets.get_mut(at.bucket) {
         bucket.clear(at.place);
     }
-    let mut passed = home(hash.fraction(bits), len);
-    while passed != at.bucket {
-        let Some(bucket) = buckets.get_mut(passed) else {
+    if at.bucket != first {
+        between(buckets, first, at.bucket, Bucket::unpass);
+    }
+}
+
+/// Changes the buckets from `first` on that come before `end`.
+#[inline(never)]
+fn between(buckets: &mut [Bucket], first: usize, end: usize, change: fn(&mut Bucket)) {
+    let len = buckets.len();
+    let mut index = first;
+    while index != end {
+        let Some(bucket) = buckets.get_mut(index) else {
             return;
         };
-        bucket.unpass();
-        passed = after(passed, len);
+        change(bucket);
+        index = after(index, len);
     }
 }
 

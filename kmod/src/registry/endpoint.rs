@@ -89,8 +89,9 @@ impl<E: Env> Registry<E> {
     #[inline(never)]
     pub(super) fn endpoint_generation(&self, key: &Key) -> Option<u8> {
         let (place, region, _) = self.place(key)?;
-        let found = region.lock().find(place, |entry| entry.is_endpoint(key))?;
-        Some(Bound::from(&found.entry).generation)
+        let mut inner = region.lock();
+        let found = inner.find(place, |entry| entry.is_endpoint(key))?;
+        inner.get_mut(found).map(|entry| Bound::from(&*entry).generation)
     }
 
     fn with_endpoint<R>(

@@ -118,6 +118,64 @@ pub struct Entry {
     packed: u64,
 }
 
+/// The packed word of an entry: all but the address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Packed(u64);
+
+impl Packed {
+    /// Whose the entry is.
+    #[inline]
+    pub fn kind(self) -> Kind {
+        if self.0 & ENDPOINT != 0 {
+            Kind::Endpoint
+        } else if self.0 & OURS == 0 {
+            Kind::Other(OWNER.get(self.0) as u16)
+        } else if self.0 & UDP == 0 {
+            Kind::Tcp
+        } else {
+            Kind::Udp
+        }
+    }
+
+    /// UDP, ours: the generation of its endpoint.
+    #[inline]
+    pub fn generation(self) -> u8 {
+        GENERATION.get(self.0) as u8
+    }
+
+    /// Ours: its references.
+    #[inline]
+    pub fn references(self) -> u64 {
+        match self.kind() {
+            Kind::Tcp => TCP_REFERENCES.get(self.0),
+            Kind::Udp => UDP_REFERENCES.get(self.0),
+            Kind::Other(_) | Kind::Endpoint => 0,
+        }
+    }
+
+    /// One more reference. A count that reached its end stays there: such an
+    /// entry is never dropped too early.
+    #[inline]
+    fn retain(&mut self, field: &Field) {
+        let references = field.get(self.0);
+        if references < field.max {
+            field.set(&mut self.0, references + 1);
+        }
+    }
+
+    /// One reference less; true if it was the last one.
+    #[inline]
+    fn release(&mut self, field: &Field) -> bool {
+        let references = field.get(self.0);
+        if references == field.max {
+            return false;
+        }
+        field.set(&mut self.0, references.saturating_sub(1));
+        references <= 1
+    }
+}
+
 /// Whose a 5-tuple is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -195,18 +253,16 @@ impl Entry {
         self.key().hash(secret)
     }
 
+    /// All but the address.
+    #[inline]
+    pub fn packed(&self) -> Packed {
+        Packed(self.packed)
+    }
+
     /// Whose it is.
     #[inline]
     pub fn kind(&self) -> Kind {
-        if self.packed & ENDPOINT != 0 {
-            Kind::Endpoint
-        } else if self.packed & OURS == 0 {
-            Kind::Other(OWNER.get(self.packed) as u16)
-        } else if self.packed & UDP == 0 {
-            Kind::Tcp
-        } else {
-            Kind::Udp
-        }
+        self.packed().kind()
     }
 
     /// Its protocol.
@@ -240,38 +296,32 @@ impl Entry {
 
     /// References of an entry that is ours.
     pub fn references(&self) -> u64 {
-        self.reference_field().get(self.packed)
+        self.packed().references()
     }
 
-    fn reference_field(&self) -> &'static Field {
-        if self.packed & UDP == 0 {
-            &TCP_REFERENCES
-        } else {
-            &UDP_REFERENCES
-        }
-    }
-
-    /// One more reference. A count that reached its end stays there: such an
-    /// entry is never dropped too early.
+    /// One more reference to an entry that is ours.
     #[inline]
     pub fn retain(&mut self) {
-        let field = self.reference_field();
-        let references = field.get(self.packed);
-        if references < field.max {
-            field.set(&mut self.packed, references + 1);
+        let mut packed = self.packed();
+        match packed.kind() {
+            Kind::Tcp => packed.retain(&TCP_REFERENCES),
+            Kind::Udp => packed.retain(&UDP_REFERENCES),
+            Kind::Other(_) | Kind::Endpoint => {}
         }
+        self.packed = packed.0;
     }
 
-    /// One reference less; true if it was the last one.
+    /// One reference to an entry that is ours less; true if it was the last.
     #[inline]
     pub fn release(&mut self) -> bool {
-        let field = self.reference_field();
-        let references = field.get(self.packed);
-        if references == field.max {
-            return false;
-        }
-        field.set(&mut self.packed, references.saturating_sub(1));
-        references <= 1
+        let mut packed = self.packed();
+        let last = match packed.kind() {
+            Kind::Tcp => packed.release(&TCP_REFERENCES),
+            Kind::Udp => packed.release(&UDP_REFERENCES),
+            Kind::Other(_) | Kind::Endpoint => false,
+        };
+        self.packed = packed.0;
+        last
     }
 
     /// When it was last used, if it ages.
@@ -295,7 +345,7 @@ impl Entry {
 
     /// UDP, ours: the generation of its endpoint.
     pub fn generation(&self) -> u8 {
-        GENERATION.get(self.packed) as u8
+        self.packed().generation()
     }
 
     /// TCP, ours: how many audits in a row did not see it.

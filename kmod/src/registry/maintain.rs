@@ -420,7 +420,7 @@ impl<E: Env> Registry<E> {
             hash: entry.hash(&self.secret),
             bits: self.bits,
         };
-        inner.remove_at(place, at, *entry);
+        inner.remove_at(place, at, entry.packed());
         if entry.kind() == Kind::Endpoint {
             self.endpoint_pool.add(1);
         } else {

@@ -355,11 +355,11 @@ impl<E: Env> Registry<E> {
         new: &Entry,
         tick: Option<u8>,
     ) -> Option<Verdict> {
-        match found.entry.kind() {
+        match found.packed.kind() {
             Kind::Other(owner) => {
                 return self.owners.meaning(owner).map(|owner| Verdict::OwnedBy(owner.tag));
             }
-            Kind::Udp if found.entry.generation() != new.generation() => return None,
+            Kind::Udp if found.packed.generation() != new.generation() => return None,
             _ => {}
         }
         let entry = inner.get_mut(found)?;
@@ -420,9 +420,9 @@ impl<E: Env> Registry<E> {
         region.prefetch(place);
         let mut inner = region.lock();
         let found = inner.find(place, |entry| entry.is(&key))?;
-        match found.entry.kind() {
+        match found.packed.kind() {
             Kind::Tcp => {}
-            Kind::Udp if Some(found.entry.generation()) == generation => {}
+            Kind::Udp if Some(found.packed.generation()) == generation => {}
             _ => return None,
         }
         if !inner.get_mut(found)?.release() {
@@ -459,7 +459,7 @@ impl<E: Env> Registry<E> {
         region.prefetch(place);
         let inner = region.lock();
         let found = inner.find(place, |entry| entry.is(&key));
-        if let Some(Found { entry, .. }) = found {
+        if let Some(Found { packed: entry, .. }) = found {
             let holder = match entry.kind() {
                 Kind::Other(holder) => self.owners.meaning(holder).map(|holder| holder.tag),
                 Kind::Udp if Some(entry.generation()) != generation => None,
@@ -499,7 +499,7 @@ impl<E: Env> Registry<E> {
         let (place, region, _) = self.place(&key)?;
         let mut inner = region.lock();
         let found = inner.find(place, |entry| entry.is(&key))?;
-        if found.entry.kind() != Kind::Other(name.number) {
+        if found.packed.kind() != Kind::Other(name.number) {
             return None;
         }
         self.remove(&mut inner, place, found);
@@ -530,7 +530,7 @@ impl<E: Env> Registry<E> {
             };
             region.prefetch(place);
             let inner = region.lock();
-            if let Some(Found { entry, .. }) = inner.find(place, |entry| entry.is(&key)) {
+            if let Some(Found { packed: entry, .. }) = inner.find(place, |entry| entry.is(&key)) {
                 match entry.kind() {
                     Kind::Other(owner) => {
                         if let Some(owner) = self.owners.meaning(owner) {

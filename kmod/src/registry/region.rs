@@ -10,7 +10,7 @@
 //! both meanwhile, inserts into the new one and never moves anything.
 
 use super::bucket::{self, At, Bucket, SLOTS};
-use super::entry::{Entry, Kind};
+use super::entry::{Entry, Kind, Packed};
 use super::env::{Env, Lock, Word};
 use super::hash::{Hash, Secret, home};
 
@@ -65,7 +65,7 @@ pub struct Place {
 pub struct Found {
     old: bool,
     at: At,
-    pub(super) entry: Entry,
+    pub(super) packed: Packed,
 }
 
 impl<E: Env> Region<E> {
@@ -129,11 +129,15 @@ impl<E: Env> Default for Region<E> {
 
 impl<E: Env> Inner<E> {
     /// Finds an entry that `wanted` accepts.
-    #[inline]
+    #[inline(always)]
     pub fn find(&self, place: Place, wanted: impl Fn(&Entry) -> bool) -> Option<Found> {
         let Place { hash, bits } = place;
         match bucket::find(&self.current, hash, bits, &wanted) {
-            Some((at, entry)) => Some(Found { old: false, at, entry }),
+            Some((at, packed)) => Some(Found {
+                old: false,
+                at,
+                packed,
+            }),
             None if self.old.is_none() => None,
             None => self.find_old(place, &wanted),
         }
@@ -142,8 +146,9 @@ impl<E: Env> Inner<E> {
     #[cold]
     fn find_old(&self, place: Place, wanted: impl Fn(&Entry) -> bool) -> Option<Found> {
         let old = self.old.as_deref()?;
-        let (at, entry) = bucket::find(old, place.hash, place.bits, wanted)?;
-        Some(Found { old: true, at, entry })
+        let (at, packed) = bucket::find(old, place.hash, place.bits, wanted)?;
+        let old = true;
+        Some(Found { old, at, packed })
     }
 
     /// An entry that was found.
@@ -162,7 +167,7 @@ impl<E: Env> Inner<E> {
     }
 
     /// Puts an entry where no equal one is. False: there is no room.
-    #[inline]
+    #[inline(always)]
     pub fn insert(&mut self, place: Place, entry: Entry, ages: Option<u8>) -> bool {
         if !self.has_room() {
             return false;
@@ -195,9 +200,9 @@ impl<E: Env> Inner<E> {
     }
 
     /// Takes an entry away.
-    #[inline]
+    #[inline(always)]
     pub fn remove(&mut self, place: Place, found: Found) {
-        let endpoint = found.entry.kind() == Kind::Endpoint;
+        let endpoint = found.packed.kind() == Kind::Endpoint;
         if let Some(array) = self.array(found) {
             bucket::remove(array, place.hash, place.bits, found.at);
         }
@@ -208,9 +213,9 @@ impl<E: Env> Inner<E> {
     }
 
     /// Takes the entry at a place of the present array away.
-    pub fn remove_at(&mut self, place: Place, at: At, entry: Entry) {
+    pub fn remove_at(&mut self, place: Place, at: At, packed: Packed) {
         let old = false;
-        self.remove(place, Found { old, at, entry });
+        self.remove(place, Found { old, at, packed });
     }
 
     /// 5-tuples.
