@@ -45,35 +45,48 @@ c_function! {
         family: sa_family_t, faddr: *const u8, fport: in_port_t,
     ) -> c_int {
         // SAFETY: passed on by the caller; the twin has the same layout.
-        let Some(last) = (unsafe { cu.cast::<LastDestination>().as_ref() }) else {
-            return bad(Reject::Null);
-        };
-        // SAFETY: passed on by the caller.
-        let peer = match unsafe { sock_addr(family, faddr, fport) } {
-            Ok(peer) => peer,
-            Err(reject) => return bad(reject),
-        };
-        if ask.is_null() {
-            return bad(Reject::Null);
-        }
-        if udp::is_most_recent(last, &peer) {
+        if let Some(last) = unsafe { cu.cast::<LastDestination>().as_ref() }
+            && !ask.is_null()
+            && let Some(family) = Family::from_number(family)
+            // SAFETY: passed on by the caller.
+            && let Some(peer) = unsafe { SockAddr::read(family, (faddr, fport)) }
+            && udp::is_most_recent(last, &peer)
+        {
             return 0;
         }
-        // SAFETY: passed on by the caller; the twin has the same layout.
-        unsafe { begin(ask.cast::<Ask>(), last, &peer) }
+        // SAFETY: passed on by the caller.
+        unsafe { begin(cu.cast(), ask.cast(), family, faddr, fport) }
     }
 }
 
-/// The rest of [`clinet_udp_send_begin`], apart so that the usual case needs
-/// no stack.
+/// [`clinet_udp_send_begin`] where something is wrong or has to be asked, apart
+/// so that the usual case needs no stack.
 ///
 /// # Safety
 ///
-/// `ask` is writable.
+/// As for [`clinet_udp_send_begin`].
 #[inline(never)]
-unsafe fn begin(ask: *mut Ask, last: &LastDestination, peer: &SockAddr) -> c_int {
+unsafe fn begin(
+    cu: *const LastDestination,
+    ask: *mut Ask,
+    family: sa_family_t,
+    faddr: *const u8,
+    fport: in_port_t,
+) -> c_int {
     // SAFETY: passed on by the caller.
-    unsafe { ask.write(udp::send_begin(last, peer)) };
+    let Some(last) = (unsafe { cu.as_ref() }) else {
+        return bad(Reject::Null);
+    };
+    // SAFETY: passed on by the caller.
+    let peer = match unsafe { sock_addr(family, faddr, fport) } {
+        Ok(peer) => peer,
+        Err(reject) => return bad(reject),
+    };
+    if ask.is_null() {
+        return bad(Reject::Null);
+    }
+    // SAFETY: writable by the contract of this function.
+    unsafe { ask.write(udp::send_begin(last, &peer)) };
     sys::CLINET_UDP_ASK
 }
 

@@ -125,17 +125,21 @@ impl Bucket {
 
     /// An entry that ages came, last used at this tick.
     pub fn add_oldest(&mut self, tick: u8) {
-        let older = match self.oldest() {
-            Some(oldest) if tick.wrapping_sub(oldest) % TICKS < TICKS / 2 => oldest,
-            _ => tick,
-        };
-        self.set_oldest(Some(older));
+        self.set_oldest(older(self.oldest(), tick));
     }
 
     /// Sets what [`Bucket::oldest`] says.
     pub fn set_oldest(&mut self, tick: Option<u8>) {
         let byte = tick.map_or(0, |tick| u64::from(tick % TICKS) + 1);
         self.head = self.head & !(BYTE << OLDEST) | byte << OLDEST;
+    }
+}
+
+/// The older one of two ticks, which are less than half a turn apart.
+pub fn older(oldest: Option<u8>, tick: u8) -> Option<u8> {
+    match oldest {
+        Some(oldest) if tick.wrapping_sub(oldest) % TICKS < TICKS / 2 => Some(oldest),
+        _ => Some(tick),
     }
 }
 

@@ -9,7 +9,7 @@
 //! lock. A region's lock is held for a few buckets only.
 
 use super::Registry;
-use super::bucket::{At, Bucket, SLOTS};
+use super::bucket::{At, Bucket, SLOTS, older};
 use super::entry::{Bound, Entry, Key, Kind, TICKS};
 use super::env::{Env, Lock, Word};
 use super::region::{Place, Region, SMALLEST, larger, smaller};
@@ -255,42 +255,79 @@ impl<E: Env> Registry<E> {
         if region.lock().old_len() > 0 {
             self.advance(region);
         }
+        if pass == Pass::Age {
+            return self.age_region(region, tick, swept);
+        }
         let len = region.lock().buckets().len();
-        if pass == Pass::Age && (self.settings.age == 0 || self.endpoints() == 0) {
-            // Nothing ages.
-        } else if pass == Pass::Age {
-            for first in (0..len).step_by(GLANCE) {
-                self.glance(region, first, tick, swept);
-            }
-        } else {
-            for first in (0..len).step_by(STEP) {
-                self.look(region, first..first.saturating_add(STEP), pass, tick, swept);
+        for first in (0..len).step_by(STEP) {
+            self.look(region, first..first.saturating_add(STEP), pass, tick, swept);
+        }
+    }
+
+    /// Drops what is too old, if the region has any such entry.
+    fn age_region(&self, region: &Region<E>, tick: u8, swept: &mut Swept) {
+        let (oldest, len) = {
+            let inner = region.lock();
+            (inner.oldest(), inner.buckets().len())
+        };
+        if !oldest.is_some_and(|oldest| self.is_old(oldest, tick)) {
+            return;
+        }
+        // What is registered meanwhile is not older than now.
+        let mut oldest = Some(tick);
+        for first in (0..len).step_by(GLANCE) {
+            self.glance(region, first, tick, &mut oldest, swept);
+        }
+        region.lock().set_oldest(oldest);
+    }
+
+    /// Looks for old entries in [`GLANCE`] buckets, by their heads.
+    fn glance(
+        &self,
+        region: &Region<E>,
+        first: usize,
+        tick: u8,
+        oldest: &mut Option<u8>,
+        swept: &mut Swept,
+    ) {
+        let mut at = first;
+        let end = first.saturating_add(GLANCE);
+        while at < end {
+            let Some(old) = self.first_old(region, at..end, tick, oldest) else {
+                return;
+            };
+            at = old.saturating_add(1);
+            self.look(region, old..at, Pass::Age, tick, swept);
+            if let Some(left) = region.lock().buckets().get(old).and_then(Bucket::oldest) {
+                *oldest = older(*oldest, left);
             }
         }
     }
 
-    /// Looks for old entries in [`GLANCE`] buckets, by their heads.
-    fn glance(&self, region: &Region<E>, first: usize, tick: u8, swept: &mut Swept) {
-        let mut at = first;
-        let end = first.saturating_add(GLANCE);
-        while at < end {
-            let inner = region.lock();
-            for ahead in 0..GLANCE {
-                inner.prefetch(at.saturating_add(AHEAD).saturating_add(ahead));
-            }
-            let buckets = inner.buckets().get(at..end.min(inner.buckets().len()));
-            let old = buckets
-                .into_iter()
-                .flatten()
-                .position(|bucket| self.has_old(bucket, tick));
-            drop(inner);
-            let Some(old) = old else {
-                return;
-            };
-            let bucket = at.saturating_add(old);
-            at = bucket.saturating_add(1);
-            self.look(region, bucket..at, Pass::Age, tick, swept);
+    /// The first of these buckets with an old entry; of those before it the
+    /// oldest entry is noted.
+    fn first_old(
+        &self,
+        region: &Region<E>,
+        range: core::ops::Range<usize>,
+        tick: u8,
+        oldest: &mut Option<u8>,
+    ) -> Option<usize> {
+        let inner = region.lock();
+        for ahead in range.clone() {
+            inner.prefetch(ahead.saturating_add(AHEAD));
         }
+        let end = range.end.min(inner.buckets().len());
+        let buckets = inner.buckets().get(range.start..end)?;
+        for (bucket, index) in buckets.iter().zip(range) {
+            if self.has_old(bucket, tick) {
+                return Some(index);
+            }
+            if let Some(tick) = bucket.oldest() {
+                *oldest = older(*oldest, tick);
+            }
+        }
+        None
     }
 
     fn has_old(&self, bucket: &Bucket, tick: u8) -> bool {

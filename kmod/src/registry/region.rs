@@ -17,8 +17,9 @@ use super::hash::{Hash, Secret, home};
 /// Buckets of an array at least.
 pub const SMALLEST: usize = 4;
 
-/// Buckets of a small array.
-const SMALL: usize = 64;
+/// Buckets of a small array, and of a very small one.
+const SMALL: usize = 128;
+const VERY_SMALL: usize = 8;
 
 /// How many buckets an insertion looks at. With four fifths of the places in
 /// use, which is the most, entries end up 49 buckets from home at most (measured
@@ -51,6 +52,8 @@ pub struct Inner<E: Env> {
     pub(super) credit: u32,
     /// More memory was asked for.
     pub(super) wanting: bool,
+    /// No entry that ages was last used before this tick; `None`: none ages.
+    oldest: Option<u8>,
 }
 
 /// Where a hash belongs: what every operation on a region needs.
@@ -84,6 +87,7 @@ impl<E: Env> Region<E> {
                 endpoints: 0,
                 credit: 0,
                 wanting: false,
+                oldest: None,
             }),
         }
     }
@@ -178,6 +182,7 @@ impl<E: Env> Inner<E> {
         };
         if let (Some(tick), Some(bucket)) = (ages, self.current.get_mut(at.bucket)) {
             bucket.add_oldest(tick);
+            self.oldest = bucket::older(self.oldest, tick);
         }
         self.used = self.used.saturating_add(1);
         if entry.kind() == Kind::Endpoint {
@@ -196,7 +201,19 @@ impl<E: Env> Inner<E> {
             .and_then(|array| array.get_mut(found.at.bucket));
         if let (Some(tick), Some(bucket)) = (ages, bucket) {
             bucket.add_oldest(tick);
+            self.oldest = bucket::older(self.oldest, tick);
         }
+    }
+
+    /// No entry that ages was last used before this tick.
+    pub fn oldest(&self) -> Option<u8> {
+        self.oldest
+    }
+
+    /// All buckets have been looked at meanwhile: sets what
+    /// [`Inner::oldest`] says.
+    pub fn set_oldest(&mut self, oldest: Option<u8>) {
+        self.oldest = oldest;
     }
 
     /// Takes an entry away.
@@ -230,10 +247,10 @@ impl<E: Env> Inner<E> {
     /// comes.
     fn set_limits(&mut self) {
         let places = self.current.len() * SLOTS;
-        let (most, crowd) = if self.current.len() <= SMALL {
-            (places, places * 2 / 5)
-        } else {
-            (places / 5 * 4, places / 25 * 17)
+        let (most, crowd) = match self.current.len() {
+            0..=VERY_SMALL => (places, places / 5),
+            ..=SMALL => (places, places / 5 * 2),
+            _ => (places / 5 * 4, places / 25 * 17),
         };
         self.most = most as u32;
         self.crowd = crowd as u32;
@@ -329,9 +346,9 @@ impl<E: Env> Inner<E> {
 /// once, so that they do not all grow at the same time.
 pub fn larger(len: usize, region: usize) -> usize {
     match len {
-        0..16 => 16,
-        16..64 => 64 + region % 16,
-        64..256 => len + len / 4,
+        0..24 => 24,
+        24..96 => 96 + region % 16,
+        96..256 => len + len / 4,
         256..320 => len + len / 4 + region % 64,
         _ => len + len / 4,
     }
