@@ -50,7 +50,7 @@ impl<E: Env> Registry<E> {
         let local = self.locals.find(&local(stack, &endpoint.addr))?;
         let key = Key::endpoint(endpoint.protocol, local.number, endpoint.port);
         let (place, region, _) = self.place(&key)?;
-        let mut inner = region.lock();
+        let mut inner = self.lock(region, local)?;
         let found = inner.find(place, |entry| entry.is_endpoint(&key))?;
         let entry = inner.get_mut(found)?;
         let mut bound = Bound::from(&*entry);
@@ -106,16 +106,15 @@ impl<E: Env> Registry<E> {
         let Some((place, region, number)) = self.place(&key) else {
             return Err(refuse(Verdict::Late, false));
         };
-        let mut inner = region.lock();
+        let Some(mut inner) = self.lock(region, local) else {
+            return Err(refuse(Verdict::NotShared, false));
+        };
         let found = inner.find(place, |entry| entry.is_endpoint(&key));
         if let Some(entry) = found.and_then(|found| inner.get_mut(found)) {
             let mut bound = Bound::from(&*entry);
             let result = change(&mut bound);
             *entry = bound.entry(&key);
             return Ok(result);
-        }
-        if !self.locals.holds(local) {
-            return Err(refuse(Verdict::NotShared, false));
         }
         let mut bound = Bound {
             tick,

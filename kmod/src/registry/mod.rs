@@ -327,14 +327,16 @@ impl<E: Env> Registry<E> {
             return Answer::of(Verdict::Late);
         };
         region.prefetch(place);
-        let mut inner = region.lock();
+        let Some(mut inner) = self.lock(region, local) else {
+            return Answer::of(Verdict::NotShared);
+        };
         let found = inner.find(place, |entry| entry.is(key));
         if let Some(found) = found
             && let Some(verdict) = self.meet(&mut inner, found, &entry, tick)
         {
             return Answer::of(verdict);
         }
-        self.add(inner, (place, number), local, entry, tick, found)
+        self.add(inner, (place, number), entry, tick, found)
     }
 
     /// What an entry in the way means; `None`: it is dead.
@@ -361,16 +363,11 @@ impl<E: Env> Registry<E> {
         &self,
         mut inner: Guard<'_, E>,
         (place, number): (Place, usize),
-        local: Numbered,
         entry: Entry,
         tick: Option<u8>,
         dead: Option<Found>,
     ) -> Answer {
-        // Checked under the lock, so that a sweep that frees the number comes
-        // either later and finds this entry, or earlier and is seen here.
-        let verdict = if !self.locals.holds(local) {
-            Verdict::NotShared
-        } else if let Some(dead) = dead {
+        let verdict = if let Some(dead) = dead {
             inner.replace(dead, entry, tick);
             Verdict::Registered
         } else if !self.credit(&mut inner) {
@@ -403,7 +400,7 @@ impl<E: Env> Registry<E> {
         let generation = self.generation(local, tuple);
         let (place, region, _) = self.place(&key)?;
         region.prefetch(place);
-        let mut inner = region.lock();
+        let mut inner = self.lock(region, local)?;
         let found = inner.find(place, |entry| entry.is(&key))?;
         let entry = inner.get_mut(found)?;
         match entry.kind() {
@@ -438,7 +435,7 @@ impl<E: Env> Registry<E> {
         let generation = self.generation(local, tuple);
         let (place, region, number) = self.place(&key).ok_or(NotInstalled::Full)?;
         region.prefetch(place);
-        let mut inner = region.lock();
+        let mut inner = self.lock(region, local).ok_or(NotInstalled::NotShared)?;
         let found = inner.find(place, |entry| entry.is(&key));
         if let Some(entry) = found.and_then(|found| inner.get_mut(found)) {
             let holder = match entry.kind() {
@@ -456,10 +453,9 @@ impl<E: Env> Registry<E> {
             return Ok(false);
         }
         let entry = Entry::other(&key, name.number);
-        let answer = self.add(inner, (place, number), local, entry, None, found);
+        let answer = self.add(inner, (place, number), entry, None, found);
         match answer.verdict {
             Verdict::Registered => Ok(answer.wake),
-            Verdict::NotShared => Err(NotInstalled::NotShared),
             _ => Err(NotInstalled::Full),
         }
     }
@@ -478,7 +474,7 @@ impl<E: Env> Registry<E> {
         let name = self.owners.find(&self::owner(owner))?;
         let key = key(local, tuple);
         let (place, region, _) = self.place(&key)?;
-        let mut inner = region.lock();
+        let mut inner = self.lock(region, local)?;
         let found = inner.find(place, |entry| entry.is(&key))?;
         if inner.get_mut(found)?.kind() != Kind::Other(name.number) {
             return None;
@@ -510,7 +506,9 @@ impl<E: Env> Registry<E> {
                 return (Verdict::Late, 0);
             };
             region.prefetch(place);
-            let mut inner = region.lock();
+            let Some(mut inner) = self.lock(region, local) else {
+                return (Verdict::NotShared, 0);
+            };
             let found = inner.find(place, |entry| entry.is(&key));
             if let Some(entry) = found.and_then(|found| inner.get_mut(found)) {
                 match entry.kind() {
@@ -559,7 +557,9 @@ impl<E: Env> Registry<E> {
         let Some((place, region, _)) = self.place(&key) else {
             return Audit::Absent;
         };
-        let mut inner = region.lock();
+        let Some(mut inner) = self.lock(region, local) else {
+            return Audit::NotShared;
+        };
         let found = inner.find(place, |entry| entry.is(&key));
         let Some(entry) = found.and_then(|found| inner.get_mut(found)) else {
             return Audit::Absent;
@@ -595,6 +595,16 @@ impl<E: Env> Registry<E> {
             bits: self.bits,
         };
         Some((place, self.region(number)?, number))
+    }
+
+    /// Locks a region to look for entries of a number that was looked up. `None`
+    /// if the number was retired meanwhile: it may stand for another address.
+    #[inline]
+    fn lock<'a>(&self, region: &'a Region<E>, local: Numbered) -> Option<Guard<'a, E>> {
+        let inner = region.lock();
+        // Checked under the lock, so that a sweep that frees the number comes
+        // either later and finds what is added now, or earlier and is seen here.
+        self.locals.holds(local).then_some(inner)
     }
 
     /// Takes an entry away and gives its credit back.
