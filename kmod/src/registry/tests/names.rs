@@ -69,6 +69,7 @@ fn many_addresses_and_nodes_come_and_go() {
             theirs.local.port = round as u16;
             assert!(registry.purge(2 + (round + 399) % 400));
             assert!(registry.install(2 + round, &theirs).is_ok());
+            assert!(registry.maintain(allocate).unwrap());
         }
         for one in listing(registry, 0) {
             let number = u32::from(one.fport) % 1000;
