@@ -31,13 +31,16 @@ impl<E: Env> Registry<E> {
                 bound.binds = bound.binds.saturating_add(1);
                 bound.tick = tick;
             }),
-            Err(Verdict::Full) => Err(Answer::of(Verdict::Full)),
-            Err(_) => return None,
+            Err(verdict) => Err(Answer::of(verdict)),
         };
-        if counted.is_err() {
-            self.uncounted.store(1);
+        match counted {
+            Ok(()) => Some(true),
+            Err(answer) if matches!(answer.verdict, Verdict::Full | Verdict::Late) => {
+                self.uncounted.store(1);
+                Some(false)
+            }
+            Err(_) => None,
         }
-        Some(counted.is_ok())
     }
 
     /// A UDP endpoint was unbound; with the last one its entries go. Nothing
