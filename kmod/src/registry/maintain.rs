@@ -235,7 +235,9 @@ impl<E: Env> Registry<E> {
         if pass == Pass::Age {
             return None;
         }
-        self.dirty.store(0);
+        // Not a store: what was retired before the mark that this takes away
+        // has to be seen by what follows.
+        self.dirty.swap(0);
         self.locals.leave();
         self.owners.leave();
         Some(self.begun.add(1).wrapping_add(1))
