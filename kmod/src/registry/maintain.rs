@@ -399,15 +399,15 @@ impl<E: Env> Registry<E> {
         let mut bound = Bound::from(entry);
         bound.swept(self.begun.load() as u32, self.done.load() as u32);
         let old = self.is_old(bound.tick, tick);
-        if bound.empty && (bound.binds == 0 || old) {
+        if old {
+            bound.binds = 0;
+        }
+        if bound.empty && bound.binds == 0 {
             if bound.is_settled() {
                 return Fate::Goes(|swept| &mut swept.endpoints);
             }
-        } else if old {
-            bound.binds = 0;
-            if bound.drop_entries() {
-                self.dirty.store(1);
-            }
+        } else if old && bound.drop_entries() {
+            self.dirty.store(1);
         }
         Fate::Changes(bound.entry(&entry.key()))
     }
