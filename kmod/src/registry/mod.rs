@@ -521,18 +521,32 @@ impl<E: Env> Registry<E> {
                     _ => return (Verdict::Repeated, entry.references()),
                 }
             }
-            if inner.credit == 0 && self.pool.load().cast_signed() <= 0 {
+            let credit = found.is_some() || inner.credit > 0 || is_left(&self.pool);
+            let endpoint = tuple.protocol == Protocol::Tcp
+                || generation.is_some()
+                || is_left(&self.endpoint_pool);
+            if !credit || !endpoint {
                 return (Verdict::Full, 0);
             }
-            if !inner.has_room() {
+            if found.is_none() && !inner.has_room() {
                 return (Verdict::Late, 0);
             }
         } else if tuple.local.addr.is_unspecified() {
             return (Verdict::Unspecified, 0);
         } else if !self.is_shared(&tuple.local.addr) {
             return (Verdict::NotShared, 0);
+        } else if !self.has_room_for_an_address(tuple.protocol) {
+            return (Verdict::Full, 0);
         }
         (Verdict::Registered, 0)
+    }
+
+    /// May an address that was not seen before have entries?
+    #[cold]
+    fn has_room_for_an_address(&self, protocol: Protocol) -> bool {
+        is_left(&self.pool)
+            && (protocol == Protocol::Tcp || is_left(&self.endpoint_pool))
+            && self.locals.has_room()
     }
 
     /// A call about this 5-tuple will come soon: fetches what it will touch.
@@ -646,6 +660,12 @@ impl<E: Env> Registry<E> {
     fn batch(&self) -> u64 {
         ((self.settings.most >> 6 >> self.bits) as u64).max(1)
     }
+}
+
+/// Is anything left of this credit? It is below nothing for a moment when many
+/// want the last of it.
+fn is_left(pool: &impl Word) -> bool {
+    pool.load().cast_signed() > 0
 }
 
 /// The key of a 5-tuple.

@@ -235,6 +235,11 @@ impl<E: Env> Names<E> {
         }
     }
 
+    /// May one more be added?
+    pub fn has_room(&self) -> bool {
+        self.used() < MOST
+    }
+
     /// How many are in use or retired.
     pub fn used(&self) -> usize {
         *self.used.lock()
