@@ -317,7 +317,26 @@ impl<E: Env> Registry<E> {
                 let entry = Entry::udp(key, tick, generation);
                 self.register(local, key, entry, Some(tick))
             }
-            Err(answer) => answer,
+            // Without an endpoint there is no entry of this node.
+            Err(answer) => match self.owner_of(local, key) {
+                Some(owner) => Answer {
+                    verdict: Verdict::OwnedBy(owner),
+                    ..answer
+                },
+                None => answer,
+            },
+        }
+    }
+
+    /// The other node that owns a 5-tuple.
+    #[cold]
+    fn owner_of(&self, local: Numbered, key: &Key) -> Option<Node> {
+        let (place, region, _) = self.place(key)?;
+        let mut inner = self.lock(region, local)?;
+        let found = inner.find(place, |entry| entry.is(key))?;
+        match inner.get_mut(found)?.kind() {
+            Kind::Other(owner) => Some(self.owners.meaning(owner)?.tag),
+            _ => None,
         }
     }
 
