@@ -509,7 +509,7 @@ impl<E: Env> Registry<E> {
             return false;
         }
         if self.owners.retire(&self::owner(owner)) {
-            self.dirty.store(1);
+            self.dirty.or(1);
         }
         true
     }
