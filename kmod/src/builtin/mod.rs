@@ -62,7 +62,7 @@ const MAX_TUPLES: core::ops::RangeInclusive<u32> = 64..=1 << 24;
 const DEFAULT_MAX_TUPLES: u32 = 1 << 20;
 const DEFAULT_NODE: Node = 1;
 
-/// The ticks that the age of UDP entries has, roughly: they are dropped a
+/// The ticks that the age of UDP entries has at most: they are dropped a
 /// sixteenth of it late at most.
 const TICKS_PER_AGE: u32 = 16;
 
@@ -95,7 +95,7 @@ pub fn init(tunables: &sys::clinet_tunables_t) -> Result<(), Errno> {
         DEFAULT_NODE,
         c"clinet: clinet_node_id is 0, which is no node; using 1",
     );
-    let tick_seconds = (tunables.ct_udp_age / TICKS_PER_AGE).max(1);
+    let tick_seconds = tunables.ct_udp_age.div_ceil(TICKS_PER_AGE).max(1);
     let settings = Settings {
         node,
         most: most as usize,

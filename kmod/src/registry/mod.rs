@@ -117,8 +117,10 @@ pub struct Settings {
     pub fixed: bool,
 }
 
-/// The greatest age in ticks.
-pub const MOST_TICKS: u8 = 32;
+/// The greatest age in ticks. Two ticks can be told apart by which is the older
+/// one if there are fewer than [`entry::TICKS`] / 2 between them; the rest is
+/// what a sweep may be late.
+pub const MOST_TICKS: u8 = 24;
 
 /// The registry of one node.
 pub struct Registry<E: Env> {
