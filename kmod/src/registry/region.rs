@@ -97,10 +97,11 @@ impl<E: Env> Region<E> {
     }
 
     /// Exchanges the array; the entries stay in the old one for now. Gives the
-    /// new one back if the last exchange is not over.
+    /// new one back if the last exchange is not over, or if more entries came
+    /// meanwhile than it takes.
     pub fn exchange(&self, buckets: E::Buckets) -> Option<E::Buckets> {
         let mut inner = self.lock();
-        if inner.old.is_some() {
+        if inner.old.is_some() || inner.used() > most(buckets.len()) {
             return Some(buckets);
         }
         self.address.store(buckets.as_ptr().addr() as u64);
@@ -211,14 +212,6 @@ impl<E: Env> Inner<E> {
         self.count.saturating_add(self.endpoints) as usize
     }
 
-    /// Entries that the present array takes: four fifths of its places, and
-    /// all of them in a small one, which is searched quickly.
-    #[inline]
-    fn most(&self) -> usize {
-        let len = self.current.len();
-        if len <= SMALL { len * SLOTS } else { len * 4 }
-    }
-
     /// Should it have more memory? From 68 % on: with steps of a quarter the
     /// places are then 54 to 68 % in use, 38 to 47 bytes an entry. A small one asks
     /// earlier, since it fills up faster than memory comes.
@@ -265,7 +258,7 @@ impl<E: Env> Inner<E> {
 
     /// Is there room for one more?
     pub fn has_room(&self) -> bool {
-        self.used() < self.most()
+        self.used() < most(self.current.len())
     }
 
     /// Moves the entries of some old buckets into the new array. False: there
@@ -300,6 +293,13 @@ impl<E: Env> Inner<E> {
     pub fn take_old(&mut self) -> Option<E::Buckets> {
         self.old.take()
     }
+}
+
+/// Entries that an array takes: four fifths of its places, and all of them in
+/// a small one, which is searched quickly.
+#[inline]
+fn most(len: usize) -> usize {
+    if len <= SMALL { len * SLOTS } else { len * 4 }
 }
 
 /// The size after this one, for the region with this number. Small ones grow in
