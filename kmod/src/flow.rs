@@ -344,7 +344,10 @@ impl FiveTuple {
         local: (*const u8, sys::in_port_t),
         foreign: (*const u8, sys::in_port_t),
     ) -> Option<Self> {
-        let (protocol, family) = (Protocol::from_number(protocol)?, Family::from_number(family)?);
+        let (protocol, family) = (
+            Protocol::from_number(protocol)?,
+            Family::from_number(family)?,
+        );
         // SAFETY: passed on by the caller.
         let local = unsafe { SockAddr::read(family, local)? };
         // SAFETY: passed on by the caller.
@@ -421,7 +424,10 @@ impl Endpoint {
         family: sys::sa_family_t,
         local: (*const u8, sys::in_port_t),
     ) -> Option<Self> {
-        let (protocol, family) = (Protocol::from_number(protocol)?, Family::from_number(family)?);
+        let (protocol, family) = (
+            Protocol::from_number(protocol)?,
+            Family::from_number(family)?,
+        );
         // SAFETY: passed on by the caller.
         let SockAddr { addr, port } = unsafe { SockAddr::read(family, local)? };
         Some(Self {

@@ -176,6 +176,9 @@ pub fn bind(stack: StackId, endpoint: &Endpoint) {
     if builtin.registry.bind(stack, endpoint, tick()) == Some(false) {
         counters().cs_binds_uncounted.bump();
     }
+    if builtin.registry.wants() {
+        maintain::wake();
+    }
 }
 
 /// A UDP endpoint was unbound.

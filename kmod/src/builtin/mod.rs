@@ -57,7 +57,7 @@ pub const MODE_OBSERVE: u32 = 1;
 /// Decisions hold.
 pub const MODE_ENFORCE: u32 = 2;
 
-/// The ticks that the age of UDP entries has, roughly: they are dropped a
+/// The ticks that the age of UDP entries has at most: they are dropped a
 /// sixteenth of it late at most.
 const TICKS_PER_AGE: u32 = 16;
 
@@ -79,7 +79,7 @@ pub fn init(wanted: &Wanted) -> Result<(), Errno> {
     if !wanted.provider {
         return Ok(());
     }
-    let tick_seconds = (wanted.udp_age / TICKS_PER_AGE).max(1);
+    let tick_seconds = wanted.udp_age.div_ceil(TICKS_PER_AGE).max(1);
     let settings = Settings {
         node: wanted.node,
         most: wanted.max_tuples as usize,

@@ -29,7 +29,11 @@ unsafe fn sock_addr(
 ) -> Result<SockAddr, Reject> {
     let null = || Err(Reject::Null);
     let Some(family) = Family::from_number(family) else {
-        return if addr.is_null() { null() } else { Err(Reject::Family) };
+        return if addr.is_null() {
+            null()
+        } else {
+            Err(Reject::Family)
+        };
     };
     // SAFETY: passed on by the caller.
     unsafe { SockAddr::read(family, (addr, port)) }.map_or_else(null, Ok)

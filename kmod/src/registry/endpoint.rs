@@ -31,13 +31,16 @@ impl<E: Env> Registry<E> {
                 bound.binds = bound.binds.saturating_add(1);
                 bound.tick = tick;
             }),
-            Err(Verdict::Full) => Err(Answer::of(Verdict::Full)),
-            Err(_) => return None,
+            Err(verdict) => Err(Answer::of(verdict)),
         };
-        if counted.is_err() {
-            self.uncounted.store(1);
+        match counted {
+            Ok(()) => Some(true),
+            Err(answer) if matches!(answer.verdict, Verdict::Full | Verdict::Late) => {
+                self.uncounted.store(1);
+                Some(false)
+            }
+            Err(_) => None,
         }
-        Some(counted.is_ok())
     }
 
     /// A UDP endpoint was unbound; with the last one its entries go. Nothing
@@ -50,7 +53,7 @@ impl<E: Env> Registry<E> {
         let local = self.locals.find(&local(stack, &endpoint.addr))?;
         let key = Key::endpoint(endpoint.protocol, local.number, endpoint.port);
         let (place, region, _) = self.place(&key)?;
-        let mut inner = region.lock();
+        let mut inner = self.lock(region, local)?;
         let found = inner.find(place, |entry| entry.is_endpoint(&key))?;
         let entry = inner.get_mut(found)?;
         let mut bound = Bound::from(&*entry);
@@ -91,7 +94,9 @@ impl<E: Env> Registry<E> {
         let (place, region, _) = self.place(key)?;
         let mut inner = region.lock();
         let found = inner.find(place, |entry| entry.is_endpoint(key))?;
-        inner.get_mut(found).map(|entry| Bound::from(&*entry).generation)
+        inner
+            .get_mut(found)
+            .map(|entry| Bound::from(&*entry).generation)
     }
 
     fn with_endpoint<R>(
@@ -106,16 +111,15 @@ impl<E: Env> Registry<E> {
         let Some((place, region, number)) = self.place(&key) else {
             return Err(refuse(Verdict::Late, false));
         };
-        let mut inner = region.lock();
+        let Some(mut inner) = self.lock(region, local) else {
+            return Err(refuse(Verdict::NotShared, false));
+        };
         let found = inner.find(place, |entry| entry.is_endpoint(&key));
         if let Some(entry) = found.and_then(|found| inner.get_mut(found)) {
             let mut bound = Bound::from(&*entry);
             let result = change(&mut bound);
             *entry = bound.entry(&key);
             return Ok(result);
-        }
-        if !self.locals.holds(local) {
-            return Err(refuse(Verdict::NotShared, false));
         }
         let mut bound = Bound {
             tick,

@@ -245,7 +245,9 @@ impl<E: Env> Registry<E> {
         if pass == Pass::Age {
             return None;
         }
-        self.dirty.store(0);
+        // Not a store: what was retired before the mark that this takes away
+        // has to be seen by what follows.
+        self.dirty.swap(0);
         self.locals.leave();
         self.owners.leave();
         Some(self.begun.add(1).wrapping_add(1))
@@ -439,15 +441,15 @@ impl<E: Env> Registry<E> {
         let mut bound = Bound::from(entry);
         bound.swept(self.begun.load() as u32, self.done.load() as u32);
         let old = self.is_old(bound.tick, tick);
-        if bound.empty && (bound.binds == 0 || old) {
+        if old {
+            bound.binds = 0;
+        }
+        if bound.empty && bound.binds == 0 {
             if bound.is_settled() {
                 return Fate::Goes(|swept| &mut swept.endpoints);
             }
-        } else if old {
-            bound.binds = 0;
-            if bound.drop_entries() {
-                self.dirty.store(1);
-            }
+        } else if old && bound.drop_entries() {
+            self.dirty.store(1);
         }
         Fate::Changes(bound.entry(&entry.key()))
     }

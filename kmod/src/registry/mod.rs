@@ -117,8 +117,10 @@ pub struct Settings {
     pub fixed: bool,
 }
 
-/// The greatest age in ticks.
-pub const MOST_TICKS: u8 = 32;
+/// The greatest age in ticks. Two ticks can be told apart by which is the older
+/// one if there are fewer than [`entry::TICKS`] / 2 between them; the rest is
+/// what a sweep may be late.
+pub const MOST_TICKS: u8 = 24;
 
 /// The registry of one node.
 pub struct Registry<E: Env> {
@@ -326,7 +328,27 @@ impl<E: Env> Registry<E> {
                 let entry = Entry::udp(key, tick, generation);
                 self.register(local, key, entry, Some(tick))
             }
-            Err(answer) => answer,
+            // Without an endpoint there is no entry of this node.
+            Err(answer) => match self.owner_of(local, key) {
+                Some(owner) => Answer {
+                    verdict: Verdict::OwnedBy(owner),
+                    ..answer
+                },
+                None => answer,
+            },
+        }
+    }
+
+    /// The other node that owns a 5-tuple.
+    #[cold]
+    fn owner_of(&self, local: Numbered, key: &Key) -> Option<Node> {
+        let (place, region, _) = self.place(key)?;
+        let found = self
+            .lock(region, local)?
+            .find(place, |entry| entry.is(key))?;
+        match found.packed.kind() {
+            Kind::Other(owner) => Some(self.owners.meaning(owner)?.tag),
+            _ => None,
         }
     }
 
@@ -336,14 +358,16 @@ impl<E: Env> Registry<E> {
             return Answer::of(Verdict::Late);
         };
         region.prefetch(place);
-        let mut inner = region.lock();
+        let Some(mut inner) = self.lock(region, local) else {
+            return Answer::of(Verdict::NotShared);
+        };
         let found = inner.find(place, |entry| entry.is(key));
         if let Some(found) = found
             && let Some(verdict) = self.meet(&mut inner, found, &entry, tick)
         {
             return Answer::of(verdict);
         }
-        self.add(inner, (place, number), local, entry, tick, found)
+        self.add(inner, (place, number), entry, tick, found)
     }
 
     /// What an entry in the way means; `None`: it is dead.
@@ -357,7 +381,10 @@ impl<E: Env> Registry<E> {
     ) -> Option<Verdict> {
         match found.packed.kind() {
             Kind::Other(owner) => {
-                return self.owners.meaning(owner).map(|owner| Verdict::OwnedBy(owner.tag));
+                return self
+                    .owners
+                    .meaning(owner)
+                    .map(|owner| Verdict::OwnedBy(owner.tag));
             }
             Kind::Udp if found.packed.generation() != new.generation() => return None,
             _ => {}
@@ -376,16 +403,11 @@ impl<E: Env> Registry<E> {
         &self,
         mut inner: Guard<'_, E>,
         (place, number): (Place, usize),
-        local: Numbered,
         entry: Entry,
         tick: Option<u8>,
         dead: Option<Found>,
     ) -> Answer {
-        // Checked under the lock, so that a sweep that frees the number comes
-        // either later and finds this entry, or earlier and is seen here.
-        let verdict = if !self.locals.holds(local) {
-            Verdict::NotShared
-        } else if let Some(dead) = dead {
+        let verdict = if let Some(dead) = dead {
             inner.replace(dead, entry, tick);
             Verdict::Registered
         } else if !self.credit(&mut inner) {
@@ -418,7 +440,7 @@ impl<E: Env> Registry<E> {
         let generation = self.generation(local, tuple);
         let (place, region, _) = self.place(&key)?;
         region.prefetch(place);
-        let mut inner = region.lock();
+        let mut inner = self.lock(region, local)?;
         let found = inner.find(place, |entry| entry.is(&key))?;
         match found.packed.kind() {
             Kind::Tcp => {}
@@ -457,7 +479,7 @@ impl<E: Env> Registry<E> {
         let generation = self.generation(local, tuple);
         let (place, region, number) = self.place(&key).ok_or(NotInstalled::Full)?;
         region.prefetch(place);
-        let inner = region.lock();
+        let inner = self.lock(region, local).ok_or(NotInstalled::NotShared)?;
         let found = inner.find(place, |entry| entry.is(&key));
         if let Some(Found { packed: entry, .. }) = found {
             let holder = match entry.kind() {
@@ -475,10 +497,9 @@ impl<E: Env> Registry<E> {
             return Ok(false);
         }
         let entry = Entry::other(&key, name.number);
-        let answer = self.add(inner, (place, number), local, entry, None, found);
+        let answer = self.add(inner, (place, number), entry, None, found);
         match answer.verdict {
             Verdict::Registered => Ok(answer.wake),
-            Verdict::NotShared => Err(NotInstalled::NotShared),
             _ => Err(NotInstalled::Full),
         }
     }
@@ -497,7 +518,7 @@ impl<E: Env> Registry<E> {
         let name = self.owners.find(&self::owner(owner))?;
         let key = key(local, tuple);
         let (place, region, _) = self.place(&key)?;
-        let mut inner = region.lock();
+        let mut inner = self.lock(region, local)?;
         let found = inner.find(place, |entry| entry.is(&key))?;
         if found.packed.kind() != Kind::Other(name.number) {
             return None;
@@ -513,7 +534,7 @@ impl<E: Env> Registry<E> {
             return false;
         }
         if self.owners.retire(&self::owner(owner)) {
-            self.dirty.store(1);
+            self.dirty.or(1);
         }
         true
     }
@@ -529,8 +550,11 @@ impl<E: Env> Registry<E> {
                 return (Verdict::Late, 0);
             };
             region.prefetch(place);
-            let inner = region.lock();
-            if let Some(Found { packed: entry, .. }) = inner.find(place, |entry| entry.is(&key)) {
+            let Some(inner) = self.lock(region, local) else {
+                return (Verdict::NotShared, 0);
+            };
+            let found = inner.find(place, |entry| entry.is(&key));
+            if let Some(Found { packed: entry, .. }) = found {
                 match entry.kind() {
                     Kind::Other(owner) => {
                         if let Some(owner) = self.owners.meaning(owner) {
@@ -541,18 +565,32 @@ impl<E: Env> Registry<E> {
                     _ => return (Verdict::Repeated, entry.references()),
                 }
             }
-            if inner.credit == 0 && self.pool.load().cast_signed() <= 0 {
+            let credit = found.is_some() || inner.credit > 0 || is_left(&self.pool);
+            let endpoint = tuple.protocol == Protocol::Tcp
+                || generation.is_some()
+                || is_left(&self.endpoint_pool);
+            if !credit || !endpoint {
                 return (Verdict::Full, 0);
             }
-            if !inner.has_room() {
+            if found.is_none() && !inner.has_room() {
                 return (Verdict::Late, 0);
             }
         } else if tuple.local.addr.is_unspecified() {
             return (Verdict::Unspecified, 0);
         } else if !self.is_shared(&tuple.local.addr) {
             return (Verdict::NotShared, 0);
+        } else if !self.has_room_for_an_address(tuple.protocol) {
+            return (Verdict::Full, 0);
         }
         (Verdict::Registered, 0)
+    }
+
+    /// May an address that was not seen before have entries?
+    #[cold]
+    fn has_room_for_an_address(&self, protocol: Protocol) -> bool {
+        is_left(&self.pool)
+            && (protocol == Protocol::Tcp || is_left(&self.endpoint_pool))
+            && self.locals.has_room()
     }
 
     /// A call about this 5-tuple will come soon: fetches what it will touch.
@@ -577,7 +615,9 @@ impl<E: Env> Registry<E> {
         let Some((place, region, _)) = self.place(&key) else {
             return Audit::Absent;
         };
-        let mut inner = region.lock();
+        let Some(mut inner) = self.lock(region, local) else {
+            return Audit::NotShared;
+        };
         let found = inner.find(place, |entry| entry.is(&key));
         let Some(entry) = found.and_then(|found| inner.get_mut(found)) else {
             return Audit::Absent;
@@ -615,6 +655,16 @@ impl<E: Env> Registry<E> {
         Some((place, self.region(number)?, number))
     }
 
+    /// Locks a region to look for entries of a number that was looked up. `None`
+    /// if the number was retired meanwhile: it may stand for another address.
+    #[inline]
+    fn lock<'a>(&self, region: &'a Region<E>, local: Numbered) -> Option<Guard<'a, E>> {
+        let inner = region.lock();
+        // Checked under the lock, so that a sweep that frees the number comes
+        // either later and finds what is added now, or earlier and is seen here.
+        self.locals.holds(local).then_some(inner)
+    }
+
     /// Takes an entry away and gives its credit back.
     #[inline]
     fn remove(&self, inner: &mut Inner<E>, place: Place, found: Found) {
@@ -649,7 +699,12 @@ impl<E: Env> Registry<E> {
             inner.credit = inner.credit.saturating_sub(batch as u32);
         }
     }
+}
 
+/// Is anything left of this credit? It is below nothing for a moment when many
+/// want the last of it.
+fn is_left(pool: &impl Word) -> bool {
+    pool.load().cast_signed() > 0
 }
 
 /// The key of a 5-tuple.

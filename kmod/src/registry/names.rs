@@ -210,6 +210,10 @@ impl<E: Env> Names<E> {
 
     /// Retires all names that `dead` says so of.
     pub fn retire_all(&self, dead: impl Fn(&Meaning) -> bool) -> bool {
+        // Whoever adds a name looks again afterwards whether it is wanted. The lock
+        // orders the two: that look comes after what was changed before this
+        // call, or the name is seen below.
+        drop(self.used.lock());
         let mut any = false;
         for number in 0..self.names.len() {
             if let Some(meaning) = self.meaning(number as u16)
@@ -251,6 +255,11 @@ impl<E: Env> Names<E> {
                 *used = used.saturating_sub(1);
             }
         }
+    }
+
+    /// May one more be added?
+    pub fn has_room(&self) -> bool {
+        self.used() < MOST
     }
 
     /// How many are in use or retired.

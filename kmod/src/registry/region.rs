@@ -109,10 +109,11 @@ impl<E: Env> Region<E> {
     }
 
     /// Exchanges the array; the entries stay in the old one for now. Gives the
-    /// new one back if the last exchange is not over.
+    /// new one back if the last exchange is not over, or if more entries came
+    /// meanwhile than it takes.
     pub fn exchange(&self, buckets: E::Buckets) -> Option<E::Buckets> {
         let mut inner = self.lock();
-        if inner.old.is_some() {
+        if inner.old.is_some() || inner.used as usize > most(buckets.len()) {
             return Some(buckets);
         }
         self.address.store(buckets.as_ptr().addr() as u64);
@@ -240,19 +241,17 @@ impl<E: Env> Inner<E> {
         self.used.saturating_sub(self.endpoints) as usize
     }
 
-    /// An array takes four fifths of its places, and all of them if it is small
-    /// and searched quickly. There should be more memory from 68 % on: with
-    /// steps of a quarter the places are then 54 to 68 % in use, 38 to 47 bytes an
-    /// entry. A small one asks earlier, since it fills up faster than memory
-    /// comes.
+    /// There should be more memory from 68 % on: with steps of a quarter the
+    /// places are then 54 to 68 % in use, 38 to 47 bytes an entry. A small array
+    /// asks earlier, since it fills up faster than memory comes.
     fn set_limits(&mut self) {
         let places = self.current.len() * SLOTS;
-        let (most, crowd) = match self.current.len() {
-            0..=VERY_SMALL => (places, places / 5),
-            ..=SMALL => (places, places / 5 * 2),
-            _ => (places / 5 * 4, places / 25 * 17),
+        let crowd = match self.current.len() {
+            0..=VERY_SMALL => places / 5,
+            ..=SMALL => places / 5 * 2,
+            _ => places / 25 * 17,
         };
-        self.most = most as u32;
+        self.most = most(self.current.len()) as u32;
         self.crowd = crowd as u32;
     }
 
@@ -339,6 +338,13 @@ impl<E: Env> Inner<E> {
     pub fn take_old(&mut self) -> Option<E::Buckets> {
         self.old.take()
     }
+}
+
+/// Entries that an array takes: four fifths of its places, and all of them in
+/// a small one, which is searched quickly.
+#[inline]
+fn most(len: usize) -> usize {
+    if len <= SMALL { len * SLOTS } else { len * 4 }
 }
 
 /// The size after this one, for the region with this number. Small ones grow in

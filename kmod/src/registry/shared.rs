@@ -10,7 +10,7 @@
 //! changes sees the version move, and looks again.
 //!
 //! Before the tables comes a filter: a bit for each place where the search for
-//! an address that is shared may start.
+//! no address that is shared starts.
 
 use super::env::{Env, Lock, Word};
 
@@ -45,7 +45,6 @@ impl<E: Env> Shared<E> {
     /// All local addresses but loopback, in memory of [`WORDS`] zeros.
     #[inline]
     pub fn new(words: E::Words) -> Self {
-        words.iter().take(FILTER).for_each(|word| word.store(u64::MAX));
         Self {
             version: E::Word::new(ALL),
             words,
@@ -60,7 +59,7 @@ impl<E: Env> Shared<E> {
         let place = first(address);
         self.words
             .get(place / 64)
-            .is_some_and(|word| word.load() >> (place % 64) & 1 == 0)
+            .is_some_and(|word| word.load() >> (place % 64) & 1 != 0)
     }
 
     /// Is the address shared?
@@ -103,8 +102,8 @@ impl<E: Env> Shared<E> {
         tables.as_chunks::<2>().0.get(table + place)
     }
 
-    /// From now on these are shared and no others. The filter never lacks one
-    /// of them, nor one of those before while they are still shared.
+    /// From now on these are shared and no others. The filter never excludes
+    /// one of them, nor one of those before while they are still shared.
     ///
     /// # Errors
     ///
@@ -124,19 +123,22 @@ impl<E: Env> Shared<E> {
         for address in list {
             self.add(next, *address);
         }
-        self.filter(list, |word, bits| word.or(bits));
+        self.filter(list, |word, absent| word.store(word.load() & absent));
         self.version.store(next);
-        self.filter(list, |word, bits| word.swap(bits));
+        self.filter(list, E::Word::store);
         Ok(())
     }
 
     /// Calls `change` with each word of the filter and its bits for a list.
-    fn filter(&self, list: &[[u64; 2]], change: impl Fn(&E::Word, u64) -> u64) {
+    fn filter(&self, list: &[[u64; 2]], change: impl Fn(&E::Word, u64)) {
         for (number, word) in self.words.iter().take(FILTER).enumerate() {
             let unspecified = [[0, 0], UNSPECIFIED];
-            let places = list.iter().chain(&unspecified).map(|address| first(*address));
+            let places = list
+                .iter()
+                .chain(&unspecified)
+                .map(|address| first(*address));
             let mine = places.filter(|place| place / 64 == number);
-            change(word, mine.fold(0, |bits, place| bits | 1 << (place % 64)));
+            change(word, !mine.fold(0, |bits, place| bits | 1 << (place % 64)));
         }
     }
 
@@ -162,7 +164,7 @@ impl<E: Env> Shared<E> {
     pub fn set_all(&self) {
         let _change = self.change.lock();
         for word in self.words.iter().take(FILTER) {
-            word.store(u64::MAX);
+            word.store(0);
         }
         let next = (self.version.load() & !ALL).wrapping_add(1);
         self.version.store(next | ALL);

@@ -148,3 +148,28 @@ fn reach_is_enough_for_the_fullest_array() {
     std::println!("farthest from home: {longest} buckets");
     assert!(longest < region::REACH, "{longest}");
 }
+
+/// Between the look at a region and its smaller memory the region fills up.
+#[test]
+fn what_comes_while_memory_is_allocated_is_not_left_behind() {
+    let fixture = Fixture::new(SETTINGS, 1);
+    let registry = &fixture.0;
+    for n in 0..2000 {
+        fixture.connect(&tcp(n));
+    }
+    for n in 10..2000 {
+        registry.disconnect(0, &tcp(n));
+    }
+    registry.sweep(Pass::Age, 0).unwrap();
+    assert!(registry.wants());
+    let smaller = |buckets| {
+        for n in 10..1000 {
+            registry.connect(0, &tcp(n), true, 0);
+        }
+        allocate(buckets)
+    };
+    assert!(registry.maintain(smaller).unwrap());
+    assert_eq!(registry.regions[0].lock().old_len(), 0);
+    assert_eq!(listing(registry, 0).len(), 1000);
+    assert_eq!(fixture.connect(&tcp(5000)), Verdict::Registered);
+}

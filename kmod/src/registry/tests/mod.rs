@@ -5,7 +5,7 @@
 //! Tests of the registry, in the world of `std`.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 use std::{boxed::Box, vec};
 
@@ -14,15 +14,20 @@ use super::entry::NAMES;
 use super::env::{Env, Lock, Word};
 use super::hash::{SECRET_BYTES, Secret};
 use super::maintain::{ASKED, Asked};
+use super::names as names_of;
 use super::names::Name;
 use super::region::Region;
 use super::*;
-use crate::flow::SockAddr;
+use crate::flow::{Endpoint, SockAddr};
 
 mod behaviour;
 mod growth;
+mod listing;
+mod loom;
 mod model;
+mod names;
 mod threads;
+mod udp;
 
 /// The world of `std`.
 #[derive(Debug)]
@@ -75,7 +80,7 @@ impl Env for Std {
     type Buckets = Vec<Bucket>;
     type Regions = Box<[Region<Self>]>;
     type Names = Box<[Name<Self>]>;
-    type Words = Box<[AtomicU64]>;
+    type Words = Arc<[AtomicU64]>;
     type Scratch = Box<[Asked]>;
 
     fn no_buckets() -> Vec<Bucket> {
@@ -91,16 +96,16 @@ where
     E: Env<
             Regions = Box<[Region<E>]>,
             Names = Box<[Name<E>]>,
-            Words = Box<[<E as Env>::Word]>,
+            Words = Arc<[<E as Env>::Word]>,
             Scratch = Box<[Asked]>,
         >,
 {
-    let words = |len: usize| (0..len).map(|_| E::Word::new(0)).collect::<Box<[_]>>();
+    let words = |len: usize| (0..len).map(|_| E::Word::new(0)).collect::<Arc<[_]>>();
     let names = || (0..NAMES).map(|_| Name::new()).collect::<Box<[_]>>();
     Memory {
         regions: (0..regions).map(|_| Region::new()).collect(),
-        locals: (names(), words(names::WORDS)),
-        owners: (names(), words(names::WORDS)),
+        locals: (names(), words(names_of::WORDS)),
+        owners: (names(), words(names_of::WORDS)),
         shared: words(shared::WORDS),
         wanting: words(regions.div_ceil(64)),
         scratch: vec![Asked::default(); ASKED].into(),
@@ -174,4 +179,36 @@ pub fn tcp(foreign: u32) -> FiveTuple {
 
 pub fn udp(foreign: u32) -> FiveTuple {
     tuple(Protocol::Udp, 53, foreign)
+}
+
+/// The same from 192.0.2.`last`.
+pub fn from(last: u8, mut tuple: FiveTuple) -> FiveTuple {
+    tuple.local.addr = v4(last);
+    tuple
+}
+
+/// A UDP endpoint of 192.0.2.10.
+pub fn endpoint(port: u16) -> Endpoint {
+    Endpoint {
+        protocol: Protocol::Udp,
+        addr: v4(10),
+        port,
+    }
+}
+
+/// All that is listed now.
+pub fn listing(registry: &Registry<Std>, tick: u8) -> Vec<Listed> {
+    let mut all = Vec::new();
+    let mut cursor = Some(Cursor::default());
+    while let Some(from) = cursor {
+        cursor = registry
+            .list(from, tick, ROOM, |listed| all.push(listed))
+            .unwrap();
+    }
+    all
+}
+
+/// What a query says, without the references.
+pub fn verdict(registry: &Registry<Std>, tuple: &FiveTuple) -> Verdict {
+    registry.query(0, tuple).0
 }

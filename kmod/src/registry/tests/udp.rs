@@ -1,0 +1,341 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Endpoints of UDP, and ageing.
+
+use super::*;
+use std::vec::Vec;
+
+const AGE: u8 = SETTINGS.age;
+
+fn fixture() -> Fixture {
+    Fixture::new(SETTINGS, 4)
+}
+
+#[test]
+fn the_last_unbind_drops_the_entries_of_this_endpoint_only() {
+    let Fixture(registry) = fixture();
+    assert_eq!(registry.bind(0, &endpoint(53), 0), Some(true));
+    assert_eq!(registry.bind(0, &endpoint(53), 0), Some(true));
+    assert_eq!(registry.bind(0, &endpoint(54), 0), Some(true));
+    let other = tuple(Protocol::Udp, 54, 1);
+    for tuple in [udp(1), udp(2), other, tcp(1)] {
+        registry.connect(0, &tuple, true, 0);
+    }
+    assert!(registry.install(2, &udp(3)).is_ok());
+    assert!(registry.unbind(0, &endpoint(53)));
+    assert_eq!(verdict(&registry, &udp(1)), Verdict::Repeated);
+    assert!(registry.unbind(0, &endpoint(53)));
+    assert_eq!(verdict(&registry, &udp(1)), Verdict::Registered);
+    assert_eq!(registry.disconnect(0, &udp(2)), None);
+    assert_eq!(verdict(&registry, &udp(3)), Verdict::OwnedBy(2));
+    assert_eq!(verdict(&registry, &other), Verdict::Repeated);
+    assert_eq!(verdict(&registry, &tcp(1)), Verdict::Repeated);
+    assert!(registry.is_dirty());
+    assert_eq!(registry.sweep(Pass::Dead, 0).unwrap().dead, 2);
+    assert_eq!(registry.len(), 3);
+}
+
+#[test]
+fn a_first_bind_clears_leftovers_and_a_second_one_does_not() {
+    let Fixture(registry) = fixture();
+    registry.connect(0, &udp(1), true, 0);
+    registry.bind(0, &endpoint(53), 0);
+    assert_eq!(verdict(&registry, &udp(1)), Verdict::Registered);
+    registry.connect(0, &udp(2), true, 0);
+    registry.bind(0, &endpoint(53), 0);
+    assert_eq!(verdict(&registry, &udp(2)), Verdict::Repeated);
+    registry.unbind(0, &endpoint(53));
+    assert_eq!(verdict(&registry, &udp(2)), Verdict::Repeated);
+    registry.unbind(0, &endpoint(53));
+    assert_eq!(verdict(&registry, &udp(2)), Verdict::Registered);
+}
+
+#[test]
+fn an_entry_of_an_older_generation_is_taken_over_by_anyone() {
+    let Fixture(registry) = fixture();
+    for n in 0..2 {
+        registry.connect(0, &udp(n), true, 0);
+        registry.connect(0, &udp(n), true, 0);
+    }
+    registry.unbind(0, &endpoint(53));
+    assert_eq!(
+        registry.connect(0, &udp(0), true, 0).verdict,
+        Verdict::Registered
+    );
+    assert_eq!(registry.query(0, &udp(0)), (Verdict::Repeated, 1));
+    assert!(registry.install(2, &udp(1)).is_ok());
+    assert_eq!(registry.len(), 2);
+    assert_eq!(registry.sweep(Pass::Dead, 0).unwrap().dead, 0);
+}
+
+#[test]
+fn an_unspecified_endpoint_and_tcp_are_nobodys_business() {
+    let Fixture(registry) = fixture();
+    registry.connect(0, &udp(1), true, 0);
+    registry.connect(0, &tcp(1), true, 0);
+    for addr in [Addr::v4([0; 4]), Addr::v6([0; 16])] {
+        let any = Endpoint {
+            addr,
+            ..endpoint(53)
+        };
+        assert_eq!(registry.bind(0, &any, 0), None);
+        assert!(!registry.unbind(0, &any));
+    }
+    let stream = Endpoint {
+        protocol: Protocol::Tcp,
+        ..endpoint(80)
+    };
+    assert_eq!(registry.bind(0, &stream, 0), None);
+    assert!(!registry.unbind(0, &stream));
+    let loopback = Endpoint {
+        addr: Addr::v4([127, 0, 0, 1]),
+        ..endpoint(53)
+    };
+    assert_eq!(registry.bind(0, &loopback, 0), None);
+    assert!(!registry.unbind(0, &endpoint(99)));
+    assert!(!registry.unbind(3, &endpoint(53)));
+    assert_eq!(registry.endpoints(), 1);
+    assert_eq!(verdict(&registry, &udp(1)), Verdict::Repeated);
+    assert_eq!(verdict(&registry, &tcp(1)), Verdict::Repeated);
+}
+
+/// Generations have eight bits. Without a sweep they run out, and then entries
+/// stay; with sweeps they come round again. An old entry never counts again.
+#[test]
+fn no_number_of_binds_revives_an_old_entry() {
+    for sweep_every in [usize::MAX, 100, 7, 1] {
+        let Fixture(registry) = fixture();
+        registry.connect(0, &udp(1), true, 0);
+        for cycle in 0..1000 {
+            assert!(registry.unbind(0, &endpoint(53)));
+            assert_eq!(registry.bind(0, &endpoint(53), 0), Some(true));
+            assert_eq!(
+                verdict(&registry, &udp(1)),
+                Verdict::Registered,
+                "cycle {cycle}"
+            );
+            let fresh = udp(2 + cycle as u32);
+            assert_eq!(
+                registry.connect(0, &fresh, true, 0).verdict,
+                Verdict::Registered
+            );
+            if cycle % sweep_every == sweep_every - 1 {
+                registry.sweep(Pass::Dead, 0).unwrap();
+            }
+            assert!(registry.maintain(allocate).unwrap());
+        }
+        assert!(registry.unbind(0, &endpoint(53)));
+        let left = (0..1002)
+            .filter(|n| verdict(&registry, &udp(*n)) == Verdict::Repeated)
+            .count();
+        match sweep_every {
+            // Those since the generations ran out.
+            usize::MAX => assert!((700..750).contains(&left), "{left}"),
+            _ => assert_eq!(left, 0),
+        }
+    }
+}
+
+#[test]
+fn generations_are_free_again_after_sweeps() {
+    let Fixture(registry) = fixture();
+    let cycle = || {
+        registry.bind(0, &endpoint(53), 0);
+        registry.connect(0, &udp(1), true, 0);
+        registry.unbind(0, &endpoint(53));
+        verdict(&registry, &udp(1))
+    };
+    for _ in 0..300 {
+        cycle();
+    }
+    assert_eq!(cycle(), Verdict::Repeated);
+    for _ in 0..3 {
+        registry.sweep(Pass::Dead, 0).unwrap();
+    }
+    for _ in 0..200 {
+        assert_eq!(cycle(), Verdict::Registered);
+    }
+}
+
+#[test]
+fn a_bind_that_was_not_counted_keeps_the_entries() {
+    let Fixture(registry) = Fixture::new(
+        Settings {
+            most: 64,
+            ..SETTINGS
+        },
+        1,
+    );
+    for port in 0..16 {
+        assert_eq!(registry.bind(0, &endpoint(port), 0), Some(true));
+    }
+    assert_eq!(
+        registry
+            .connect(0, &tuple(Protocol::Udp, 3, 1), true, 0)
+            .verdict,
+        Verdict::Registered
+    );
+    assert_eq!(registry.bind(0, &endpoint(16), 0), Some(false));
+    assert!(!registry.unbind(0, &endpoint(16)));
+    assert!(registry.unbind(0, &endpoint(3)));
+    assert_eq!(
+        verdict(&registry, &tuple(Protocol::Udp, 3, 1)),
+        Verdict::Repeated
+    );
+}
+
+#[test]
+fn endpoints_have_a_limit_and_their_places_come_back() {
+    let Fixture(registry) = Fixture::new(
+        Settings {
+            most: 64,
+            ..SETTINGS
+        },
+        1,
+    );
+    let from_port = |port| tuple(Protocol::Udp, port, 1);
+    for port in 0..16 {
+        assert_eq!(
+            registry.connect(0, &from_port(port), true, 0).verdict,
+            Verdict::Registered
+        );
+        assert!(registry.maintain(allocate).unwrap());
+    }
+    assert_eq!(registry.endpoints(), 16);
+    assert_eq!(
+        registry.connect(0, &from_port(16), true, 0).verdict,
+        Verdict::Full
+    );
+    assert_eq!(registry.connect(0, &udp(1), true, 0).verdict, Verdict::Full);
+    assert_eq!(
+        registry.connect(0, &tcp(1), true, 0).verdict,
+        Verdict::Registered
+    );
+    assert!(registry.unbind(0, &endpoint(3)));
+    for _ in 0..4 {
+        registry.sweep(Pass::Dead, 0).unwrap();
+    }
+    assert_eq!(registry.endpoints(), 15);
+    assert_eq!(
+        registry.connect(0, &from_port(16), true, 0).verdict,
+        Verdict::Registered
+    );
+}
+
+#[test]
+fn an_entry_is_too_old_one_tick_after_its_age_wherever_ticks_are() {
+    for start in 0..64 {
+        let Fixture(registry) = fixture();
+        let tick = |later: u8| (start + later) % 64;
+        registry.connect(0, &udp(1), true, tick(0));
+        registry.connect(0, &udp(2), true, tick(0));
+        registry.connect(0, &tcp(1), true, tick(0));
+        assert!(registry.install(2, &udp(3)).is_ok());
+        assert_eq!(
+            registry.sweep(Pass::Age, tick(AGE)).unwrap(),
+            Swept::default()
+        );
+        // Asked again, it is young again.
+        registry.connect(0, &udp(2), true, tick(AGE));
+        assert_eq!(
+            registry.sweep(Pass::Age, tick(AGE + 1)).unwrap().aged,
+            1,
+            "from {start}"
+        );
+        assert_eq!(verdict(&registry, &udp(1)), Verdict::Registered);
+        assert_eq!(registry.query(0, &udp(2)), (Verdict::Repeated, 2));
+        assert_eq!(registry.sweep(Pass::Age, tick(2 * AGE)).unwrap().aged, 0);
+        assert_eq!(
+            registry.sweep(Pass::Dead, tick(2 * AGE + 1)).unwrap().aged,
+            1
+        );
+        assert_eq!(verdict(&registry, &tcp(1)), Verdict::Repeated);
+        assert_eq!(verdict(&registry, &udp(3)), Verdict::OwnedBy(2));
+    }
+}
+
+/// New entries come into the same few buckets all the time; the oldest of
+/// them still goes in time.
+#[test]
+fn the_old_go_though_the_young_come_beside_them() {
+    for (age, late) in [
+        (1, 1),
+        (AGE, 1),
+        (AGE, 9),
+        (MOST_TICKS, 1),
+        (MOST_TICKS, 7),
+        (200, 2),
+    ] {
+        let Fixture(registry) = Fixture::new(Settings { age, ..SETTINGS }, 1);
+        let age = age.min(MOST_TICKS);
+        for tick in 0..200_u8 {
+            if tick % late == 0 {
+                registry.sweep(Pass::Age, tick % 64).unwrap();
+            }
+            registry.connect(0, &udp(tick.into()), true, tick % 64);
+            let swept = tick - tick % late;
+            let gone = usize::from(swept.saturating_sub(age));
+            let live = usize::from(tick) + 1 - gone;
+            assert_eq!(registry.len(), live, "age {age}, tick {tick}");
+            registry.maintain(allocate).unwrap();
+        }
+    }
+}
+
+#[test]
+fn without_an_age_nothing_is_ever_too_old() {
+    let Fixture(registry) = Fixture::new(Settings { age: 0, ..SETTINGS }, 1);
+    registry.connect(0, &udp(1), true, 0);
+    registry.bind(0, &endpoint(54), 0);
+    for tick in 0..64 {
+        for pass in [Pass::Age, Pass::Dead] {
+            assert_eq!(registry.sweep(pass, tick).unwrap(), Swept::default());
+        }
+    }
+    assert_eq!(verdict(&registry, &udp(1)), Verdict::Repeated);
+}
+
+#[test]
+fn a_count_that_a_closed_socket_left_behind_ages() {
+    let Fixture(registry) = fixture();
+    registry.bind(0, &endpoint(53), 0);
+    registry.connect(0, &udp(1), true, 0);
+    // It is gone and nobody said so. Later another one is bound.
+    for tick in 1..=AGE + 8 {
+        registry.sweep(Pass::Dead, tick).unwrap();
+    }
+    assert_eq!((registry.len(), registry.endpoints()), (0, 0));
+    registry.bind(0, &endpoint(53), AGE + 8);
+    registry.connect(0, &udp(1), true, AGE + 8);
+    assert!(registry.unbind(0, &endpoint(53)));
+    assert_eq!(verdict(&registry, &udp(1)), Verdict::Registered);
+}
+
+#[test]
+fn an_endpoint_in_use_stays_as_long_as_it_is_bound_and_asked_about() {
+    let Fixture(registry) = fixture();
+    registry.bind(0, &endpoint(53), 0);
+    for tick in 0..150_u8 {
+        registry.connect(0, &udp(tick.into()), true, tick % 64);
+        registry.sweep(Pass::Dead, tick % 64).unwrap();
+    }
+    assert_eq!(registry.endpoints(), 1);
+    registry.bind(0, &endpoint(53), 150 % 64);
+    registry.unbind(0, &endpoint(53));
+    assert_eq!(verdict(&registry, &udp(149)), Verdict::Repeated);
+}
+
+#[test]
+fn the_age_is_listed() {
+    let Fixture(registry) = fixture();
+    registry.connect(0, &udp(1), true, 60);
+    registry.connect(0, &tcp(1), true, 60);
+    let mut ages: Vec<_> = listing(&registry, 3)
+        .iter()
+        .map(|one| (one.protocol, one.age))
+        .collect();
+    ages.sort_unstable();
+    assert_eq!(ages, [(6, 0), (17, 7)]);
+}
