@@ -158,9 +158,13 @@ impl Clinet {
         recorder
     }
 
-    /// All counters, after the module's own thread has come to rest.
+    /// All counters, after a sweep: what was dropped is no longer among the
+    /// entries.
     pub fn stats(&self) -> Stats {
         self.kernel.settle();
+        let sweep = self.module.address("clinet_sweep");
+        // SAFETY: a function without arguments.
+        unsafe { self.module.call(&Context::thread(), sweep, &[]) };
         let mut stats = Stats::default();
         let size = size_of_val(&stats);
         // SAFETY: the structure has `size` writable bytes.
