@@ -10,7 +10,7 @@ module = build/kernel/misc/amd64/clinet
 lab = build/lab
 foreign = $(patsubst tests-user/foreign/%.c,build/foreign/%, \
 	$(wildcard tests-user/foreign/provider_*.c)) build/foreign/example \
-	build/foreign/registry
+	build/foreign/registry build/foreign/vm_helper
 rust_provider = build/foreign/example_rust
 
 cflags = --target=x86_64-pc-solaris2.11 $(shell cat kmod/cflags) \
