@@ -55,6 +55,14 @@ sub bound {
 	return $socket;
 }
 
+# Closing resets the connection: what is left in TIME_WAIT would be in the way
+# of the next one between these ports.
+sub without_time_wait {
+	my ($socket) = @_;
+	setsockopt($socket, SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))
+	    or unusable("SO_LINGER: $!");
+}
+
 sub ready {
 	my ($socket, $to_write) = @_;
 	my $set = '';
@@ -67,6 +75,7 @@ sub tcp {
 	my $listener = bound(SOCK_STREAM, $fport);
 	listen($listener, 5) or unusable("listen: $!");
 	my $socket = bound(SOCK_STREAM, $lport);
+	without_time_wait($socket);
 	my $flags = fcntl($socket, F_GETFL, 0);
 	fcntl($socket, F_SETFL, $flags | O_NONBLOCK) or unusable("fcntl: $!");
 	if (!connect($socket, name($fport))) {
@@ -78,6 +87,7 @@ sub tcp {
 	}
 	ready($listener, 0) && accept(my $peer, $listener)
 	    or unusable("connected, and nothing to accept");
+	without_time_wait($peer);
 	result("accepted");
 }
 
