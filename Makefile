@@ -10,7 +10,7 @@ module = build/kernel/misc/amd64/clinet
 lab = build/lab
 foreign = $(patsubst tests-user/foreign/%.c,build/foreign/%, \
 	$(wildcard tests-user/foreign/provider_*.c)) build/foreign/example \
-	build/foreign/registry
+	build/foreign/registry build/foreign/vm_helper
 rust_provider = build/foreign/example_rust
 
 cflags = --target=x86_64-pc-solaris2.11 $(shell cat kmod/cflags) \
@@ -19,8 +19,14 @@ cflags = --target=x86_64-pc-solaris2.11 $(shell cat kmod/cflags) \
 # Options of the bench, files by their whole names: make bench BENCH='--rows pair'
 BENCH =
 
+# Where `make install` puts things, and to where `make package` publishes.
+DESTDIR =
+REPO =
+version = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+
 .PHONY: all module lab demo bench test check-module fmt lint doc headers \
-	reproducible scripts fuzz captures clean help FORCE
+	reproducible scripts man install package vm-test fuzz captures clean \
+	help FORCE
 
 all: module lab ## Build the module and the tool (the default)
 
@@ -34,7 +40,7 @@ demo: $(module) $(lab) $(foreign) ## Show two nodes sharing an address, and a ca
 	@$(lab) replay tests-user/captures/tcp-two-nodes.pcap \
 		--shared 192.0.2.10 2001:db8::10
 
-test: fmt lint doc headers scripts check-module reproducible $(foreign) $(rust_provider) ## Run all checks and tests
+test: fmt lint doc headers scripts man check-module reproducible $(foreign) $(rust_provider) ## Run all checks and tests
 	$T tools/run-tests
 
 bench: $(module) ## Measure the registry beside its peers (BENCH=--help: options)
@@ -71,7 +77,25 @@ headers: ## Compile the public headers as C99 and C++, for kernel and user
 	done; done
 
 scripts: ## Lint the shell scripts
-	$T shellcheck tools/* kmod/link .ci/run tests-user/captures/make-captures
+	$T shellcheck tools/* kmod/link .ci/run tests-user/captures/make-captures \
+		tests-user/pkg/tests/fake-vm
+	$T perl -c pkg/vm/sockets.pl
+
+man: ## Lint the manual pages
+	$T mandoc -T lint -W warning pkg/man/*
+
+# The kernel looks for modules in few places, so there is no prefix, only
+# DESTDIR; pkg/clinet.p5m is the list.
+install: $(module) ## Install below DESTDIR, or on illumos into the system
+	@tools/install-files pkg/clinet.p5m "$(DESTDIR)"
+
+package: $(module) ## Publish the IPS package to REPO (on OmniOS)
+	pkgmogrify -D VERSION=$(version) pkg/clinet.p5m >build/clinet.p5m
+	pkglint build/clinet.p5m
+	pkgsend -s "$(REPO)" publish -d . build/clinet.p5m
+
+vm-test: $(if $(VM),$(module) build/foreign/vm_helper) ## Try the module on an OmniOS (VM=root@HOST)
+	@VM="$(VM)" tools/vm-test $(module) build/foreign/vm_helper
 
 reproducible: build/again/clinet ## Compare the module with one built elsewhere
 
