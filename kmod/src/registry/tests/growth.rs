@@ -35,7 +35,7 @@ fn it_grows_from_nothing_and_shrinks_again() {
     }
     assert!(fixture.0.is_empty());
     for _ in 0..20 {
-        fixture.0.sweep(Pass::Dead, 0).unwrap();
+        fixture.0.sweep(Pass::Dead, 0, |_, _| ()).unwrap();
         assert!(fixture.0.maintain(allocate).unwrap());
     }
     assert_eq!(bytes(&fixture.0), idle);

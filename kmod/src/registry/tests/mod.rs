@@ -22,6 +22,7 @@ use crate::flow::SockAddr;
 mod behaviour;
 mod growth;
 mod model;
+mod sweep;
 mod threads;
 
 /// The world of `std`.
