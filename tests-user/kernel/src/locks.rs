@@ -191,10 +191,12 @@ impl Locks {
         address: u64,
         mut attempt: impl FnMut() -> Option<R>,
     ) -> R {
-        // A halted machine gives nothing back any more.
-        const RECHECK: Duration = Duration::from_millis(100);
+        // A halted machine gives nothing back any more; and the owner may be
+        // waiting for a time that only passes if everybody waits.
+        const RECHECK: Duration = Duration::from_millis(20);
         let (mutex, given_back) = self.turnstile(address);
         let mut guard = lock(mutex);
+        let mut resting = None;
         loop {
             if let Some(value) = attempt() {
                 return value;
@@ -203,10 +205,16 @@ impl Locks {
                 drop(guard);
                 fault::throw(fault);
             }
-            guard = given_back
+            let (held, waited) = given_back
                 .wait_timeout(guard, RECHECK)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+                .unwrap_or_else(PoisonError::into_inner);
+            guard = held;
+            if waited.timed_out() {
+                drop(guard);
+                resting.get_or_insert_with(|| machine.sched.rest());
+                machine.sched.pass_if_idle(machine);
+                guard = lock(mutex);
+            }
         }
     }
 
@@ -280,20 +288,9 @@ impl Locks {
         }
     }
 
-    /// The same for a lock of the caller's, which must be outside of every
-    /// lock of a module.
-    pub fn check_named(&self, machine: &Machine, name: &'static str) {
-        let inner = HELD.with_borrow(|held| {
-            held.iter()
-                .find(|entry| std::ptr::eq(entry.2, machine))
-                .map(|entry| entry.0)
-        });
-        if let Some(address) = inner {
-            fault!(
-                "{name} is taken inside {}, but locks of modules are innermost",
-                self.name(machine, address)
-            );
-        }
+    /// The same for a lock of the caller's: no lock of a module may be held
+    /// that is elsewhere taken inside this one.
+    pub fn check_named(&self, name: &'static str) {
         self.check_after(here(), Node::Named(name));
     }
 

@@ -107,6 +107,18 @@ impl State {
     }
 }
 
+/// A thread that does not run; see [`Sched::rest`].
+pub(crate) struct Rest<'a> {
+    sched: &'a Sched,
+    background: usize,
+}
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        lock(&self.sched.state).running += self.background;
+    }
+}
+
 /// The threads and the pending events of one machine.
 #[derive(Default)]
 pub(crate) struct Sched {
@@ -138,6 +150,30 @@ impl Sched {
                 state
             }
             _ => self.sleep(state),
+        }
+    }
+
+    /// This thread waits for something else than time, until the result is
+    /// dropped.
+    pub fn rest(&self) -> Rest<'_> {
+        let background = usize::from(is_background());
+        lock(&self.state).running -= background;
+        self.changed.notify_all();
+        Rest {
+            sched: self,
+            background,
+        }
+    }
+
+    /// Lets time pass if only that can change something and this is a thread
+    /// of the test.
+    pub fn pass_if_idle(&self, machine: &Machine) {
+        let mut state = lock(&self.state);
+        if is_background() || state.running > 0 {
+            return;
+        }
+        if let Some(event) = state.next_event() {
+            self.pass(machine, &mut state, event);
         }
     }
 
