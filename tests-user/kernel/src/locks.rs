@@ -156,6 +156,15 @@ pub(crate) struct Live {
 
 const TURNSTILES: usize = 16;
 
+/// Those who wait for some locks.
+#[derive(Default)]
+struct Queue {
+    /// Background threads that have waited so long that time may pass.
+    resting: usize,
+    /// Counts how often a lock was given back.
+    turn: u64,
+}
+
 /// The locks of one machine.
 pub(crate) struct Locks {
     live: Mutex<BTreeMap<u64, Live>>,
@@ -163,7 +172,7 @@ pub(crate) struct Locks {
     order: Mutex<HashSet<(Node, Node)>>,
     /// Changes when pairs are forgotten.
     epoch: AtomicU64,
-    turnstiles: [(Mutex<()>, Condvar); TURNSTILES],
+    turnstiles: [(Mutex<Queue>, Condvar); TURNSTILES],
 }
 
 impl Default for Locks {
@@ -179,7 +188,7 @@ impl Default for Locks {
 
 impl Locks {
     /// The queue of the lock at `address`.
-    fn turnstile(&self, address: u64) -> &(Mutex<()>, Condvar) {
+    fn turnstile(&self, address: u64) -> &(Mutex<Queue>, Condvar) {
         &self.turnstiles[(address as usize >> 3) % TURNSTILES]
     }
 
@@ -195,35 +204,44 @@ impl Locks {
         // waiting for a time that only passes if everybody waits.
         const RECHECK: Duration = Duration::from_millis(20);
         let (mutex, given_back) = self.turnstile(address);
-        let mut guard = lock(mutex);
+        let mut queue = lock(mutex);
         let mut resting = None;
         loop {
             if let Some(value) = attempt() {
+                if resting == Some(queue.turn) {
+                    queue.resting -= 1;
+                    machine.sched.resume(1);
+                }
                 return value;
             }
             if let Err(fault) = machine.check_running() {
-                drop(guard);
+                drop(queue);
                 fault::throw(fault);
             }
             let (held, waited) = given_back
-                .wait_timeout(guard, RECHECK)
+                .wait_timeout(queue, RECHECK)
                 .unwrap_or_else(PoisonError::into_inner);
-            guard = held;
+            queue = held;
             if waited.timed_out() {
-                drop(guard);
-                resting.get_or_insert_with(|| machine.sched.rest());
+                if resting != Some(queue.turn) && machine.sched.rest() {
+                    queue.resting += 1;
+                    resting = Some(queue.turn);
+                }
+                drop(queue);
                 machine.sched.pass_if_idle(machine);
-                guard = lock(mutex);
+                queue = lock(mutex);
             }
         }
     }
 
     /// Runs `change` and wakes whoever waits for the lock at `address`.
-    pub fn wake<R>(&self, address: u64, change: impl FnOnce() -> R) -> R {
+    pub fn wake<R>(&self, machine: &Machine, address: u64, change: impl FnOnce() -> R) -> R {
         let (mutex, given_back) = self.turnstile(address);
-        let guard = lock(mutex);
+        let mut queue = lock(mutex);
         let value = change();
-        drop(guard);
+        queue.turn += 1;
+        machine.sched.resume(std::mem::take(&mut queue.resting));
+        drop(queue);
         given_back.notify_all();
         value
     }

@@ -107,18 +107,6 @@ impl State {
     }
 }
 
-/// A thread that does not run; see [`Sched::rest`].
-pub(crate) struct Rest<'a> {
-    sched: &'a Sched,
-    background: usize,
-}
-
-impl Drop for Rest<'_> {
-    fn drop(&mut self) {
-        lock(&self.sched.state).running += self.background;
-    }
-}
-
 /// The threads and the pending events of one machine.
 #[derive(Default)]
 pub(crate) struct Sched {
@@ -153,15 +141,19 @@ impl Sched {
         }
     }
 
-    /// This thread waits for something else than time, until the result is
-    /// dropped.
-    pub fn rest(&self) -> Rest<'_> {
-        let background = usize::from(is_background());
-        lock(&self.state).running -= background;
+    /// If this is a background thread, it waits from now on, until somebody
+    /// [resumes](Sched::resume) it.
+    pub fn rest(&self) -> bool {
+        let background = is_background();
+        lock(&self.state).running -= usize::from(background);
         self.changed.notify_all();
-        Rest {
-            sched: self,
-            background,
+        background
+    }
+
+    /// So many background threads that rested run again.
+    pub fn resume(&self, threads: usize) {
+        if threads > 0 {
+            lock(&self.state).running += threads;
         }
     }
 

@@ -79,7 +79,12 @@ pub fn play_attached(
         node.audit();
     }
     wrong.extend(wrong_counters(&node));
-    wrong.extend(node.attached().kernel().fault().map(|fault| fault.to_string()));
+    wrong.extend(
+        node.attached()
+            .kernel()
+            .fault()
+            .map(|fault| fault.to_string()),
+    );
     Ok(PlayedAttached {
         differences,
         wrong,

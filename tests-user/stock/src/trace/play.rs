@@ -65,11 +65,7 @@ pub fn play(scenario: &Scenario) -> Vec<Difference> {
 }
 
 /// Plays a scenario on this ip, whose hooks this recorder records.
-pub(super) fn play_on(
-    scenario: &Scenario,
-    ip: &Ip,
-    recorder: Arc<Recorder>,
-) -> Vec<Difference> {
+pub(super) fn play_on(scenario: &Scenario, ip: &Ip, recorder: Arc<Recorder>) -> Vec<Difference> {
     recorder.set(&[
         Hook::Listen,
         Hook::Unlisten,
