@@ -29,6 +29,8 @@ pub(crate) struct Beside {
     module: OnceLock<Module>,
     /// Answers of the module that it should not have given.
     wrong: Mutex<Vec<String>>,
+    questions: AtomicU64,
+    refusals: AtomicU64,
 }
 
 struct Module {
@@ -44,7 +46,16 @@ impl Beside {
             recorder,
             module: OnceLock::new(),
             wrong: Mutex::default(),
+            questions: AtomicU64::new(0),
+            refusals: AtomicU64::new(0),
         }
+    }
+
+    /// How often the module was asked, and how often about what another node
+    /// owned.
+    pub fn questions(&self) -> (u64, u64) {
+        let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (number(&self.questions), number(&self.refusals))
     }
 
     /// From now on the module is called, if it has set the variables.
@@ -59,8 +70,12 @@ impl Beside {
 
     fn expect(&self, call: &HookCall, function: u64, expected: i32) {
         let answer = self.variables.call(function, call);
-        // The other hooks have no result.
-        if call.hook == Hook::Connect2 && answer != expected {
+        if call.hook != Hook::Connect2 {
+            // It has no result.
+            return;
+        }
+        self.questions.fetch_add(1, Ordering::Relaxed);
+        if answer != expected {
             let text = format!("{call:?}: {answer} instead of {expected}");
             lock(&self.wrong).push(text);
         }
@@ -74,6 +89,7 @@ impl Beside {
         let clinet = &module.clinet;
         match clinet.install(OWNER, call.protocol, local, foreign) {
             Ok(()) => {
+                self.refusals.fetch_add(1, Ordering::Relaxed);
                 self.expect(call, function, module.refusal);
                 let withdrawn = clinet.withdraw(OWNER, call.protocol, local, foreign);
                 withdrawn.expect("it was installed, and nobody changed that");

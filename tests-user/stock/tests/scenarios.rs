@@ -10,8 +10,14 @@ use std::path::Path;
 
 use clinet_stock::trace::{self, Decisions};
 
-/// Scenarios that leave an entry, which an audit removes.
-const LEAKS: &[(&str, &str, usize)] = &[];
+/// Scenarios that leave entries, which audits remove: in all of them the
+/// variable of disconnect is NULL when the connection ends, of whose beginning
+/// connect2 was told.
+const LEAKS: &[(&str, &str, usize)] = &[
+    ("disconnect_null_time_wait_fast_path", "inet", 2),
+    ("hooks_cleared_early", "inet", 2),
+    ("only_connect2", "inet", 2),
+];
 
 fn play_all(decisions: Decisions) {
     let file = clinet_ip::released_module().unwrap_or_else(|error| panic!("{error}"));

@@ -73,12 +73,12 @@ pub fn play_attached(
     beside.add(node.clinet().clone(), refusal);
     let differences = play_on(scenario, node.ip(), recorder);
     let mut wrong = beside.take_wrong();
-    wrong.extend(wrong_counters(&node));
+    wrong.extend(wrong_counters(&node, &beside.questions(), decisions));
     let left = node.tcp_entries();
     for _ in 0..2 {
         node.audit();
     }
-    wrong.extend(wrong_counters(&node));
+    wrong.extend(wrong_counters(&node, &beside.questions(), decisions));
     wrong.extend(
         node.attached()
             .kernel()
@@ -93,11 +93,29 @@ pub fn play_attached(
     })
 }
 
-/// What came has gone or is there.
-fn wrong_counters(node: &Node) -> Option<String> {
+/// Each question has been counted by its answer, and what came has gone or is
+/// there.
+fn wrong_counters(
+    node: &Node,
+    &(questions, refusals): &(u64, u64),
+    decisions: Decisions,
+) -> Option<String> {
     let stats = node.clinet().stats();
+    let flows = [&stats.tcp_out, &stats.tcp_in, &stats.udp];
+    let observed = match decisions {
+        Decisions::Observed => refusals,
+        Decisions::Enforced => 0,
+    };
     let came = stats.registered + stats.audit_added;
     let went = stats.removed + stats.aged + stats.dropped + stats.audit_removed + stats.cleared;
-    // Another node's entries came and went without being counted.
-    (came != went + stats.tuples).then(|| format!("the counters do not add up: {stats:?}"))
+    let right = flows.iter().map(|flow| flow.asked).sum::<u64>() == questions
+        && flows.iter().map(|flow| flow.owned).sum::<u64>() == refusals
+        && flows.iter().map(|flow| flow.observed).sum::<u64>() == observed
+        // Another node's entries came and went without being counted.
+        && came == went + stats.tuples;
+    (!right).then(|| {
+        format!(
+            "{questions} questions, {refusals} refusals, and the counters do not add up: {stats:?}"
+        )
+    })
 }
