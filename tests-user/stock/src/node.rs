@@ -49,12 +49,12 @@ pub struct Entry {
     pub stack: u32,
     /// The node that owns it.
     pub owner: u32,
-    /// References, if it is this node's.
-    pub references: u32,
     /// The local end.
     pub local: SocketAddr,
     /// The foreign end.
     pub foreign: SocketAddr,
+    /// References, if it is this node's.
+    pub references: u32,
 }
 
 impl From<&RawEntry> for Entry {
