@@ -351,11 +351,12 @@ typedef struct clinet_stats {
 	uint64_t	cs_binds_uncounted;	/* no room for the endpoint */
 	uint64_t	cs_other_family;	/* of cs_bad_argument */
 	uint64_t	cs_aged;		/* UDP entries, too old */
-	uint64_t	cs_dropped;		/* swept after their endpoint */
+	uint64_t	cs_dropped;		/* endpoint, address, owner gone */
 	uint64_t	cs_purged;		/* purges of a node */
 	uint64_t	cs_audit_added;		/* found in the stack only */
 	uint64_t	cs_audit_removed;	/* not found in the stack */
 	uint64_t	cs_audit_conflicts;	/* in the stack, not ours */
+	uint64_t	cs_cleared;		/* forgotten: attach, detach */
 	clinet_flow_stats_t cs_tcp_out;
 	clinet_flow_stats_t cs_tcp_in;
 	clinet_flow_stats_t cs_udp;
@@ -447,7 +448,9 @@ extern int clinet_state(clinet_state_t *cst, size_t size);
  *
  * stack is the id of the IP stack, outgoing 1 or 0, owner a node or 0, reason
  * and what are strings in the kernel, enforced is 0 if the refusal is only
- * counted (clinet_mode 1), seconds how long nobody has asked.
+ * counted (clinet_mode 1), seconds how long nobody has asked.  age, audit-fix
+ * and those of remove that are not the end of a connection fire with one of
+ * clinet's mutexes held.
  */
 typedef struct clinet_probe_addr {
 	uint64_t	cpa_words[2];	/* the sixteen bytes, in their order */

@@ -156,9 +156,18 @@ impl Addr {
     #[must_use]
     pub fn from_v6_form(family: Family, bytes: [u8; 16]) -> Option<Self> {
         let words = to_words(bytes);
-        let [high, low] = words;
-        let mapped = high == 0 && low & PREFIX == MAPPED;
-        (family == Family::V6 || mapped).then_some(Self { words, family })
+        (family == Family::V6 || is_mapped(words)).then_some(Self { words, family })
+    }
+
+    /// An address in IPv6 form whose family is not known: IPv4 if it is a
+    /// mapped one. Two words in native byte order.
+    #[must_use]
+    pub fn from_words(words: [u64; 2]) -> Self {
+        let family = match is_mapped(words) {
+            true => Family::V4,
+            false => Family::V6,
+        };
+        Self { words, family }
     }
 
     /// Copies a caller's address; `None` for a NULL pointer.
@@ -222,6 +231,11 @@ impl Addr {
         let [high, low] = self.words;
         high == 0 && (low == 0 || low == MAPPED)
     }
+}
+
+/// Is it the IPv6 form of an IPv4 address?
+fn is_mapped([high, low]: [u64; 2]) -> bool {
+    high == 0 && low & PREFIX == MAPPED
 }
 
 /// Sixteen bytes as two words in native byte order.
@@ -462,6 +476,9 @@ mod tests {
             [192, 0, 2, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
         );
         assert_eq!(six.wire(), mapped);
+        assert_eq!(Addr::from_words(six.words()), four);
+        let own = Addr::v6([1; 16]);
+        assert_eq!(Addr::from_words(own.words()), own);
     }
 
     #[test]

@@ -153,6 +153,7 @@ counters! {
     cs_audit_added c"audit_added"
     cs_audit_removed c"audit_removed"
     cs_audit_conflicts c"audit_conflicts"
+    cs_cleared c"cleared"
 }
 
 flow_counters! {

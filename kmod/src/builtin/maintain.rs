@@ -6,12 +6,12 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use super::{BUILTIN, Buckets, Builtin, TICK, bytes, tick};
+use super::{BUILTIN, Buckets, Builtin, TICK, bytes, node, tick};
 use crate::flow::FiveTuple;
 use crate::kernel::once::Once;
-use crate::kernel::time;
+use crate::kernel::{probe, time};
 use crate::registry::entry::TICKS;
-use crate::registry::{Audit, Busy, Cursor, Listed, Pass, StackId, Swept, Verdict};
+use crate::registry::{Audit, Busy, Cursor, Listed, Pass, StackId, Swept, Verdict, Why};
 use crate::stats::counters;
 
 /// What a hook calls when there is work.
@@ -89,13 +89,32 @@ pub fn maintain(now: u32) {
     }
 }
 
+/// Fires the probe for an entry that a sweep drops. A region is locked.
+#[inline(never)]
+fn tell(listed: &Listed, why: Why) {
+    let Some(tuple) = listed.tuple() else {
+        return;
+    };
+    let (seen, stack) = (tuple.as_probe(), listed.stack);
+    match why {
+        Why::Aged => probe::age(seen, stack, seconds(listed.age)),
+        Why::Unseen => probe::audit_fix(seen, stack, c"removed", 0),
+        Why::Ours => probe::remove(seen, stack, c"detached"),
+        Why::Dead if listed.owner == node() => probe::remove(seen, stack, c"unbound or not shared"),
+        // What was another node's was not ours to remove; no 5-tuple is an
+        // endpoint.
+        Why::Dead | Why::Endpoint => {}
+    }
+}
+
 impl Builtin {
     fn sweep(&self, pass: Pass) -> Swept {
-        let swept = in_turn(|| self.registry.sweep(pass, tick()));
+        let swept = in_turn(|| self.registry.sweep(pass, tick(), tell));
         let counters = counters();
         counters.cs_aged.add(swept.aged);
         counters.cs_dropped.add(swept.dead);
         counters.cs_audit_removed.add(swept.unseen);
+        counters.cs_cleared.add(swept.ours);
         let _complete = in_turn(|| self.registry.maintain(Buckets::new));
         swept
     }

@@ -14,6 +14,7 @@ use super::env::Env;
 use super::hash::home;
 use super::region::Inner;
 use super::{Busy, Node, Registry, StackId};
+use crate::flow::{Addr, FiveTuple, Protocol, SockAddr};
 
 /// A listing must have room for so many: for all entries that belong to one
 /// bucket. There are three on average.
@@ -52,6 +53,25 @@ pub struct Listed {
     pub lport: u16,
     /// The foreign port.
     pub fport: u16,
+}
+
+impl Listed {
+    /// Its 5-tuple. `None`: its protocol is none that is asked about, which no
+    /// entry's is.
+    #[must_use]
+    pub fn tuple(&self) -> Option<FiveTuple> {
+        Some(FiveTuple {
+            protocol: Protocol::from_number(self.protocol)?,
+            local: SockAddr {
+                addr: Addr::from_words(self.local),
+                port: self.lport,
+            },
+            foreign: SockAddr {
+                addr: Addr::from_words(self.foreign),
+                port: self.fport,
+            },
+        })
+    }
 }
 
 impl<E: Env> Registry<E> {
@@ -115,10 +135,20 @@ impl<E: Env> Registry<E> {
 
     /// An entry as it is listed; endpoints and dead ones are not.
     fn listed(&self, entry: &Entry, tick: u8) -> Option<Listed> {
-        let local = self.locals.meaning(entry.local())?;
+        let live = self.locals.is_live(entry.local())
+            && match entry.kind() {
+                Kind::Other(owner) => self.owners.is_live(owner),
+                _ => true,
+            };
+        live.then(|| self.last_listed(entry, tick)).flatten()
+    }
+
+    /// An entry as it was listed, before its address or owner went.
+    pub(super) fn last_listed(&self, entry: &Entry, tick: u8) -> Option<Listed> {
+        let local = self.locals.last_meaning(entry.local())?;
         let (owner, references) = match entry.kind() {
             Kind::Endpoint => return None,
-            Kind::Other(owner) => (self.owners.meaning(owner)?.tag, 0),
+            Kind::Other(owner) => (self.owners.last_meaning(owner)?.tag, 0),
             Kind::Tcp | Kind::Udp => (self.settings.node, entry.references() as u32),
         };
         let (lport, fport) = entry.ports();

@@ -8,11 +8,11 @@
 //! One thread at a time, whose turn a flag marks: nobody waits for it with a
 //! lock. A region's lock is held for a few buckets only.
 
-use super::Registry;
 use super::bucket::{At, Bucket, SLOTS, older};
 use super::entry::{Bound, Entry, Key, Kind, TICKS};
 use super::env::{Env, Lock, Word};
 use super::region::{Place, Region, SMALLEST, larger, smaller};
+use super::{Listed, Registry};
 
 /// Buckets that are moved from while a region is locked.
 const MOVES: usize = 4;
@@ -68,7 +68,8 @@ pub enum Pass {
 pub struct Swept {
     /// UDP entries that were too old.
     pub aged: u64,
-    /// Entries whose endpoint, address or owner is gone.
+    /// Entries whose endpoint, address or owner is gone, those included whose
+    /// places others took before.
     pub dead: u64,
     /// TCP entries that audits did not see.
     pub unseen: u64,
@@ -78,13 +79,50 @@ pub struct Swept {
     pub endpoints: u64,
 }
 
+/// Why a sweep drops an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// UDP that was too old.
+    Aged,
+    /// Its endpoint, address or owner is gone.
+    Dead,
+    /// TCP that audits did not see.
+    Unseen,
+    /// All of this node were to go.
+    Ours,
+    /// It is an endpoint that nobody uses.
+    Endpoint,
+}
+
+impl Swept {
+    fn count(&mut self, why: Why) {
+        let count = match why {
+            Why::Aged => &mut self.aged,
+            Why::Dead => &mut self.dead,
+            Why::Unseen => &mut self.unseen,
+            Why::Ours => &mut self.ours,
+            Why::Endpoint => &mut self.endpoints,
+        };
+        *count += 1;
+    }
+}
+
+/// A sweep under way.
+struct Sweep<F> {
+    pass: Pass,
+    tick: u8,
+    swept: Swept,
+    /// Is told of each 5-tuple that goes.
+    gone: F,
+}
+
 /// What becomes of an entry.
 enum Fate {
     Stays,
     Changes(Entry),
     /// Depends on its endpoint.
     Asks,
-    Goes(fn(&mut Swept) -> &mut u64),
+    Goes(Why),
 }
 
 impl<E: Env> Registry<E> {
@@ -214,18 +252,31 @@ impl<E: Env> Registry<E> {
         true
     }
 
-    /// Looks at all entries and drops what the pass is for.
+    /// Looks at all entries and drops what the pass is for. `gone` is told of
+    /// each 5-tuple that goes and why, with a region locked.
     ///
     /// # Errors
     ///
     /// Another thread is at it.
-    pub fn sweep(&self, pass: Pass, tick: u8) -> Result<Swept, Busy> {
+    pub fn sweep(
+        &self,
+        pass: Pass,
+        tick: u8,
+        gone: impl FnMut(&Listed, Why),
+    ) -> Result<Swept, Busy> {
         let _turn = self.turn()?;
-        let mut swept = Swept::default();
+        let mut sweep = Sweep {
+            pass,
+            tick,
+            swept: Swept::default(),
+            gone,
+        };
         let begun = self.begin(pass);
         for (number, region) in self.regions.iter().enumerate() {
-            self.sweep_region(region, pass, tick, &mut swept);
-            let inner = region.lock();
+            self.sweep_region(region, &mut sweep);
+            let mut inner = region.lock();
+            let replaced = core::mem::take(&mut inner.replaced);
+            sweep.swept.dead += u64::from(replaced);
             let sparse = !self.settings.fixed && inner.is_sparse();
             drop(inner);
             if sparse {
@@ -237,7 +288,7 @@ impl<E: Env> Registry<E> {
             self.locals.reuse();
             self.owners.reuse();
         }
-        Ok(swept)
+        Ok(sweep.swept)
     }
 
     /// A pass that drops the dead begins; its number.
@@ -253,32 +304,33 @@ impl<E: Env> Registry<E> {
         Some(self.begun.add(1).wrapping_add(1))
     }
 
-    fn sweep_region(&self, region: &Region<E>, pass: Pass, tick: u8, swept: &mut Swept) {
+    fn sweep_region(&self, region: &Region<E>, sweep: &mut Sweep<impl FnMut(&Listed, Why)>) {
+        let pass = sweep.pass;
         if region.lock().old_len() > 0 {
             self.advance(region);
         }
         if pass == Pass::Age {
-            return self.age_region(region, tick, swept);
+            return self.age_region(region, sweep);
         }
         let len = region.lock().buckets().len();
         for first in (0..len).step_by(STEP) {
-            self.look(region, first..first.saturating_add(STEP), pass, tick, swept);
+            self.look(region, first..first.saturating_add(STEP), sweep);
         }
     }
 
     /// Drops what is too old, if the region has any such entry.
-    fn age_region(&self, region: &Region<E>, tick: u8, swept: &mut Swept) {
+    fn age_region(&self, region: &Region<E>, sweep: &mut Sweep<impl FnMut(&Listed, Why)>) {
         let (oldest, len) = {
             let inner = region.lock();
             (inner.oldest(), inner.buckets().len())
         };
-        if !oldest.is_some_and(|oldest| self.is_old(oldest, tick)) {
+        if !oldest.is_some_and(|oldest| self.is_old(oldest, sweep.tick)) {
             return;
         }
         // What is registered meanwhile is not older than now.
-        let mut oldest = Some(tick);
+        let mut oldest = Some(sweep.tick);
         for first in (0..len).step_by(GLANCE) {
-            self.glance(region, first, tick, &mut oldest, swept);
+            self.glance(region, first, &mut oldest, sweep);
         }
         region.lock().set_oldest(oldest);
     }
@@ -288,18 +340,17 @@ impl<E: Env> Registry<E> {
         &self,
         region: &Region<E>,
         first: usize,
-        tick: u8,
         oldest: &mut Option<u8>,
-        swept: &mut Swept,
+        sweep: &mut Sweep<impl FnMut(&Listed, Why)>,
     ) {
         let mut at = first;
         let end = first.saturating_add(GLANCE);
         while at < end {
-            let Some(old) = self.first_old(region, at..end, tick, oldest) else {
+            let Some(old) = self.first_old(region, at..end, sweep.tick, oldest) else {
                 return;
             };
             at = old.saturating_add(1);
-            self.look(region, old..at, Pass::Age, tick, swept);
+            self.look(region, old..at, sweep);
             if let Some(left) = region.lock().buckets().get(old).and_then(Bucket::oldest) {
                 *oldest = older(*oldest, left);
             }
@@ -349,9 +400,7 @@ impl<E: Env> Registry<E> {
         &self,
         region: &Region<E>,
         buckets: core::ops::Range<usize>,
-        pass: Pass,
-        tick: u8,
-        swept: &mut Swept,
+        sweep: &mut Sweep<impl FnMut(&Listed, Why)>,
     ) {
         let mut asked = self.scratch.lock();
         let mut unknown = 0;
@@ -364,13 +413,10 @@ impl<E: Env> Registry<E> {
                     let Some(entry) = inner.entry(at).copied() else {
                         continue;
                     };
-                    match self.fate(&entry, pass, tick) {
+                    match self.fate(&entry, sweep.pass, sweep.tick) {
                         Fate::Stays => {}
                         Fate::Changes(entry) => inner.set(at, entry),
-                        Fate::Goes(count) => {
-                            self.drop_entry(&mut inner, at, &entry);
-                            *count(swept) += 1;
-                        }
+                        Fate::Goes(why) => self.go(&mut inner, (at, &entry), why, sweep),
                         Fate::Asks => {
                             if let Some(slot) = asked.get_mut(unknown) {
                                 *slot = Asked { at, entry };
@@ -383,12 +429,17 @@ impl<E: Env> Registry<E> {
                 index += 1;
             }
         }
-        self.ask(region, asked.get(..unknown).unwrap_or(&[]), swept);
+        self.ask(region, asked.get(..unknown).unwrap_or(&[]), sweep);
     }
 
     /// Drops entries whose endpoint moved on. Endpoints are in other regions, so
     /// they are asked about with this one unlocked.
-    fn ask(&self, region: &Region<E>, asked: &[Asked], swept: &mut Swept) {
+    fn ask(
+        &self,
+        region: &Region<E>,
+        asked: &[Asked],
+        sweep: &mut Sweep<impl FnMut(&Listed, Why)>,
+    ) {
         let mut known: Option<(Key, Option<u8>)> = None;
         for Asked { at, entry } in asked {
             let key = Key::endpoint(entry.protocol(), entry.local(), entry.ports().0);
@@ -402,9 +453,23 @@ impl<E: Env> Registry<E> {
             }
             let mut inner = region.lock();
             if inner.entry(*at) == Some(entry) {
-                self.drop_entry(&mut inner, *at, entry);
-                swept.dead += 1;
+                self.go(&mut inner, (*at, entry), Why::Dead, sweep);
             }
+        }
+    }
+
+    /// Drops an entry, counts it and tells of it.
+    fn go(
+        &self,
+        inner: &mut super::Inner<E>,
+        (at, entry): (At, &Entry),
+        why: Why,
+        sweep: &mut Sweep<impl FnMut(&Listed, Why)>,
+    ) {
+        self.drop_entry(inner, at, entry);
+        sweep.swept.count(why);
+        if let Some(listed) = self.last_listed(entry, sweep.tick) {
+            (sweep.gone)(&listed, why);
         }
     }
 
@@ -414,23 +479,21 @@ impl<E: Env> Registry<E> {
             && (self.locals.is_leaving(entry.local())
                 || matches!(kind, Kind::Other(owner) if self.owners.is_leaving(owner)));
         if dead {
-            return Fate::Goes(|swept| &mut swept.dead);
+            return Fate::Goes(Why::Dead);
         }
         match (kind, pass) {
             (Kind::Other(_), _) => Fate::Stays,
-            (_, Pass::Ours) => Fate::Goes(|swept| &mut swept.ours),
+            (_, Pass::Ours) => Fate::Goes(Why::Ours),
             (Kind::Tcp, Pass::Audit) => match entry.missed() {
                 0 | 1 => {
                     let mut entry = *entry;
                     entry.set_missed(entry.missed() + 1);
                     Fate::Changes(entry)
                 }
-                _ => Fate::Goes(|swept| &mut swept.unseen),
+                _ => Fate::Goes(Why::Unseen),
             },
             (Kind::Tcp, _) => Fate::Stays,
-            (Kind::Udp, _) if self.is_old(entry.tick(), tick) => {
-                Fate::Goes(|swept| &mut swept.aged)
-            }
+            (Kind::Udp, _) if self.is_old(entry.tick(), tick) => Fate::Goes(Why::Aged),
             (Kind::Udp, Pass::Age) => Fate::Stays,
             (Kind::Udp, _) => Fate::Asks,
             (Kind::Endpoint, _) => self.endpoint_fate(entry, tick),
@@ -446,7 +509,7 @@ impl<E: Env> Registry<E> {
         }
         if bound.empty && bound.binds == 0 {
             if bound.is_settled() {
-                return Fate::Goes(|swept| &mut swept.endpoints);
+                return Fate::Goes(Why::Endpoint);
             }
         } else if old && bound.drop_entries() {
             self.dirty.store(1);

@@ -38,7 +38,7 @@ use entry::{Entry, Key, Kind};
 use env::{Env, Lock, Word};
 use hash::Secret;
 pub use list::{Cursor, Listed, ROOM};
-pub use maintain::{ASKED, Asked, Busy, Pass, Swept};
+pub use maintain::{ASKED, Asked, Busy, Pass, Swept, Why};
 use names::{Meaning, Names, Numbered};
 use region::{Found, Inner, Place, Region};
 use shared::{NotAList, Shared};

@@ -188,10 +188,20 @@ impl<E: Env> Names<E> {
 
     /// What a number means, if it is in use.
     pub fn meaning(&self, number: u16) -> Option<Meaning> {
+        self.meaning_if(number, |state| state == LIVE)
+    }
+
+    /// What a number means, or meant until its name was retired.
+    pub fn last_meaning(&self, number: u16) -> Option<Meaning> {
+        self.meaning_if(number, |state| matches!(state, LIVE | RETIRED))
+    }
+
+    #[inline]
+    fn meaning_if(&self, number: u16, wanted: impl Fn(u64) -> bool) -> Option<Meaning> {
         let name = self.names.get(usize::from(number))?;
         let state = name.state.load();
         let [a, b] = &name.words;
-        (state & STATE == LIVE).then(|| Meaning {
+        wanted(state & STATE).then(|| Meaning {
             words: [a.load(), b.load()],
             tag: (state >> 32) as u32,
         })

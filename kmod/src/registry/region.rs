@@ -50,6 +50,8 @@ pub struct Inner<E: Env> {
     endpoints: u32,
     /// 5-tuples that may be added without asking the registry.
     pub(super) credit: u32,
+    /// Dead entries whose places others took, since the last sweep.
+    pub(super) replaced: u32,
     /// More memory was asked for.
     pub(super) wanting: bool,
     /// No entry that ages was last used before this tick; `None`: none ages.
@@ -86,6 +88,7 @@ impl<E: Env> Region<E> {
                 crowd: 0,
                 endpoints: 0,
                 credit: 0,
+                replaced: 0,
                 wanting: false,
                 oldest: None,
             }),
@@ -192,10 +195,11 @@ impl<E: Env> Inner<E> {
         true
     }
 
-    /// Replaces an entry by another one of the same key.
+    /// Replaces a dead entry by another one of the same key.
     pub fn replace(&mut self, found: Found, entry: Entry, ages: Option<u8>) {
         if let Some(old) = self.get_mut(found) {
             *old = entry;
+            self.replaced = self.replaced.saturating_add(1);
         }
         let bucket = self
             .array(found)

@@ -51,7 +51,7 @@ pub use node::{Node, NodeId};
 pub use option::SocketOption;
 pub use slots::{Connect2Fn, Contract, DisconnectFn, EndpointFn, HostProvider, Slot};
 pub use tcp::{CONNECT_ABORT, TIME_WAIT, TcpSocket, TcpState};
-pub use types::{ClinetTcp, ClinetUdp, ClinetUdpAsk, Stats};
+pub use types::{ClinetTcp, ClinetUdp, ClinetUdpAsk, FlowStats, Stats};
 pub use udp::UdpSocket;
 pub use wire::{Body, Packet, Segment, Sighting};
 

@@ -61,7 +61,7 @@ const _: () = {
     assert!(size_of::<ClinetTcp>() == 44);
     assert!(size_of::<ClinetUdp>() == 20);
     assert!(size_of::<ClinetUdpAsk>() == 48);
-    assert!(size_of::<Stats>() == 59 * 8);
+    assert!(size_of::<Stats>() == 60 * 8);
 };
 
 macro_rules! flow_stats {
@@ -207,4 +207,6 @@ stats! {
     audit_removed,
     /// 5-tuples of the stack that another node owns.
     audit_conflicts,
+    /// Entries of this node that an attach or a detach forgot.
+    cleared,
 }

@@ -64,8 +64,8 @@ fn it_says_what_it_is() {
         assert_eq!(clinet.slot(slot).as_ptr() as u64, address, "{slot:?}");
     }
     let stats = clinet.stats();
-    assert_eq!(stats.iter().count(), 32);
-    assert_eq!(stats.iter().last(), Some(("audit_conflicts", 0)));
+    assert_eq!(stats.iter().count(), 33);
+    assert_eq!(stats.iter().last(), Some(("cleared", 0)));
     let json = serde_json::to_value(stats).unwrap();
     assert_eq!(json["capacity"], 1_048_576);
     assert_eq!(json["tcp_out_asked"], 0);

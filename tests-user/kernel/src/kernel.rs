@@ -401,10 +401,10 @@ impl Kernel {
     ///
     /// # Panics
     ///
-    /// If this thread holds a lock of a module, or locks were taken in the
-    /// opposite order before: a fault.
+    /// If this thread or its caller holds a lock that was taken before while
+    /// this one was held: a fault.
     pub fn taking(&self, name: &'static str) {
-        let check = || self.machine.locks.check_named(&self.machine, name);
+        let check = || self.machine.locks.check_named(name);
         if context::current().is_some() {
             check();
         } else if let Err(fault) = self.machine.as_kernel(&Context::thread(), check) {

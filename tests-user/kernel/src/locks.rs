@@ -156,6 +156,15 @@ pub(crate) struct Live {
 
 const TURNSTILES: usize = 16;
 
+/// Those who wait for some locks.
+#[derive(Default)]
+struct Queue {
+    /// Background threads that have waited so long that time may pass.
+    resting: usize,
+    /// Counts how often a lock was given back.
+    turn: u64,
+}
+
 /// The locks of one machine.
 pub(crate) struct Locks {
     live: Mutex<BTreeMap<u64, Live>>,
@@ -163,7 +172,7 @@ pub(crate) struct Locks {
     order: Mutex<HashSet<(Node, Node)>>,
     /// Changes when pairs are forgotten.
     epoch: AtomicU64,
-    turnstiles: [(Mutex<()>, Condvar); TURNSTILES],
+    turnstiles: [(Mutex<Queue>, Condvar); TURNSTILES],
 }
 
 impl Default for Locks {
@@ -179,7 +188,7 @@ impl Default for Locks {
 
 impl Locks {
     /// The queue of the lock at `address`.
-    fn turnstile(&self, address: u64) -> &(Mutex<()>, Condvar) {
+    fn turnstile(&self, address: u64) -> &(Mutex<Queue>, Condvar) {
         &self.turnstiles[(address as usize >> 3) % TURNSTILES]
     }
 
@@ -191,31 +200,48 @@ impl Locks {
         address: u64,
         mut attempt: impl FnMut() -> Option<R>,
     ) -> R {
-        // A halted machine gives nothing back any more.
-        const RECHECK: Duration = Duration::from_millis(100);
+        // A halted machine gives nothing back any more; and the owner may be
+        // waiting for a time that only passes if everybody waits.
+        const RECHECK: Duration = Duration::from_millis(20);
         let (mutex, given_back) = self.turnstile(address);
-        let mut guard = lock(mutex);
+        let mut queue = lock(mutex);
+        let mut resting = None;
         loop {
             if let Some(value) = attempt() {
+                if resting == Some(queue.turn) {
+                    queue.resting -= 1;
+                    machine.sched.resume(1);
+                }
                 return value;
             }
             if let Err(fault) = machine.check_running() {
-                drop(guard);
+                drop(queue);
                 fault::throw(fault);
             }
-            guard = given_back
-                .wait_timeout(guard, RECHECK)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            let (held, waited) = given_back
+                .wait_timeout(queue, RECHECK)
+                .unwrap_or_else(PoisonError::into_inner);
+            queue = held;
+            if waited.timed_out() {
+                if resting != Some(queue.turn) && machine.sched.rest() {
+                    queue.resting += 1;
+                    resting = Some(queue.turn);
+                }
+                drop(queue);
+                machine.sched.pass_if_idle(machine);
+                queue = lock(mutex);
+            }
         }
     }
 
     /// Runs `change` and wakes whoever waits for the lock at `address`.
-    pub fn wake<R>(&self, address: u64, change: impl FnOnce() -> R) -> R {
+    pub fn wake<R>(&self, machine: &Machine, address: u64, change: impl FnOnce() -> R) -> R {
         let (mutex, given_back) = self.turnstile(address);
-        let guard = lock(mutex);
+        let mut queue = lock(mutex);
         let value = change();
-        drop(guard);
+        queue.turn += 1;
+        machine.sched.resume(std::mem::take(&mut queue.resting));
+        drop(queue);
         given_back.notify_all();
         value
     }
@@ -280,20 +306,9 @@ impl Locks {
         }
     }
 
-    /// The same for a lock of the caller's, which must be outside of every
-    /// lock of a module.
-    pub fn check_named(&self, machine: &Machine, name: &'static str) {
-        let inner = HELD.with_borrow(|held| {
-            held.iter()
-                .find(|entry| std::ptr::eq(entry.2, machine))
-                .map(|entry| entry.0)
-        });
-        if let Some(address) = inner {
-            fault!(
-                "{name} is taken inside {}, but locks of modules are innermost",
-                self.name(machine, address)
-            );
-        }
+    /// The same for a lock of the caller's: no lock of a module may be held
+    /// that is elsewhere taken inside this one.
+    pub fn check_named(&self, name: &'static str) {
         self.check_after(here(), Node::Named(name));
     }
 

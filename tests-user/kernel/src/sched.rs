@@ -141,6 +141,34 @@ impl Sched {
         }
     }
 
+    /// If this is a background thread, it waits from now on, until somebody
+    /// [resumes](Sched::resume) it.
+    pub fn rest(&self) -> bool {
+        let background = is_background();
+        lock(&self.state).running -= usize::from(background);
+        self.changed.notify_all();
+        background
+    }
+
+    /// So many background threads that rested run again.
+    pub fn resume(&self, threads: usize) {
+        if threads > 0 {
+            lock(&self.state).running += threads;
+        }
+    }
+
+    /// Lets time pass if only that can change something and this is a thread
+    /// of the test.
+    pub fn pass_if_idle(&self, machine: &Machine) {
+        let mut state = lock(&self.state);
+        if is_background() || state.running > 0 {
+            return;
+        }
+        if let Some(event) = state.next_event() {
+            self.pass(machine, &mut state, event);
+        }
+    }
+
     /// Tells everybody who waits to look again.
     pub fn notify(&self) {
         drop(lock(&self.state));

@@ -95,6 +95,27 @@ const THREADS: &str = "
         sum += (uint64_t)arg;
         mutex_exit(&lock);
     }
+    static void sleeping_owner(void *arg) {
+        mutex_enter(&lock);
+        rounds = 1;
+        delay(50);
+        mutex_exit(&lock);
+        thread_exit();
+    }
+    void start_owner(void) {
+        (void) thread_create(NULL, 0, sleeping_owner, NULL, 0, p0, 2, minclsyspri);
+        while (__atomic_load_n(&rounds, __ATOMIC_SEQ_CST) == 0) delay(1);
+    }
+    void sleep_as_owner(void) {
+        mutex_enter(&lock);
+        (void) thread_create(NULL, 0, sleeping_owner, NULL, 0, p0, 2, minclsyspri);
+        delay(50);
+        mutex_exit(&lock);
+    }
+    void enter_and_exit(void) {
+        mutex_enter(&lock);
+        mutex_exit(&lock);
+    }
     void make_queue(void) { queue = taskq_create(\"test_queue\", 2, minclsyspri, 1, 4, 0); }
     int dispatch(uint64_t n, uint32_t flags) {
         return (taskq_dispatch(queue, task, (void *)n, flags) != 0);
@@ -153,6 +174,17 @@ fn a_thread_that_still_runs_is_reported_and_its_text_stays() {
     );
     // Its next round is in the text.
     machine.kernel.advance(Duration::from_secs(3));
+}
+
+/// Time passes when everybody waits, for a mutex too.
+#[test]
+fn the_owner_of_a_mutex_may_sleep_while_others_wait_for_it() {
+    let machine = Machine::new(THREADS);
+    machine.call("start_owner", &[]);
+    machine.call("enter_and_exit", &[]);
+    machine.call("sleep_as_owner", &[]);
+    machine.kernel.advance(Duration::from_secs(1));
+    machine.kernel.settle();
 }
 
 #[test]

@@ -299,7 +299,7 @@ impl Loaded {
 }
 
 /// The members of `clinet_stats_t`, in their order.
-pub const STATS: [&str; 59] = [
+pub const STATS: [&str; 60] = [
     "tcp_out_asked",
     "tcp_in_asked",
     "udp_asked",
@@ -332,6 +332,7 @@ pub const STATS: [&str; 59] = [
     "audit_added",
     "audit_removed",
     "audit_conflicts",
+    "cleared",
     "flow_tcp_out_asked",
     "flow_tcp_out_registered",
     "flow_tcp_out_repeated",

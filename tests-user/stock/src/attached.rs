@@ -51,7 +51,7 @@ fn walk_functions() -> [WalkFunction; MACHINES] {
 }
 
 /// The kernel and the addresses of the variables in it.
-struct Machine {
+pub(crate) struct Machine {
     kernel: Arc<Kernel>,
     variables: [u64; 12],
 }
@@ -180,6 +180,19 @@ impl Attached {
     /// If the kernel has a `drv/ip`, or too many machines of this process have
     /// one.
     pub fn new(kernel: Arc<Kernel>) -> Self {
+        Self::with_provider(kernel, |variables| variables)
+    }
+
+    /// The same with somebody between ip and the variables: `provider` makes
+    /// it from what calls through these.
+    ///
+    /// # Panics
+    ///
+    /// As [`Attached::new`].
+    pub(crate) fn with_provider<P: Provider + 'static>(
+        kernel: Arc<Kernel>,
+        provider: impl FnOnce(Arc<Machine>) -> Arc<P>,
+    ) -> Self {
         let mut slots = ATTACHED
             .iter()
             .enumerate()
@@ -198,10 +211,10 @@ impl Attached {
             let variable = kernel.variable("drv/ip", hook.variable());
             variable.expect("it was provided just now") as *const AtomicU64 as u64
         });
-        let provider = Arc::new(Machine {
+        let provider = provider(Arc::new(Machine {
             kernel: kernel.clone(),
             variables,
-        });
+        }));
         let shared = Arc::new(Shared {
             ip: Ip::new(provider),
             kernel,

@@ -13,14 +13,17 @@
 //! disconnects come twice or never, a refused socket is spoiled.
 //!
 //! [`trace`] plays recorded scenarios and compares; [`Attached`] puts the
-//! model under a simulated kernel, where a module finds it as `drv/ip`.
+//! model under a simulated kernel, where a module finds it as `drv/ip`, and
+//! [`Node`] loads clinet there.
 
 mod address;
 mod attached;
+mod beside;
 mod conn;
 mod errno;
 mod hooks;
 mod ip;
+mod node;
 mod option;
 mod raw;
 mod recorder;
@@ -38,6 +41,7 @@ pub use conn::TcpState;
 pub use errno::*;
 pub use hooks::{Held, Hook, HookCall, Provider};
 pub use ip::Ip;
+pub use node::{ADDRESSES, Entry, Node};
 pub use option::SocketOption;
 pub use recorder::{Policy, Recorded, Recorder};
 pub use socket::{End, Shutdown, Socket};

@@ -149,7 +149,7 @@ fn a_purge_works_at_once_and_the_sweep_takes_the_memory() {
     assert_eq!(listing(&registry, 0).len(), 20);
     assert_eq!(verdict(&registry, &tcp(1)), Verdict::Registered);
     assert_eq!(registry.withdraw(2, &tcp(1)), Some(false));
-    let swept = registry.sweep(Pass::Dead, 0).unwrap();
+    let swept = registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
     assert_eq!((swept.dead, registry.len()), (20, 20));
     assert_eq!(verdict(&registry, &tcp(101)), Verdict::OwnedBy(3));
 }
@@ -163,7 +163,7 @@ fn what_a_purged_node_installs_again_is_its_own() {
         }
         assert!(registry.purge(2));
         if sweep_between {
-            assert_eq!(registry.sweep(Pass::Dead, 0).unwrap().dead, 10);
+            assert_eq!(registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap().dead, 10);
         }
         // One is a dead node's, and taken over; one is installed again.
         assert_eq!(
@@ -172,7 +172,7 @@ fn what_a_purged_node_installs_again_is_its_own() {
         );
         assert!(registry.install(2, &tcp(1)).is_ok());
         assert!(registry.install(3, &tcp(2)).is_ok());
-        registry.sweep(Pass::Dead, 0).unwrap();
+        registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
         assert_eq!(registry.len(), 3);
         assert_eq!(verdict(&registry, &tcp(0)), Verdict::Repeated);
         assert_eq!(verdict(&registry, &tcp(1)), Verdict::OwnedBy(2));
@@ -282,7 +282,7 @@ fn what_is_shared_no_more_is_gone_and_stays_gone() {
         registry.connect(0, &tcp(1), true, 0).verdict,
         Verdict::Registered
     );
-    assert_eq!(registry.sweep(Pass::Dead, 0).unwrap().dead, 20);
+    assert_eq!(registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap().dead, 20);
     assert_eq!(registry.query(0, &tcp(1)), (Verdict::Repeated, 1));
     assert_eq!(verdict(&registry, &tcp(2)), Verdict::Registered);
     assert_eq!(registry.len(), 22);
@@ -353,7 +353,7 @@ fn what_two_whole_audits_did_not_see_goes() {
             _ => 0,
         };
         assert_eq!(
-            registry.sweep(Pass::Audit, 0).unwrap().unseen,
+            registry.sweep(Pass::Audit, 0, |_, _| {}).unwrap().unseen,
             gone,
             "audit {audit}"
         );
@@ -380,7 +380,7 @@ fn clearing_leaves_what_other_nodes_own() {
         assert!(registry.install(2, &tcp(100 + n)).is_ok());
     }
     registry.bind(0, &endpoint(7), 0);
-    registry.sweep(Pass::Ours, 0).unwrap();
+    registry.sweep(Pass::Ours, 0, |_, _| {}).unwrap();
     assert_eq!((registry.len(), registry.endpoints()), (10, 0));
     assert!(listing(&registry, 0).iter().all(|one| one.owner == 2));
 }

@@ -35,7 +35,7 @@ fn it_grows_from_nothing_and_shrinks_again() {
     }
     assert!(fixture.0.is_empty());
     for _ in 0..20 {
-        fixture.0.sweep(Pass::Dead, 0).unwrap();
+        fixture.0.sweep(Pass::Dead, 0, |_, _| ()).unwrap();
         assert!(fixture.0.maintain(allocate).unwrap());
     }
     assert_eq!(bytes(&fixture.0), idle);
@@ -160,7 +160,7 @@ fn what_comes_while_memory_is_allocated_is_not_left_behind() {
     for n in 10..2000 {
         registry.disconnect(0, &tcp(n));
     }
-    registry.sweep(Pass::Age, 0).unwrap();
+    registry.sweep(Pass::Age, 0, |_, _| {}).unwrap();
     assert!(registry.wants());
     let smaller = |buckets| {
         for n in 10..1000 {

@@ -70,7 +70,7 @@ fn and_while_it_shrinks() {
             for n in (from..from + 1500).take_while(|n| *n < 20_000) {
                 assert_eq!(fixture.0.disconnect(0, &tcp(n)), Some(true));
             }
-            fixture.0.sweep(Pass::Age, 0).unwrap();
+            fixture.0.sweep(Pass::Age, 0, |_, _| {}).unwrap();
             assert!(fixture.0.maintain(allocate).unwrap());
         });
         assert!(buckets() < before / 10, "{} of {before}", buckets());
@@ -143,7 +143,7 @@ fn nobody_waits_for_the_turn_of_another() {
     fixture.connect(&tcp(1));
     let turn = registry.turn().unwrap();
     assert_eq!(registry.list(Cursor::default(), 0, ROOM, |_| {}), Err(Busy));
-    assert_eq!(registry.sweep(Pass::Dead, 0), Err(Busy));
+    assert_eq!(registry.sweep(Pass::Dead, 0, |_, _| {}), Err(Busy));
     assert_eq!(registry.maintain(allocate), Err(Busy));
     // Hooks do not.
     assert_eq!(

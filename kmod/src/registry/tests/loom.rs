@@ -320,7 +320,7 @@ fn no_name_outlives_its_address_in_the_set() {
         |registry, verdict, (), ()| {
             assert!(matches!(verdict, Verdict::Registered | Verdict::NotShared));
             assert_eq!(registry.locals.find(&local(0, &v4(10))), None);
-            registry.sweep(Pass::Dead, 0).unwrap();
+            registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
             assert!(registry.is_empty());
         },
     );
@@ -354,7 +354,7 @@ fn while_the_number_changes_hands(call: Part<()>) {
         },
         (call, idle, |registry| {
             registry.share(&[two().local.addr.words()]).unwrap();
-            registry.sweep(Pass::Dead, 0).unwrap();
+            registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
             registry.bind(0, &endpoint_of(two()), 0);
             connect(registry, &two())
         }),
@@ -421,7 +421,7 @@ fn a_purged_node_comes_back_beside_a_connect() {
             idle,
             |registry| {
                 assert!(registry.purge(2));
-                registry.sweep(Pass::Dead, 0).unwrap();
+                registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
                 registry.install(2, &tcp(1)).map(drop)
             },
         ),
@@ -437,7 +437,7 @@ fn a_purged_node_comes_back_beside_a_connect() {
                     assert_eq!(verdict, Verdict::OwnedBy(2));
                 }
             }
-            registry.sweep(Pass::Dead, 0).unwrap();
+            registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
             assert_eq!(registry.len(), 1);
         },
     );
@@ -455,7 +455,7 @@ fn no_purge_is_forgotten_by_a_sweep_that_begins() {
         (
             |registry| assert!(registry.purge(2)),
             idle,
-            |registry| drop(registry.sweep(Pass::Dead, 0).unwrap()),
+            |registry| drop(registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap()),
         ),
         |registry, (), (), ()| {
             assert!(registry.is_dirty() || registry.is_empty());

@@ -26,6 +26,7 @@ mod listing;
 mod loom;
 mod model;
 mod names;
+mod sweep;
 mod threads;
 mod udp;
 

@@ -381,7 +381,10 @@ impl Both {
     }
 
     fn sweep(&mut self, pass: Pass) {
-        let swept = self.registry.sweep(pass, self.model.tick).unwrap();
+        let swept = self
+            .registry
+            .sweep(pass, self.model.tick, |_, _| {})
+            .unwrap();
         assert_eq!(swept.unseen, self.model.sweep(pass));
         if pass != Pass::Age {
             assert_eq!(self.registry.len(), self.model.held.len());

@@ -44,7 +44,7 @@ fn addresses_run_out_and_come_back_after_a_sweep_only() {
     assert_eq!(fixture.connect(&from_address(40_000)), Verdict::Full);
     assert_eq!(listing(registry, 0).len(), 0);
     assert_eq!(
-        registry.sweep(Pass::Dead, 0).unwrap().dead,
+        registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap().dead,
         MOST_NAMES as u64
     );
     assert_eq!(fixture.connect(&from_address(40_000)), Verdict::Registered);
@@ -104,7 +104,7 @@ fn many_addresses_and_nodes_come_and_go() {
             }
         }
         if round % 5 == 0 {
-            registry.sweep(Pass::Dead, 0).unwrap();
+            registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
         }
         assert!(registry.maintain(allocate).unwrap());
     }
@@ -146,7 +146,7 @@ fn a_number_changes_hands_after_a_sweep_only() {
         Verdict::Registered
     );
     assert_ne!(number(two), first);
-    registry.sweep(Pass::Dead, 0).unwrap();
+    registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
     registry.share(&[one.words()]).unwrap();
     assert_eq!(
         registry.connect(0, &at(one), true, 0).verdict,

@@ -152,8 +152,16 @@ fn noise(registry: &Registry<Std>, numbers: &mut Numbers) {
 fn task(registry: &Registry<Std>, numbers: &mut Numbers) {
     registry.maintain(allocate).unwrap();
     match numbers.next(4) {
-        0 => drop(registry.sweep(Pass::Dead, numbers.next(64) as u8).unwrap()),
-        1 => drop(registry.sweep(Pass::Age, numbers.next(64) as u8).unwrap()),
+        0 => drop(
+            registry
+                .sweep(Pass::Dead, numbers.next(64) as u8, |_, _| {})
+                .unwrap(),
+        ),
+        1 => drop(
+            registry
+                .sweep(Pass::Age, numbers.next(64) as u8, |_, _| {})
+                .unwrap(),
+        ),
         2 => {
             let mut seen = std::collections::BTreeSet::new();
             for one in listing(registry, 0).iter().filter(|one| one.protocol == 6) {
@@ -225,10 +233,10 @@ fn no_tuple_has_two_owners_and_no_reference_is_lost() {
         registry
             .share(&[10, 11, 12].map(|last| v4(last).words()))
             .unwrap();
-        registry.sweep(Pass::Dead, 0).unwrap();
+        registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
         assert_eq!(registry.len(), held);
         registry.share(&[]).unwrap();
-        registry.sweep(Pass::Dead, 0).unwrap();
+        registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
         assert_eq!(
             (registry.len(), registry.endpoints(), registry.locals.used()),
             (0, 0, 0)

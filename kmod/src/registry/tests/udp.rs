@@ -33,7 +33,7 @@ fn the_last_unbind_drops_the_entries_of_this_endpoint_only() {
     assert_eq!(verdict(&registry, &other), Verdict::Repeated);
     assert_eq!(verdict(&registry, &tcp(1)), Verdict::Repeated);
     assert!(registry.is_dirty());
-    assert_eq!(registry.sweep(Pass::Dead, 0).unwrap().dead, 2);
+    assert_eq!(registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap().dead, 2);
     assert_eq!(registry.len(), 3);
 }
 
@@ -67,7 +67,7 @@ fn an_entry_of_an_older_generation_is_taken_over_by_anyone() {
     assert_eq!(registry.query(0, &udp(0)), (Verdict::Repeated, 1));
     assert!(registry.install(2, &udp(1)).is_ok());
     assert_eq!(registry.len(), 2);
-    assert_eq!(registry.sweep(Pass::Dead, 0).unwrap().dead, 0);
+    assert_eq!(registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap().dead, 0);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn no_number_of_binds_revives_an_old_entry() {
                 Verdict::Registered
             );
             if cycle % sweep_every == sweep_every - 1 {
-                registry.sweep(Pass::Dead, 0).unwrap();
+                registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
             }
             assert!(registry.maintain(allocate).unwrap());
         }
@@ -152,7 +152,7 @@ fn generations_are_free_again_after_sweeps() {
     }
     assert_eq!(cycle(), Verdict::Repeated);
     for _ in 0..3 {
-        registry.sweep(Pass::Dead, 0).unwrap();
+        registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
     }
     for _ in 0..200 {
         assert_eq!(cycle(), Verdict::Registered);
@@ -215,7 +215,7 @@ fn endpoints_have_a_limit_and_their_places_come_back() {
     );
     assert!(registry.unbind(0, &endpoint(3)));
     for _ in 0..4 {
-        registry.sweep(Pass::Dead, 0).unwrap();
+        registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
     }
     assert_eq!(registry.endpoints(), 15);
     assert_eq!(
@@ -234,21 +234,33 @@ fn an_entry_is_too_old_one_tick_after_its_age_wherever_ticks_are() {
         registry.connect(0, &tcp(1), true, tick(0));
         assert!(registry.install(2, &udp(3)).is_ok());
         assert_eq!(
-            registry.sweep(Pass::Age, tick(AGE)).unwrap(),
+            registry.sweep(Pass::Age, tick(AGE), |_, _| {}).unwrap(),
             Swept::default()
         );
         // Asked again, it is young again.
         registry.connect(0, &udp(2), true, tick(AGE));
         assert_eq!(
-            registry.sweep(Pass::Age, tick(AGE + 1)).unwrap().aged,
+            registry
+                .sweep(Pass::Age, tick(AGE + 1), |_, _| {})
+                .unwrap()
+                .aged,
             1,
             "from {start}"
         );
         assert_eq!(verdict(&registry, &udp(1)), Verdict::Registered);
         assert_eq!(registry.query(0, &udp(2)), (Verdict::Repeated, 2));
-        assert_eq!(registry.sweep(Pass::Age, tick(2 * AGE)).unwrap().aged, 0);
         assert_eq!(
-            registry.sweep(Pass::Dead, tick(2 * AGE + 1)).unwrap().aged,
+            registry
+                .sweep(Pass::Age, tick(2 * AGE), |_, _| {})
+                .unwrap()
+                .aged,
+            0
+        );
+        assert_eq!(
+            registry
+                .sweep(Pass::Dead, tick(2 * AGE + 1), |_, _| {})
+                .unwrap()
+                .aged,
             1
         );
         assert_eq!(verdict(&registry, &tcp(1)), Verdict::Repeated);
@@ -272,7 +284,7 @@ fn the_old_go_though_the_young_come_beside_them() {
         let age = age.min(MOST_TICKS);
         for tick in 0..200_u8 {
             if tick % late == 0 {
-                registry.sweep(Pass::Age, tick % 64).unwrap();
+                registry.sweep(Pass::Age, tick % 64, |_, _| {}).unwrap();
             }
             registry.connect(0, &udp(tick.into()), true, tick % 64);
             let swept = tick - tick % late;
@@ -291,7 +303,10 @@ fn without_an_age_nothing_is_ever_too_old() {
     registry.bind(0, &endpoint(54), 0);
     for tick in 0..64 {
         for pass in [Pass::Age, Pass::Dead] {
-            assert_eq!(registry.sweep(pass, tick).unwrap(), Swept::default());
+            assert_eq!(
+                registry.sweep(pass, tick, |_, _| {}).unwrap(),
+                Swept::default()
+            );
         }
     }
     assert_eq!(verdict(&registry, &udp(1)), Verdict::Repeated);
@@ -304,7 +319,7 @@ fn a_count_that_a_closed_socket_left_behind_ages() {
     registry.connect(0, &udp(1), true, 0);
     // It is gone and nobody said so. Later another one is bound.
     for tick in 1..=AGE + 8 {
-        registry.sweep(Pass::Dead, tick).unwrap();
+        registry.sweep(Pass::Dead, tick, |_, _| {}).unwrap();
     }
     assert_eq!((registry.len(), registry.endpoints()), (0, 0));
     registry.bind(0, &endpoint(53), AGE + 8);
@@ -319,7 +334,7 @@ fn an_endpoint_in_use_stays_as_long_as_it_is_bound_and_asked_about() {
     registry.bind(0, &endpoint(53), 0);
     for tick in 0..150_u8 {
         registry.connect(0, &udp(tick.into()), true, tick % 64);
-        registry.sweep(Pass::Dead, tick % 64).unwrap();
+        registry.sweep(Pass::Dead, tick % 64, |_, _| {}).unwrap();
     }
     assert_eq!(registry.endpoints(), 1);
     registry.bind(0, &endpoint(53), 150 % 64);

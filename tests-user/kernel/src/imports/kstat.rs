@@ -131,7 +131,9 @@ impl Kstats {
             mutex::exit(lock);
             values
         });
-        machine.locks.wake(kstat, || self.set_busy(kstat, false));
+        machine
+            .locks
+            .wake(machine, kstat, || self.set_busy(kstat, false));
         values.unwrap_or_else(|fault| panic!("{fault}"))
     }
 

@@ -100,7 +100,7 @@ fn exit_contended(machine: &Machine, address: u64, word: &AtomicU64, me: u64, va
     }
     machine
         .locks
-        .wake(address, || word.store(0, Ordering::Release));
+        .wake(machine, address, || word.store(0, Ordering::Release));
 }
 
 /// Does the current thread hold the mutex?

@@ -117,7 +117,7 @@ imports! {
     fn rw_tryenter(rwlock: u64, kind: i32) -> i32 {
         let frame = here();
         let writer = is_writer("rw_tryenter", kind);
-        let taken = frame.machine.locks.wake(rwlock, || {
+        let taken = frame.machine.locks.wake(frame.machine, rwlock, || {
             try_take("rw_tryenter", rwlock, writer, false)
         });
         if taken {
@@ -130,7 +130,7 @@ imports! {
         let Some(hold) = locks::holds(rwlock) else {
             fault!("rw_exit: {} is not held by this thread", name(rwlock));
         };
-        here().machine.locks.wake(rwlock, || {
+        here().machine.locks.wake(here().machine, rwlock, || {
             let (_, word) = load("rw_exit", rwlock);
             let left = match hold {
                 Hold::Reader if word & !WRITER_WAITS > READER => word - READER,
@@ -146,7 +146,7 @@ imports! {
         if locks::holds(rwlock) != Some(Hold::Writer) {
             fault!("rw_downgrade: {} is not written by this thread", name(rwlock));
         }
-        here().machine.locks.wake(rwlock, || memory::write(rwlock, READER));
+        here().machine.locks.wake(here().machine, rwlock, || memory::write(rwlock, READER));
         locks::now_holds(rwlock, Hold::Reader);
     }
 
@@ -154,7 +154,7 @@ imports! {
         if locks::holds(rwlock) != Some(Hold::Reader) {
             fault!("rw_tryupgrade: {} is not read by this thread", name(rwlock));
         }
-        let alone = here().machine.locks.wake(rwlock, || {
+        let alone = here().machine.locks.wake(here().machine, rwlock, || {
             let alone = load("rw_tryupgrade", rwlock).1 == READER;
             if alone {
                 memory::write(rwlock, current_thread());

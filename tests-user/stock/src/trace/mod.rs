@@ -5,11 +5,13 @@
 //! Recorded scenarios of ip's hook calls: files of them, playing them on the
 //! model, and what differs.
 
+mod attached;
 mod compare;
 mod format;
 mod play;
 mod steps;
 
+pub use attached::{Decisions, PlayedAttached, play_attached};
 pub use format::{Scenario, TraceError, read};
 pub use play::play;
 

@@ -46,7 +46,7 @@ pub(super) struct Background<'a> {
 }
 
 pub(super) struct Player<'a> {
-    pub ip: Ip,
+    pub ip: &'a Ip,
     pub recorder: Arc<Recorder>,
     pub slots: BTreeMap<String, Socket>,
     pub names: Names,
@@ -61,6 +61,11 @@ pub(super) struct Player<'a> {
 /// differs.
 pub fn play(scenario: &Scenario) -> Vec<Difference> {
     let recorder = Arc::new(Recorder::new());
+    play_on(scenario, &Ip::new(recorder.clone()), recorder)
+}
+
+/// Plays a scenario on this ip, whose hooks this recorder records.
+pub(super) fn play_on(scenario: &Scenario, ip: &Ip, recorder: Arc<Recorder>) -> Vec<Difference> {
     recorder.set(&[
         Hook::Listen,
         Hook::Unlisten,
@@ -71,7 +76,7 @@ pub fn play(scenario: &Scenario) -> Vec<Difference> {
     ]);
     recorder.set_answers(other_answers(scenario));
     let mut player = Player {
-        ip: Ip::new(recorder.clone()),
+        ip,
         recorder,
         slots: BTreeMap::new(),
         names: Names::default(),

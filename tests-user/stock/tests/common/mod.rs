@@ -9,7 +9,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use clinet_stock::{AF_INET, AF_INET6, Errno, Hook, Ip, Policy, Recorded, Recorder, Socket};
+use clinet_stock::{AF_INET, AF_INET6, Errno, Hook, Ip, Node, Policy, Recorded, Recorder, Socket};
 
 pub const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
@@ -149,3 +149,47 @@ pub fn send_to(socket: &Socket, address: IpAddr, port: u16) -> Result<usize, Err
 }
 
 pub const ANY_V6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+/// A machine with the released module attached, whose first audits are over.
+pub fn node(tunables: &[(&str, u64)]) -> Node {
+    let file = clinet_ip::released_module().unwrap_or_else(|error| panic!("{error}"));
+    let node = Node::new(&file, tunables).unwrap_or_else(|error| panic!("{error}"));
+    node.seconds(3);
+    node
+}
+
+/// The entries of a registry in their order, such as
+/// `tcp 127.0.0.1:5001 127.0.0.1:p0 x1`; of another node `node 2` in place of
+/// the references. Ephemeral ports are counted from `p0`.
+pub fn entries(node: &Node) -> Vec<String> {
+    let write = |entry: &clinet_stock::Entry| {
+        let protocol = match entry.protocol {
+            6 => "tcp",
+            _ => "udp",
+        };
+        let held = match entry.references {
+            0 => format!("node {}", entry.owner),
+            references => format!("x{references}"),
+        };
+        let local = end(entry.local.ip(), entry.local.port());
+        let foreign = end(entry.foreign.ip(), entry.foreign.port());
+        format!("{protocol} {local} {foreign} {held}")
+    };
+    node.ip().settle();
+    node.entries().iter().map(write).collect()
+}
+
+/// A listener on 127.0.0.1, port 5001.
+pub fn listener(node: &Node) -> Socket {
+    let listener = node.ip().tcp(0, AF_INET);
+    listener.bind(Some(LOCAL), 5001).expect("the port is free");
+    listener.listen(5).expect("it is bound");
+    listener
+}
+
+/// A TCP socket that is bound to 127.0.0.1.
+pub fn bound(node: &Node, port: u16) -> Socket {
+    let socket = node.ip().tcp(0, AF_INET);
+    socket.bind(Some(LOCAL), port).expect("the port is free");
+    socket
+}

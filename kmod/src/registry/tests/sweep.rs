@@ -1,0 +1,87 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! What a sweep tells of the entries that go.
+
+use super::*;
+
+/// What a sweep told: foreign port or number, why, owner, age.
+fn gone(fixture: &Fixture, pass: Pass, tick: u8) -> Vec<(FiveTuple, Why, Node, u8)> {
+    let mut all = Vec::new();
+    let swept = fixture.0.sweep(pass, tick, |listed, why| {
+        all.push((listed.tuple().unwrap(), why, listed.owner, listed.age));
+    });
+    let swept = swept.unwrap();
+    let counted = swept.aged + swept.dead + swept.unseen + swept.ours;
+    assert_eq!(counted, all.len() as u64);
+    all
+}
+
+#[test]
+fn what_ages_is_told_with_its_age() {
+    let fixture = Fixture::new(SETTINGS, 1);
+    fixture.connect(&udp(1));
+    fixture.connect(&tcp(1));
+    assert_eq!(gone(&fixture, Pass::Age, 16), []);
+    let expected = (udp(1), Why::Aged, 1, 17);
+    assert_eq!(gone(&fixture, Pass::Age, 17), [expected]);
+    assert_eq!(gone(&fixture, Pass::Age, 17), []);
+}
+
+#[test]
+fn what_audits_did_not_see_is_told_once() {
+    let fixture = Fixture::new(SETTINGS, 1);
+    fixture.connect(&tcp(1));
+    fixture.connect(&udp(1));
+    assert_eq!(gone(&fixture, Pass::Audit, 0), []);
+    assert_eq!(gone(&fixture, Pass::Audit, 0), []);
+    let expected = (tcp(1), Why::Unseen, 1, 0);
+    assert_eq!(gone(&fixture, Pass::Audit, 0), [expected]);
+}
+
+#[test]
+fn what_hung_on_an_endpoint_is_told() {
+    let fixture = Fixture::new(SETTINGS, 1);
+    let endpoint = udp(1).endpoint();
+    assert_eq!(fixture.0.bind(0, &endpoint, 0), Some(true));
+    fixture.connect(&udp(1));
+    assert!(fixture.0.unbind(0, &endpoint));
+    let expected = (udp(1), Why::Dead, 1, 0);
+    assert_eq!(gone(&fixture, Pass::Dead, 0), [expected]);
+}
+
+/// Although nobody finds the names of their address and owner any more.
+#[test]
+fn what_is_not_shared_or_owned_any_more_is_told() {
+    let fixture = Fixture::new(SETTINGS, 1);
+    fixture.connect(&tcp(1));
+    fixture.0.install(2, &tcp(2)).unwrap();
+    fixture.0.purge(2);
+    let expected = (tcp(2), Why::Dead, 2, 0);
+    assert_eq!(gone(&fixture, Pass::Dead, 0), [expected]);
+    fixture.0.share(&[v4(11).words()]).unwrap();
+    let expected = (tcp(1), Why::Dead, 1, 0);
+    assert_eq!(gone(&fixture, Pass::Dead, 0), [expected]);
+}
+
+#[test]
+fn what_was_replaced_is_counted_by_the_next_sweep() {
+    let fixture = Fixture::new(SETTINGS, 1);
+    fixture.0.install(2, &tcp(1)).unwrap();
+    fixture.0.purge(2);
+    assert_eq!(fixture.connect(&tcp(1)), Verdict::Registered);
+    let dead = || fixture.0.sweep(Pass::Age, 0, |_, _| ()).unwrap().dead;
+    assert_eq!((dead(), dead()), (1, 0));
+    assert_eq!(fixture.0.len(), 1);
+}
+
+#[test]
+fn all_of_this_node_is_told_and_others_stay() {
+    let fixture = Fixture::new(SETTINGS, 1);
+    fixture.connect(&tcp(1));
+    fixture.0.install(2, &tcp(2)).unwrap();
+    let expected = (tcp(1), Why::Ours, 1, 0);
+    assert_eq!(gone(&fixture, Pass::Ours, 0), [expected]);
+    assert_eq!(fixture.0.len(), 1);
+}
