@@ -67,7 +67,9 @@ fn an_entry_of_an_older_generation_is_taken_over_by_anyone() {
     assert_eq!(registry.query(0, &udp(0)), (Verdict::Repeated, 1));
     assert!(registry.install(2, &udp(1)).is_ok());
     assert_eq!(registry.len(), 2);
-    assert_eq!(registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap().dead, 0);
+    // Nothing is left to drop, and the two are counted all the same.
+    assert_eq!(registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap().dead, 2);
+    assert_eq!(registry.len(), 2);
 }
 
 #[test]
