@@ -65,7 +65,16 @@
     clippy::panic,
     clippy::unwrap_used
 )]
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may panic"))]
+#![cfg_attr(
+    test,
+    expect(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used,
+        reason = "a test may panic"
+    )
+)]
 
 #[cfg(test)]
 extern crate std;

@@ -131,7 +131,8 @@ mod tests {
     fn chosen_keys_have_no_long_buckets() {
         const KEYS: u64 = 1 << 16;
         const BUCKETS: usize = 1 << 14;
-        let families: [(&str, fn(u64) -> [u64; 3]); 6] = [
+        type Family = (&'static str, fn(u64) -> [u64; 3]);
+        let families: [Family; 6] = [
             ("ports count up", |n| [1, 2, n]),
             ("addresses count up", |n| [1, n, 443]),
             ("high halves count up", |n| [n, 0, 443]),

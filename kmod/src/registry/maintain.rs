@@ -136,7 +136,7 @@ impl<E: Env> Registry<E> {
         // 60 % in use on average leaves the fullest of 1024 regions below the
         // mark where it asks for more.
         let places = tuples / 3 * 5;
-        let buckets = (places / SLOTS >> self.bits)
+        let buckets = ((places / SLOTS) >> self.bits)
             .saturating_add(1)
             .max(SMALLEST);
         let mut complete = true;

@@ -596,10 +596,10 @@ impl<E: Env> Registry<E> {
     /// A call about this 5-tuple will come soon: fetches what it will touch.
     #[inline]
     pub fn prefetch(&self, stack: StackId, tuple: &FiveTuple) {
-        if let Some(local) = self.locals.find(&local(stack, &tuple.local.addr)) {
-            if let Some((place, region, _)) = self.place(&key(local, tuple)) {
-                region.prefetch(place);
-            }
+        if let Some(local) = self.locals.find(&local(stack, &tuple.local.addr))
+            && let Some((place, region, _)) = self.place(&key(local, tuple))
+        {
+            region.prefetch(place);
         }
     }
 

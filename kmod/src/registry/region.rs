@@ -251,8 +251,8 @@ impl<E: Env> Inner<E> {
     fn set_limits(&mut self) {
         let places = self.current.len() * SLOTS;
         let crowd = match self.current.len() {
-            0..=VERY_SMALL => places / 5,
-            ..=SMALL => places / 5 * 2,
+            len if len <= VERY_SMALL => places / 5,
+            len if len <= SMALL => places / 5 * 2,
             _ => places / 25 * 17,
         };
         self.most = most(self.current.len()) as u32;

@@ -174,7 +174,7 @@ impl<E: Env> Shared<E> {
 /// `::1` and `127.0.0.0/8`.
 fn is_loopback([a, b]: [u64; 2]) -> bool {
     let (high, low) = (u64::from_be(a), u64::from_be(b));
-    high == 0 && (low == 1 || low >> 24 == 0xffff_7f)
+    high == 0 && (low == 1 || low >> 24 == 0x00ff_ff7f)
 }
 
 /// Where a search starts. Nobody remote chooses local addresses.

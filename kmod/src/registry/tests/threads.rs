@@ -139,7 +139,7 @@ fn noise(registry: &Registry<Std>, numbers: &mut Numbers) {
             registry.purge(9);
             let last = 20 + (n % 4) as u8;
             let list = [10, 11, 12, last].map(|last| v4(last).words());
-            if n % 50 == 0 {
+            if n.is_multiple_of(50) {
                 registry.share(&list).unwrap();
             } else if n % 50 == 1 {
                 registry.share_all();
