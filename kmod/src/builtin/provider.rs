@@ -55,31 +55,36 @@ pub(super) unsafe extern "C" fn connect2(
     faddr: *mut u8,
     fport: sys::in_port_t,
 ) -> c_int {
-    let direction = Direction::of(is_outgoing);
     // SAFETY: passed on by the caller.
     let local = unsafe { Endpoint::read_good(protocol, family, (laddr, lport)) };
-    if local.is_some_and(|local| !faddr.is_null() && decide::ignores(&local, direction)) {
+    if local.is_some_and(|local| {
+        !faddr.is_null() && decide::ignores(&local, Direction::of(is_outgoing))
+    }) {
         return 0;
     }
     // SAFETY: passed on by the caller.
-    unsafe { look(protocol, direction, family, (laddr, lport), (faddr, fport)) }
+    unsafe { look(protocol, is_outgoing, family, laddr, lport, faddr, fport) }
 }
 
-/// The rest of [`connect2`], apart so that what is not shared needs no stack.
+/// The rest of [`connect2`], apart so that what is not shared needs no stack;
+/// with the same arguments, so that they stay where they are.
 ///
 /// # Safety
 ///
 /// As for [`connect2`].
 #[inline(never)]
-unsafe fn look(
+unsafe extern "C" fn look(
     protocol: u8,
-    direction: Direction,
+    is_outgoing: sys::boolean_t,
     family: sys::sa_family_t,
-    local: (*const u8, sys::in_port_t),
-    foreign: (*const u8, sys::in_port_t),
+    laddr: *mut u8,
+    lport: sys::in_port_t,
+    faddr: *mut u8,
+    fport: sys::in_port_t,
 ) -> c_int {
+    let direction = Direction::of(is_outgoing);
     // SAFETY: passed on by the caller.
-    let tuple = unsafe { FiveTuple::read(protocol, family, local, foreign) };
+    let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
     errno::to_c(tuple.map_or_else(rejected, |tuple| decide::connect(GLOBAL, &tuple, direction)))
 }
 

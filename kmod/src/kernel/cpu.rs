@@ -11,5 +11,5 @@ use core::arch::asm;
 #[inline(always)]
 pub fn prefetch_to_write(address: usize) {
     // SAFETY: a hint, which reads and writes nothing and never traps.
-    unsafe { asm!("prefetchw [{}]", in(reg) address, options(nostack, preserves_flags)) };
+    unsafe { asm!("prefetchw [{}]", in(reg) address, options(nomem, nostack, preserves_flags)) };
 }

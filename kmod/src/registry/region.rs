@@ -245,15 +245,15 @@ impl<E: Env> Inner<E> {
         self.used.saturating_sub(self.endpoints) as usize
     }
 
-    /// There should be more memory from 68 % on: with steps of a quarter the
-    /// places are then 54 to 68 % in use, 38 to 47 bytes an entry. A small array
+    /// There should be more memory from 65 % on: with steps of a quarter the
+    /// places are then 52 to 65 % in use, 39 to 49 bytes an entry. A small array
     /// asks earlier, since it fills up faster than memory comes.
     fn set_limits(&mut self) {
         let places = self.current.len() * SLOTS;
         let crowd = match self.current.len() {
             len if len <= VERY_SMALL => places / 5,
             len if len <= SMALL => places / 5 * 2,
-            _ => places / 25 * 17,
+            _ => places / 20 * 13,
         };
         self.most = most(self.current.len()) as u32;
         self.crowd = crowd as u32;
