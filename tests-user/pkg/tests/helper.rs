@@ -143,7 +143,7 @@ fn a_helper_that_cannot_install_is_not_loaded() {
         // Two families.
         (with("vm_helper_faddr_high", 1), EINVAL),
     ] {
-        let error = load(&machine, &tunables).err().expect("refused");
+        let error = load(&machine, &tunables).expect_err("refused");
         assert!(error.ends_with(&format!("errno {errno}")), "{error}");
     }
     let said = machine.warnings();
@@ -156,7 +156,7 @@ fn a_helper_that_cannot_install_is_not_loaded() {
 #[test]
 fn without_clinet_there_is_no_helper() {
     let error = Kernel::new().load("misc/vm_helper", &helper_file(), &[]);
-    let error = error.err().expect("refused").to_string();
+    let error = error.expect_err("refused").to_string();
     assert!(error.contains("misc/clinet"), "{error}");
 }
 

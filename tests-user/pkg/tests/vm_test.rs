@@ -152,7 +152,7 @@ fn it_gives_up_when_there_is_nothing_to_try() {
         ("linux", 2, "uname -s says Linux, not SunOS"),
         ("user", 2, "only root may load modules"),
         ("perl", 2, "has no perl: install it"),
-        ("scp", 2, "files cannot be copied"),
+        ("scp", 2, "cannot be copied to root@fake"),
         ("ipadm", 2, "VM_LINK names another interface"),
         ("modload", 1, "not attached, so nobody is asked"),
         ("taken", 1, "another module has set cl_inet_bind"),
