@@ -5,7 +5,7 @@
 //! The package manifest, and what `make install` makes of it.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use clinet_module_tests::root;
@@ -197,6 +197,45 @@ fn install_does_what_the_manifest_says() {
             std::fs::read(payload).expect("the payload"),
             std::fs::read(installed).expect("the file")
         );
+    }
+}
+
+/// The numbers of a user and a group of this machine.
+fn numbers(user: &str, group: &str) -> (u32, u32) {
+    let number = |file: &str, name: &str| {
+        let text = std::fs::read_to_string(file).expect("it can be read");
+        let line = text
+            .lines()
+            .find(|line| line.split(':').next() == Some(name));
+        let line = line.unwrap_or_else(|| panic!("{file} has no {name}"));
+        line.split(':')
+            .nth(2)
+            .expect("a number")
+            .parse()
+            .expect("a number")
+    };
+    (number("/etc/passwd", user), number("/etc/group", group))
+}
+
+/// Root gives the files away, anybody else keeps them.
+#[test]
+fn install_sets_owners_if_it_may() {
+    let dest = tempfile::tempdir().expect("a folder");
+    let about = dest.path().metadata().expect("it is there");
+    let own = (about.uid(), about.gid());
+    assert!(
+        install(dest.path().to_str().expect("a plain name"))
+            .status
+            .success()
+    );
+    for action in [of_kind("file"), of_kind("dir")].concat() {
+        let path = action.attribute("path");
+        let about = dest.path().join(path).metadata().expect("it is there");
+        let expected = match own.0 {
+            0 => numbers(action.attribute("owner"), action.attribute("group")),
+            _ => own,
+        };
+        assert_eq!((about.uid(), about.gid()), expected, "{path}");
     }
 }
 

@@ -1,0 +1,364 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! The manual pages against the module: what they name exists, and what exists
+//! they name.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use clinet_attach_tests::Machine;
+use clinet_module_tests::{module_file, root, symbol_names};
+use clinet_pkg_tests::read;
+
+const PAGE: &str = "pkg/man/clinet.4";
+
+/// The lines between two section headings.
+fn section(page: &str, name: &str) -> Vec<String> {
+    let heading = format!(".Sh {name}");
+    let text = read(page);
+    let lines = text.lines().skip_while(|line| *line != heading).skip(1);
+    let lines: Vec<String> = lines
+        .take_while(|line| !line.starts_with(".Sh "))
+        .map(str::to_owned)
+        .collect();
+    assert!(!lines.is_empty(), "{page} has no {name}");
+    lines
+}
+
+/// What follows a macro at the beginning of lines.
+fn items<'a>(lines: &'a [String], beginning: &str) -> Vec<&'a str> {
+    let found = lines.iter().filter_map(|line| line.strip_prefix(beginning));
+    found.collect()
+}
+
+fn set<S: Into<String>>(names: impl IntoIterator<Item = S>) -> BTreeSet<String> {
+    names.into_iter().map(Into::into).collect()
+}
+
+/// A tunable as the page has it.
+struct Tunable {
+    name: String,
+    bytes: u64,
+    range: String,
+    default: String,
+    live: bool,
+}
+
+fn tunables() -> Vec<Tunable> {
+    let lines = section(PAGE, "TUNABLES");
+    let items = items(&lines, ".It Va ").into_iter();
+    items
+        .map(|item| {
+            let (name, about) = item.split_once(" Pq ").expect("a name and its facts");
+            let mut facts = about.split("; ");
+            let mut next = |after: &str, before: &str| {
+                let fact = facts.next().unwrap_or_else(|| panic!("{item}"));
+                let fact = fact
+                    .strip_prefix(before)
+                    .and_then(|f| f.strip_suffix(after));
+                fact.unwrap_or_else(|| panic!("{item}")).to_owned()
+            };
+            Tunable {
+                name: name.to_owned(),
+                bytes: next(" bytes", "").parse().expect("a number"),
+                range: next("", ""),
+                default: next("", "default "),
+                live: facts.next().is_some_and(|fact| fact == "live"),
+            }
+        })
+        .collect()
+}
+
+/// The variables that C has for /etc/system: name, first value, volatile.
+fn variables() -> Vec<(String, String, bool)> {
+    let source = read("kmod/glue/clinet.c");
+    let lines = source.lines().filter_map(|line| {
+        let (is_volatile, rest) = match line.strip_prefix("volatile ") {
+            Some(rest) => (true, rest),
+            None => (false, line),
+        };
+        let rest = rest
+            .strip_prefix("uint32_t ")
+            .or(rest.strip_prefix("char *"))?;
+        let (name, value) = rest.strip_suffix(';')?.split_once(" = ")?;
+        Some((name.to_owned(), value.to_owned(), is_volatile))
+    });
+    lines.collect()
+}
+
+#[test]
+fn tunables_are_those_of_the_module() {
+    let page = tunables();
+    let source = variables();
+    assert_eq!(
+        set(page.iter().map(|tunable| tunable.name.as_str())),
+        set(source.iter().map(|variable| variable.0.as_str()))
+    );
+    assert_eq!(page.len(), source.len(), "one comes twice");
+    let machine = Machine::attached(&[("clinet_attach", 0)]);
+    for tunable in page {
+        let name = &tunable.name;
+        let variable = source.iter().find(|variable| variable.0 == *name);
+        let (_, value, is_volatile) = variable.expect("compared above");
+        assert_eq!(
+            (&tunable.default, tunable.live),
+            (value, *is_volatile),
+            "{name}"
+        );
+        let symbol = machine.module().symbol(name).expect("a variable");
+        assert_eq!(symbol.size, tunable.bytes, "{name}");
+    }
+}
+
+/// Warnings of a load with this value.
+fn warnings(name: &str, value: u64) -> Vec<String> {
+    let machine = Machine::new();
+    machine.load(&[("clinet_attach", 0), (name, value)]);
+    let warnings = machine.warnings().into_iter();
+    warnings.filter(|warning| warning.contains(name)).collect()
+}
+
+/// What is in a range is taken, and what is just outside is not.
+#[test]
+fn tunables_have_the_ranges_that_the_page_says() {
+    for Tunable { name, range, .. } in tunables() {
+        if ["any", "a string"].contains(&range.as_str()) {
+            continue;
+        }
+        let (never, range) = match range.strip_prefix("0 or ") {
+            Some(rest) => (true, rest),
+            None => (false, range.as_str()),
+        };
+        let (least, most) = range.split_once(" to ").expect("a range");
+        let (least, most): (u64, u64) = (
+            least.parse().expect("a number"),
+            most.parse().expect("a number"),
+        );
+        let mut good = vec![least, most];
+        let mut bad = vec![];
+        good.extend(never.then_some(0));
+        bad.extend(least.checked_sub(1));
+        bad.extend(Some(most + 1).filter(|value| *value <= u32::MAX.into()));
+        for value in good {
+            assert_eq!(warnings(&name, value), [""; 0], "{name} = {value}");
+        }
+        for value in bad {
+            assert_eq!(warnings(&name, value).len(), 1, "{name} = {value}");
+        }
+    }
+}
+
+/// Live ones are named with the command that changes them.
+#[test]
+fn live_tunables_have_an_example() {
+    let text = section(PAGE, "TUNABLES").join("\n");
+    for tunable in tunables() {
+        let example = text.contains(&format!("echo '{}/W 1' | mdb -kw", tunable.name));
+        assert_eq!(example, tunable.live, "{}", tunable.name);
+    }
+}
+
+#[test]
+fn kstats_are_those_of_the_module() {
+    let machine = Machine::attached(&[]);
+    let lines = section(PAGE, "KSTATS");
+    let mut parts = lines.split(|line| line.starts_with(".Ss "));
+    let _introduction = parts.next();
+    let headings = set(items(&lines, ".Ss "));
+    assert_eq!(headings, set(["clinet:0:attach", "clinet:0:registry"]));
+    for (heading, part) in items(&lines, ".Ss ").into_iter().zip(parts) {
+        let name = heading.rsplit(':').next().expect("a name");
+        let found = machine.kernel.kstat("clinet", 0, name).expect("the kstat");
+        let named = items(part, ".It Va ").into_iter();
+        let named: Vec<&str> = named.flat_map(|names| names.split(" , ")).collect();
+        assert_eq!(
+            named.len(),
+            set(named.iter().copied()).len(),
+            "one comes twice"
+        );
+        assert_eq!(
+            set(named),
+            set(found.into_iter().map(|value| value.0)),
+            "{name}"
+        );
+    }
+}
+
+/// Probes and their arguments, as the table in clinet.h has them; the one that
+/// is not there has other arguments.
+#[test]
+fn probes_are_those_of_the_header_and_the_module() {
+    let header = read("include/clinet.h");
+    let table = header
+        .split_once("Arguments of each probe:")
+        .expect("a table")
+        .1;
+    let lines = table
+        .lines()
+        .map(|line| line.trim_start_matches([' ', '*', '\t']));
+    let mut known: BTreeSet<String> = lines
+        .skip_while(|line| line.is_empty())
+        .take_while(|line| !line.is_empty())
+        .map(|line| {
+            line.replace(',', "")
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .collect();
+    known.insert("install-conflict protocol laddr lport faddr fport owner".to_owned());
+    let lines = section(PAGE, "PROBES");
+    assert_eq!(set(items(&lines, ".It Fn ")), known);
+
+    let machine = Machine::attached(&[("clinet_attach", 0)]);
+    let image = machine.module().image().expect("it is a file");
+    for probe in image.probes() {
+        let is_known = known
+            .iter()
+            .any(|line| line.split(' ').next() == Some(&probe.name));
+        assert!(is_known, "{}", probe.name);
+    }
+}
+
+/// Is this what the page has with `%s` and `%d` for names and numbers?
+fn matches(pattern: &str, message: &str) -> bool {
+    let pattern = pattern.replace("%d", "%s");
+    let Some((first, others)) = pattern.split_once("%s") else {
+        return pattern == message;
+    };
+    let Some(mut rest) = message.strip_prefix(first) else {
+        return false;
+    };
+    let mut others: Vec<&str> = others.split("%s").collect();
+    let last = others.pop().unwrap_or_default();
+    for part in others {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.len() > last.len() && rest.ends_with(last)
+}
+
+#[test]
+fn a_pattern_matches_what_it_should() {
+    assert!(matches("a %s is %d; x", "a b is 3; x"));
+    assert!(matches("a %s is %d", "a b is 3") && !matches("a %s is %d", "a b is "));
+    for other in ["a b is 3; y", "a b was 3; x", "b is 3; x", "a b is 3; x y"] {
+        assert!(!matches("a %s is %d; x", other), "{other}");
+    }
+    assert!(matches("plain", "plain") && !matches("plain", "plainer"));
+}
+
+/// All literals of the module's sources that begin as messages do, the parts
+/// of a literal that is put together being one.
+fn source_messages(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(source_messages(&path));
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("a source file");
+        let code = text.split("#[cfg(test)]").next().expect("a beginning");
+        for (at, _) in code.match_indices("\"clinet: ") {
+            let before = &code[..at];
+            let literal = |text: &str| text.split('"').next().expect("a literal").to_owned();
+            if before.ends_with("text!(") {
+                // Literals, and a name that the macro knows.
+                let arguments = code[at..].replace("stringify!($variable)", "\"cl_inet_bind\"");
+                let arguments = arguments.split_once("),").expect("its end").0;
+                found.push(arguments.split('"').skip(1).step_by(2).collect());
+            } else if before.ends_with('c') {
+                found.push(literal(&code[at + 1..]));
+            } else {
+                // Put together while it runs; the tests provoke those.
+                assert!(before.ends_with("text.string("), "{}", path.display());
+            }
+        }
+    }
+    found
+}
+
+/// Warnings about lists of addresses.
+fn list_messages() -> Vec<String> {
+    let mut found = Vec::new();
+    let many = vec!["192.0.2.10"; 257].join(",");
+    for list in ["192.0.2", "192.0.2.10,::", &many] {
+        let machine = Machine::new();
+        let bad = machine.kernel.string(list);
+        machine.load(&[("clinet_attach", 0), ("clinet_addrs", bad)]);
+        assert_eq!(machine.call("clinet_set_addrs", &[bad]), 22);
+        assert_eq!(machine.warnings().len(), 2);
+        found.extend(machine.warnings());
+    }
+    found
+}
+
+#[test]
+fn diagnostics_are_the_messages_of_the_module() {
+    let mut messages = source_messages(&root().join("kmod/src"));
+    assert!(messages.len() > 15, "{messages:?}");
+    messages.extend(list_messages());
+    let lines = section(PAGE, "DIAGNOSTICS");
+    let patterns: Vec<&str> = items(&lines, ".It ")
+        .into_iter()
+        .map(|item| item.trim_matches('"'))
+        .collect();
+    for message in &messages {
+        let count = patterns.iter().filter(|pattern| matches(pattern, message));
+        assert_eq!(count.count(), 1, "{message}");
+    }
+    for pattern in patterns {
+        assert!(
+            messages.iter().any(|message| matches(pattern, message)),
+            "{pattern}"
+        );
+    }
+    // No other file of the module says anything.
+    let glue = read("kmod/glue/clinet.c");
+    assert_eq!(glue.matches("cmn_err(").count(), 1);
+    assert!(glue.contains("cmn_err(level, \"%s\", message);"));
+}
+
+#[test]
+fn files_are_those_of_the_package() {
+    let listed = section(PAGE, "FILES").join(" ");
+    let text = listed.replace(".It", "").replace("Pa ", "");
+    let listed = text.split_whitespace().filter(|word| word.starts_with('/'));
+    let listed = set(listed.filter(|path| !path.starts_with("/etc/system")));
+    let installed = clinet_pkg_tests::manifest().into_iter();
+    let installed = installed
+        .filter(|action| action.kind == "file")
+        .map(|action| format!("/{}", action.attribute("path")))
+        .filter(|path| !path.starts_with("/usr/share/man/"));
+    assert_eq!(listed, set(installed));
+}
+
+/// The functions of section 9 are those that the module exports.
+#[test]
+fn functions_are_those_of_the_module() {
+    let text = read("pkg/man/clinet.9");
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let named = items(&lines, ".It Fn ");
+    let named = set(named.into_iter().flat_map(|names| names.split(" , Fn ")));
+    let map = read("mapfiles/clinet.map");
+    let exported = map.lines().filter_map(|line| line.trim().strip_suffix(';'));
+    let exported =
+        set(exported.filter(|name| name.starts_with("clinet_") && *name != "clinet_contract"));
+    assert_eq!(named, exported);
+    let symbols = symbol_names(&module_file());
+    let page = read("pkg/man/cl_inet.9");
+    let name_section = page.split(".Sh SYNOPSIS").next().expect("a beginning");
+    for name in map.lines().filter_map(|line| line.trim().strip_suffix(';')) {
+        let is_contract = name.starts_with("cl_inet_")
+            || ["clinet_contract", "cluster_version_supported"].contains(&name);
+        if is_contract {
+            assert!(symbols.iter().any(|symbol| symbol == name), "{name}");
+            assert!(name_section.contains(&format!(".Nm {name}")), "{name}");
+        }
+    }
+}
