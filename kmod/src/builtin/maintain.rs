@@ -160,9 +160,13 @@ pub fn audit_add(stack: StackId, tuple: &FiveTuple) -> bool {
             true
         }
         // Somebody registered it meanwhile, who will end it, too: the
-        // reference that this took is one too many.
+        // reference that this took is one too many. It is the last one if that
+        // end was quicker.
         Verdict::Repeated => {
-            builtin.registry.disconnect(stack, tuple);
+            if builtin.registry.disconnect(stack, tuple) == Some(true) {
+                counters().cs_removed.bump();
+                probe::remove(tuple.as_probe(), stack, c"disconnect");
+            }
             true
         }
         Verdict::OwnedBy(_) => {

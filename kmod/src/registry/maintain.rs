@@ -467,6 +467,10 @@ impl<E: Env> Registry<E> {
         sweep: &mut Sweep<impl FnMut(&Listed, Why)>,
     ) {
         self.drop_entry(inner, at, entry);
+        let why = match entry.kind() {
+            Kind::Endpoint => Why::Endpoint,
+            _ => why,
+        };
         sweep.swept.count(why);
         if let Some(listed) = self.last_listed(entry, sweep.tick) {
             (sweep.gone)(&listed, why);

@@ -7,19 +7,21 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clinet_stock::trace::{self, Difference};
+use clinet_stock::Entry;
+use clinet_stock::trace::{self, Decisions, Difference, Scenario};
 use serde::Serialize;
 
-use crate::{Outcome, print_json};
+use crate::{Outcome, files, print_json};
 
 const EXAMPLES: &str = "\
 Examples:
   lab traces tests-user/stock/traces
   lab traces tests-user/stock/traces/udp_send.jsonl -v
   lab traces more.jsonl --json
+  lab traces more.jsonl --module build/kernel/misc/amd64/clinet
 
 Exit status: 0 if nothing differs, 1 if a scenario does, 2 if a file is no
-file of scenarios.";
+file of scenarios or the module does not load.";
 
 /// Plays recorded scenarios on the model of the stock ip.
 ///
@@ -28,12 +30,20 @@ file of scenarios.";
 /// same steps with recording hooks that give the same answers; the calls with
 /// their arguments and order, the results of the steps and the walks must be
 /// the same. Which thread called, where and when is not compared.
+///
+/// With --module the released module is attached behind the recording hooks and
+/// observes: it has to answer and to count as it should, and its TCP entries
+/// that are left when all connections are over are printed. There are some
+/// where a scenario takes the hooks away before a connection ends.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Files of scenarios, or folders of .jsonl files
     #[arg(required = true, value_name = "DIR|FILE")]
     paths: Vec<PathBuf>,
+    /// Attach this module to the model
+    #[arg(long, value_name = "FILE")]
+    module: Option<PathBuf>,
     /// Name the scenarios that agree too
     #[arg(short, long)]
     verbose: bool,
@@ -48,6 +58,12 @@ struct Played {
     scenario: String,
     family: String,
     differences: Vec<Difference>,
+    /// What the attached module did wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    wrong: Vec<String>,
+    /// The attached module's TCP entries after the last step.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left: Vec<Entry>,
 }
 
 #[derive(Serialize)]
@@ -59,21 +75,18 @@ struct Output {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let module = arguments.module.as_deref().map(files::read).transpose()?;
     let mut played = Vec::new();
     for path in &arguments.paths {
         for scenario in trace::read(path)? {
-            played.push(Played {
-                differences: trace::play(&scenario),
-                scenario: scenario.name,
-                family: scenario.family,
-            });
+            played.push(play(scenario, module.as_deref())?);
         }
     }
     let scenarios = played.len();
     let differ = played.iter().filter(|one| one.differs()).count();
     if arguments.json {
         if !arguments.verbose {
-            played.retain(Played::differs);
+            played.retain(|one| one.differs() || !one.left.is_empty());
         }
         print_json(&Output {
             scenarios,
@@ -94,10 +107,38 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     })
 }
 
+fn play(scenario: Scenario, module: Option<&[u8]>) -> anyhow::Result<Played> {
+    let (differences, wrong, left) = match module {
+        None => (trace::play(&scenario), Vec::new(), Vec::new()),
+        Some(file) => {
+            let attached = trace::play_attached(&scenario, file, Decisions::Observed)?;
+            (attached.differences, attached.wrong, attached.left)
+        }
+    };
+    Ok(Played {
+        scenario: scenario.name,
+        family: scenario.family,
+        differences,
+        wrong,
+        left,
+    })
+}
+
 impl Played {
     fn differs(&self) -> bool {
-        !self.differences.is_empty()
+        !self.differences.is_empty() || !self.wrong.is_empty()
     }
+}
+
+/// An entry as one line.
+fn write_entry(entry: &Entry) -> String {
+    let Entry {
+        local,
+        foreign,
+        references,
+        ..
+    } = entry;
+    format!("left of TCP: {local} to {foreign}, references: {references}")
 }
 
 fn print(played: &[Played], verbose: bool) -> io::Result<()> {
@@ -108,6 +149,14 @@ fn print(played: &[Played], verbose: bool) -> io::Result<()> {
         }
         for difference in &one.differences {
             writeln!(out, "{} ({}), {difference}", one.scenario, one.family)?;
+        }
+        for line in one
+            .wrong
+            .iter()
+            .cloned()
+            .chain(one.left.iter().map(write_entry))
+        {
+            writeln!(out, "{} ({}), {line}", one.scenario, one.family)?;
         }
     }
     Ok(())

@@ -394,6 +394,21 @@ fn traces_of_a_stock_kernel_are_as_recorded() {
 }
 
 #[test]
+fn traces_with_the_module_attached_show_what_it_holds_in_the_end() {
+    let file = traces().join("late.jsonl");
+    let module = module();
+    let paths = [&file, &module].map(|path| path.to_str().expect("a path"));
+    let run = run(&["traces", paths[0], "--module", paths[1]]);
+    assert_eq!((run.status, run.err.as_str()), (0, ""), "{}", run.out);
+    let expected = "\
+only_connect2 (inet), left of TCP: 127.0.0.1:5001 to 127.0.0.1:32768, references: 1
+only_connect2 (inet), left of TCP: 127.0.0.1:32768 to 127.0.0.1:5001, references: 1
+";
+    assert!(run.out.contains(expected), "{}", run.out);
+    assert!(run.out.ends_with(" scenarios, 0 differ\n"), "{}", run.out);
+}
+
+#[test]
 fn a_trace_that_differs_says_where() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = fs::read_to_string(traces().join("other.jsonl")).expect("a file of scenarios");

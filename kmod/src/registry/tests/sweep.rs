@@ -81,6 +81,8 @@ fn all_of_this_node_is_told_and_others_stay() {
     let fixture = Fixture::new(SETTINGS, 1);
     fixture.connect(&tcp(1));
     fixture.0.install(2, &tcp(2)).unwrap();
+    // An endpoint is no 5-tuple.
+    fixture.0.bind(0, &udp(1).endpoint(), 0);
     let expected = (tcp(1), Why::Ours, 1, 0);
     assert_eq!(gone(&fixture, Pass::Ours, 0), [expected]);
     assert_eq!(fixture.0.len(), 1);
