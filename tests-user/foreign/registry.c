@@ -268,9 +268,6 @@ clinet_purge(clinet_node_t owner)
 	return (0);
 }
 
-extern void clinet_prefetch(uint8_t, sa_family_t, const uint8_t *, in_port_t,
-    const uint8_t *, in_port_t);
-
 void
 clinet_prefetch(uint8_t protocol, sa_family_t family, const uint8_t *laddrp,
     in_port_t lport, const uint8_t *faddrp, in_port_t fport)
@@ -282,12 +279,10 @@ clinet_prefetch(uint8_t protocol, sa_family_t family, const uint8_t *laddrp,
 	__builtin_prefetch(find(key));
 }
 
-extern int clinet_query(uint8_t, sa_family_t, const uint8_t *, in_port_t,
-    const uint8_t *, in_port_t, void *);
-
 int
 clinet_query(uint8_t protocol, sa_family_t family, const uint8_t *laddrp,
-    in_port_t lport, const uint8_t *faddrp, in_port_t fport, void *answer)
+    in_port_t lport, const uint8_t *faddrp, in_port_t fport,
+    clinet_answer_t *answer)
 {
 	uint8_t key[40];
 	uint32_t owner;
@@ -303,8 +298,6 @@ clinet_query(uint8_t protocol, sa_family_t family, const uint8_t *laddrp,
 	return (owner != 0 && owner != clinet_node_id ? EADDRINUSE : 0);
 }
 
-extern void clinet_sweep(void);
-
 void
 clinet_sweep(void)
 {
@@ -318,8 +311,6 @@ clinet_sweep(void)
 	if (registry_fault == FAULT_SWEEP || old != 0)
 		stats.cs_tuples--;
 }
-
-extern uint64_t clinet_memory(void);
 
 uint64_t
 clinet_memory(void)
