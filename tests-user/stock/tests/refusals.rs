@@ -142,6 +142,8 @@ fn a_full_table_refuses_if_it_is_told_to() {
         let tunables = [
             ("clinet_full_refuse", full_refuses),
             ("clinet_max_tuples", 64),
+            // Or memory may be late.
+            ("clinet_prealloc", 1),
         ];
         let node = node(&tunables);
         let socket = node.ip().udp(0, AF_INET);
