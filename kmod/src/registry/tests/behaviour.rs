@@ -15,8 +15,14 @@ fn fixture() -> Fixture {
 #[test]
 fn a_new_one_is_registered_and_a_second_question_adds_a_reference() {
     let Fixture(registry) = fixture();
-    assert_eq!(registry.connect(0, &tcp(1), true, 0).verdict, Verdict::Registered);
-    assert_eq!(registry.connect(0, &tcp(1), false, 0).verdict, Verdict::Repeated);
+    assert_eq!(
+        registry.connect(0, &tcp(1), true, 0).verdict,
+        Verdict::Registered
+    );
+    assert_eq!(
+        registry.connect(0, &tcp(1), false, 0).verdict,
+        Verdict::Repeated
+    );
     assert_eq!(registry.query(0, &tcp(1)), (Verdict::Repeated, 2));
     assert_eq!(registry.len(), 1);
     assert_eq!(registry.disconnect(0, &tcp(1)), Some(false));
@@ -35,7 +41,11 @@ fn each_part_of_a_tuple_makes_it_another() {
     others[4].foreign.addr = v4(1);
     others[5].foreign.port = 80;
     for tuple in &others {
-        assert_eq!(registry.connect(0, tuple, true, 0).verdict, Verdict::Registered, "{tuple:?}");
+        assert_eq!(
+            registry.connect(0, tuple, true, 0).verdict,
+            Verdict::Registered,
+            "{tuple:?}"
+        );
     }
     assert_eq!(registry.len(), 6);
 }
@@ -46,7 +56,10 @@ fn an_address_is_the_same_in_both_families() {
     let mut mapped = tcp(1);
     mapped.local.addr = Addr::v6(v4(10).v6_form());
     registry.connect(0, &tcp(1), true, 0);
-    assert_eq!(registry.connect(0, &mapped, true, 0).verdict, Verdict::Repeated);
+    assert_eq!(
+        registry.connect(0, &mapped, true, 0).verdict,
+        Verdict::Repeated
+    );
 }
 
 #[test]
@@ -84,7 +97,10 @@ fn an_end_drops_only_what_this_node_registered() {
         assert!(registry.install(2, &tuple).is_ok());
         assert_eq!(registry.disconnect(0, &tuple), None);
         assert_eq!(registry.query(0, &tuple), (Verdict::OwnedBy(2), 0));
-        assert_eq!(registry.connect(0, &tuple, true, 0).verdict, Verdict::OwnedBy(2));
+        assert_eq!(
+            registry.connect(0, &tuple, true, 0).verdict,
+            Verdict::OwnedBy(2)
+        );
         assert_eq!(registry.disconnect(0, &tuple), None);
     }
 }
@@ -150,7 +166,10 @@ fn what_a_purged_node_installs_again_is_its_own() {
             assert_eq!(registry.sweep(Pass::Dead, 0).unwrap().dead, 10);
         }
         // One is a dead node's, and taken over; one is installed again.
-        assert_eq!(registry.connect(0, &tcp(0), true, 0).verdict, Verdict::Registered);
+        assert_eq!(
+            registry.connect(0, &tcp(0), true, 0).verdict,
+            Verdict::Registered
+        );
         assert!(registry.install(2, &tcp(1)).is_ok());
         assert!(registry.install(3, &tcp(2)).is_ok());
         registry.sweep(Pass::Dead, 0).unwrap();
@@ -166,13 +185,22 @@ fn what_a_purged_node_installs_again_is_its_own() {
 fn stacks_are_apart_and_other_nodes_are_on_the_global_one() {
     let Fixture(registry) = fixture();
     assert!(registry.install(2, &tcp(1)).is_ok());
-    assert_eq!(registry.connect(7, &tcp(1), true, 0).verdict, Verdict::Registered);
-    assert_eq!(registry.connect(8, &tcp(1), true, 0).verdict, Verdict::Registered);
+    assert_eq!(
+        registry.connect(7, &tcp(1), true, 0).verdict,
+        Verdict::Registered
+    );
+    assert_eq!(
+        registry.connect(8, &tcp(1), true, 0).verdict,
+        Verdict::Registered
+    );
     assert_eq!(registry.disconnect(9, &tcp(1)), None);
     assert_eq!(registry.disconnect(7, &tcp(1)), Some(true));
     assert_eq!(registry.query(8, &tcp(1)), (Verdict::Repeated, 1));
     assert_eq!(registry.query(0, &tcp(1)), (Verdict::OwnedBy(2), 0));
-    let mut stacks: Vec<_> = listing(&registry, 0).iter().map(|one| (one.stack, one.owner)).collect();
+    let mut stacks: Vec<_> = listing(&registry, 0)
+        .iter()
+        .map(|one| (one.stack, one.owner))
+        .collect();
     stacks.sort_unstable();
     assert_eq!(stacks, [(0, 2), (8, 1)]);
 }
@@ -183,7 +211,10 @@ fn an_unspecified_local_address_is_accepted_and_not_registered() {
     for addr in [Addr::v4([0; 4]), Addr::v6([0; 16])] {
         let mut tuple = udp(1);
         tuple.local.addr = addr;
-        assert_eq!(registry.connect(0, &tuple, true, 0).verdict, Verdict::Unspecified);
+        assert_eq!(
+            registry.connect(0, &tuple, true, 0).verdict,
+            Verdict::Unspecified
+        );
         assert_eq!(verdict(&registry, &tuple), Verdict::Unspecified);
         assert_eq!(registry.install(2, &tuple), Err(NotInstalled::Invalid));
         assert_eq!(registry.disconnect(0, &tuple), None);
@@ -196,17 +227,27 @@ fn without_a_list_all_but_loopback_is_shared() {
     let Fixture(registry) = fixture();
     let mut six = [0; 16];
     six[15] = 1;
-    for addr in [Addr::v4([127, 0, 0, 1]), Addr::v4([127, 9, 9, 9]), Addr::v6(six)] {
+    for addr in [
+        Addr::v4([127, 0, 0, 1]),
+        Addr::v4([127, 9, 9, 9]),
+        Addr::v6(six),
+    ] {
         let mut tuple = tcp(1);
         tuple.local.addr = addr;
-        assert_eq!(registry.connect(0, &tuple, true, 0).verdict, Verdict::NotShared);
+        assert_eq!(
+            registry.connect(0, &tuple, true, 0).verdict,
+            Verdict::NotShared
+        );
         assert_eq!(verdict(&registry, &tuple), Verdict::NotShared);
         assert_eq!(registry.install(2, &tuple), Err(NotInstalled::NotShared));
     }
     for last in [126, 128] {
         let mut tuple = tcp(1);
         tuple.local.addr = Addr::v4([last, 0, 0, 1]);
-        assert_eq!(registry.connect(0, &tuple, true, 0).verdict, Verdict::Registered);
+        assert_eq!(
+            registry.connect(0, &tuple, true, 0).verdict,
+            Verdict::Registered
+        );
     }
 }
 
@@ -221,14 +262,26 @@ fn what_is_shared_no_more_is_gone_and_stays_gone() {
     }
     registry.share(&[v4(11).words(), v4(12).words()]).unwrap();
     assert!(registry.is_dirty());
-    assert_eq!(registry.connect(0, &tcp(1), true, 0).verdict, Verdict::NotShared);
+    assert_eq!(
+        registry.connect(0, &tcp(1), true, 0).verdict,
+        Verdict::NotShared
+    );
     assert_eq!(registry.disconnect(0, &tcp(1)), None);
-    assert_eq!(registry.connect(0, &from(11, tcp(1)), true, 0).verdict, Verdict::Repeated);
-    assert_eq!(registry.connect(0, &from(12, tcp(1)), true, 0).verdict, Verdict::Registered);
+    assert_eq!(
+        registry.connect(0, &from(11, tcp(1)), true, 0).verdict,
+        Verdict::Repeated
+    );
+    assert_eq!(
+        registry.connect(0, &from(12, tcp(1)), true, 0).verdict,
+        Verdict::Registered
+    );
     assert_eq!(listing(&registry, 0).len(), 21);
     // Shared again before the sweep: an address that starts anew.
     registry.share_all();
-    assert_eq!(registry.connect(0, &tcp(1), true, 0).verdict, Verdict::Registered);
+    assert_eq!(
+        registry.connect(0, &tcp(1), true, 0).verdict,
+        Verdict::Registered
+    );
     assert_eq!(registry.sweep(Pass::Dead, 0).unwrap().dead, 20);
     assert_eq!(registry.query(0, &tcp(1)), (Verdict::Repeated, 1));
     assert_eq!(verdict(&registry, &tcp(2)), Verdict::Registered);
@@ -248,19 +301,31 @@ fn a_list_has_256_addresses_and_no_unspecified_one() {
     more.push(Addr::v4([192, 0, 3, 1]).words());
     assert_eq!(registry.share(&more), Err(NotAList));
     assert_eq!(registry.share(&[v4(10).words(), [0, 0]]), Err(NotAList));
-    assert!(registry.is_shared(&v4(11)), "a list that was refused changed something");
+    assert!(
+        registry.is_shared(&v4(11)),
+        "a list that was refused changed something"
+    );
     registry.share(&[]).unwrap();
     assert!(!registry.is_shared(&v4(10)));
 }
 
 #[test]
 fn a_query_changes_nothing() {
-    let Fixture(registry) = Fixture::new(Settings { most: 4, ..SETTINGS }, 1);
+    let Fixture(registry) = Fixture::new(
+        Settings {
+            most: 4,
+            ..SETTINGS
+        },
+        1,
+    );
     registry.connect(0, &udp(1), true, 3);
     assert!(registry.install(2, &tcp(1)).is_ok());
     let before = (listing(&registry, 5), registry.endpoints());
     for _ in 0..100 {
-        for (n, tuple) in [tcp(1), udp(1), tcp(2), udp(2), from(99, udp(3))].iter().enumerate() {
+        for (n, tuple) in [tcp(1), udp(1), tcp(2), udp(2), from(99, udp(3))]
+            .iter()
+            .enumerate()
+        {
             registry.query(n as u32 % 2, tuple);
             registry.prefetch(0, tuple);
         }
@@ -287,7 +352,11 @@ fn what_two_whole_audits_did_not_see_goes() {
             2 | 3 => 1,
             _ => 0,
         };
-        assert_eq!(registry.sweep(Pass::Audit, 0).unwrap().unseen, gone, "audit {audit}");
+        assert_eq!(
+            registry.sweep(Pass::Audit, 0).unwrap().unseen,
+            gone,
+            "audit {audit}"
+        );
     }
     assert_eq!(verdict(&registry, &tcp(0)), Verdict::Registered);
     assert_eq!(verdict(&registry, &tcp(1)), Verdict::Repeated);

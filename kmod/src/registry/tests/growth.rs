@@ -12,7 +12,11 @@ use super::*;
 fn it_grows_from_nothing_and_shrinks_again() {
     let fixture = Fixture::new(SETTINGS, 16);
     let bytes = |registry: &Registry<Std>| {
-        let buckets: usize = registry.regions.iter().map(|region| region.lock().buckets().len()).sum();
+        let buckets: usize = registry
+            .regions
+            .iter()
+            .map(|region| region.lock().buckets().len())
+            .sum();
         buckets * size_of::<Bucket>()
     };
     let idle = bytes(&fixture.0);
@@ -48,16 +52,31 @@ fn every_entry_is_found_while_another_thread_would_be_moving_it() {
     let mut live: BTreeSet<u32> = (0..400).collect();
     let len = region.lock().old_len();
     for bucket in 0..len {
-        assert!(region.lock().advance(bucket..bucket + 1, &fixture.0.secret, 0));
+        assert!(
+            region
+                .lock()
+                .advance(bucket..bucket + 1, &fixture.0.secret, 0)
+        );
         let gone = bucket as u32 * 3;
         let new = 1000 + bucket as u32;
         assert_eq!(fixture.0.disconnect(0, &tcp(gone)), Some(true));
         live.remove(&gone);
-        assert_eq!(fixture.0.connect(0, &tcp(new), true, 0).verdict, Verdict::Registered);
+        assert_eq!(
+            fixture.0.connect(0, &tcp(new), true, 0).verdict,
+            Verdict::Registered
+        );
         live.insert(new);
         for n in 0..1000 + len as u32 {
-            let expected = if live.contains(&n) { Verdict::Repeated } else { Verdict::Registered };
-            assert_eq!(fixture.0.query(0, &tcp(n)).0, expected, "{n} at {bucket} of {len}");
+            let expected = if live.contains(&n) {
+                Verdict::Repeated
+            } else {
+                Verdict::Registered
+            };
+            assert_eq!(
+                fixture.0.query(0, &tcp(n)).0,
+                expected,
+                "{n} at {bucket} of {len}"
+            );
         }
     }
     let old = region.lock().take_old().unwrap();
@@ -93,7 +112,9 @@ fn late_memory_is_not_a_full_table() {
     assert!(registry.wants());
     assert!(!registry.maintain(|_| None).unwrap());
     assert!(registry.maintain(allocate).unwrap());
-    let mut verdicts: Vec<_> = (0..100).map(|n| registry.connect(0, &tcp(n), true, 0).verdict).collect();
+    let mut verdicts: Vec<_> = (0..100)
+        .map(|n| registry.connect(0, &tcp(n), true, 0).verdict)
+        .collect();
     verdicts.dedup();
     assert_eq!(verdicts.first(), Some(&Verdict::Registered));
     assert!(verdicts.contains(&Verdict::Late));

@@ -86,8 +86,14 @@ fn a_listing_says_all_about_an_entry() {
     let Fixture(registry) = Fixture::new(SETTINGS, 4);
     let addressed = FiveTuple {
         protocol: Protocol::Tcp,
-        local: SockAddr { addr: v4(10), port: 0x1234 },
-        foreign: SockAddr { addr: v4(77), port: 0x5678 },
+        local: SockAddr {
+            addr: v4(10),
+            port: 0x1234,
+        },
+        foreign: SockAddr {
+            addr: v4(77),
+            port: 0x5678,
+        },
     };
     registry.connect(3, &addressed, true, 0);
     registry.connect(3, &addressed, false, 0);
@@ -105,7 +111,13 @@ fn a_listing_says_all_about_an_entry() {
     };
     assert_eq!(listing(&registry, 0), [expected]);
     assert!(registry.install(9, &addressed).is_ok());
-    let theirs = Listed { stack: 0, owner: 9, references: 0, outgoing: false, ..expected };
+    let theirs = Listed {
+        stack: 0,
+        owner: 9,
+        references: 0,
+        outgoing: false,
+        ..expected
+    };
     let all = listing(&registry, 0);
     assert_eq!((all.len(), all.contains(&theirs)), (2, true), "{all:?}");
 }
@@ -115,7 +127,10 @@ fn an_empty_registry_and_an_odd_cursor_list_nothing() {
     let fixture = Fixture::new(SETTINGS, 4);
     assert!(listing(&fixture.0, 0).is_empty());
     fixture.connect(&tcp(1));
-    let odd = Cursor { region: u32::MAX, fraction: 7 };
+    let odd = Cursor {
+        region: u32::MAX,
+        fraction: 7,
+    };
     assert_eq!(fixture.0.list(odd, 0, ROOM, |_| panic!("listed")), Ok(None));
     let without_memory: Registry<Std> = Registry::new(SETTINGS, secret(1), memory(4));
     assert!(listing(&without_memory, 0).is_empty());
@@ -131,7 +146,10 @@ fn nobody_waits_for_the_turn_of_another() {
     assert_eq!(registry.sweep(Pass::Dead, 0), Err(Busy));
     assert_eq!(registry.maintain(allocate), Err(Busy));
     // Hooks do not.
-    assert_eq!(registry.connect(0, &tcp(1), true, 0).verdict, Verdict::Repeated);
+    assert_eq!(
+        registry.connect(0, &tcp(1), true, 0).verdict,
+        Verdict::Repeated
+    );
     drop(turn);
     assert_eq!(registry.maintain(allocate), Ok(true));
 }

@@ -17,7 +17,7 @@ use ::loom::sync as watched;
 use ::loom::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use ::loom::thread;
 
-use super::names::rivals;
+use super::numbers::rivals;
 use super::*;
 
 struct World;
@@ -142,8 +142,13 @@ impl Scene {
             for _ in 0..2 {
                 set.set(&[address.words()]).unwrap();
             }
-            let used = words.iter().enumerate().filter(|(_, word)| Word::load(*word) != 0);
-            scene.shared.extend(used.flat_map(|(place, _)| [place & !1, place | 1]));
+            let used = words
+                .iter()
+                .enumerate()
+                .filter(|(_, word)| Word::load(*word) != 0);
+            scene
+                .shared
+                .extend(used.flat_map(|(place, _)| [place & !1, place | 1]));
         }
         for node in [2, 3, 2] {
             let name = registry.owners.find_or_add(&owner(node)).unwrap();
@@ -162,19 +167,31 @@ impl Scene {
         }
         let word = |watch| watched(watch, || WorldWord::new(0));
         let names = |seen: &BTreeSet<usize>| {
-            let names = (0..NAMES).map(|n| watched(seen.contains(&n), Name::new)).collect();
+            let names = (0..NAMES)
+                .map(|n| watched(seen.contains(&n), Name::new))
+                .collect();
             let leaves = |n: usize| seen.iter().any(|name| name / 64 == n);
-            (names, (0..super::names_of::WORDS).map(|n| word(leaves(n))).collect())
+            (
+                names,
+                (0..super::names::WORDS)
+                    .map(|n| word(leaves(n)))
+                    .collect(),
+            )
         };
         let memory = Memory {
             regions: (0..self.regions).map(|_| Region::new()).collect(),
             locals: names(&self.locals),
             owners: names(&self.owners),
-            shared: (0..shared::WORDS).map(|n| word(self.shared.contains(&n))).collect(),
+            shared: (0..shared::WORDS)
+                .map(|n| word(self.shared.contains(&n)))
+                .collect(),
             wanting: [word(true)].into(),
             scratch: vec![Asked::default(); ASKED].into(),
         };
-        let settings = Settings { most: self.most, ..SETTINGS };
+        let settings = Settings {
+            most: self.most,
+            ..SETTINGS
+        };
         let registry = Registry::new(settings, secret(1), memory);
         assert!(registry.prepare(0, allocate));
         registry
@@ -220,7 +237,11 @@ fn connect(registry: &Registry<World>, tuple: &FiveTuple) -> Verdict {
 fn one_of_two_registers_and_the_other_repeats() {
     Scene::new(&[v4(10)]).play(
         idle,
-        (|registry| connect(registry, &tcp(1)), idle, |registry| connect(registry, &tcp(1))),
+        (
+            |registry| connect(registry, &tcp(1)),
+            idle,
+            |registry| connect(registry, &tcp(1)),
+        ),
         |registry, one, (), two| {
             assert!(
                 [(one, two), (two, one)].contains(&(Verdict::Registered, Verdict::Repeated)),
@@ -341,9 +362,21 @@ fn while_the_number_changes_hands(call: Part<()>) {
             assert_eq!(verdict, Verdict::Registered);
             assert_eq!(registry.query(0, &two()), (Verdict::Repeated, 1));
             registry.bind(0, &endpoint_of(two()), 0);
-            connect(registry, &FiveTuple { protocol: Protocol::Udp, ..two() });
+            connect(
+                registry,
+                &FiveTuple {
+                    protocol: Protocol::Udp,
+                    ..two()
+                },
+            );
             registry.unbind(0, &endpoint_of(two()));
-            let (verdict, _) = registry.query(0, &FiveTuple { protocol: Protocol::Udp, ..two() });
+            let (verdict, _) = registry.query(
+                0,
+                &FiveTuple {
+                    protocol: Protocol::Udp,
+                    ..two()
+                },
+            );
             assert_eq!(verdict, Verdict::Repeated);
             assert_eq!(registry.len(), 2);
         },
@@ -351,7 +384,10 @@ fn while_the_number_changes_hands(call: Part<()>) {
 }
 
 fn endpoint_of(tuple: FiveTuple) -> Endpoint {
-    Endpoint { protocol: Protocol::Udp, ..tuple.endpoint() }
+    Endpoint {
+        protocol: Protocol::Udp,
+        ..tuple.endpoint()
+    }
 }
 
 #[test]
@@ -380,11 +416,15 @@ fn a_number_gets_no_second_meaning_under_an_install() {
 fn a_purged_node_comes_back_beside_a_connect() {
     Scene::new(&[v4(10)]).play(
         |registry| assert!(registry.install(2, &tcp(1)).is_ok()),
-        (|registry| connect(registry, &tcp(1)), idle, |registry| {
-            assert!(registry.purge(2));
-            registry.sweep(Pass::Dead, 0).unwrap();
-            registry.install(2, &tcp(1)).map(drop)
-        }),
+        (
+            |registry| connect(registry, &tcp(1)),
+            idle,
+            |registry| {
+                assert!(registry.purge(2));
+                registry.sweep(Pass::Dead, 0).unwrap();
+                registry.install(2, &tcp(1)).map(drop)
+            },
+        ),
         |registry, connected, (), installed| {
             let (verdict, references) = registry.query(0, &tcp(1));
             match connected {
@@ -424,7 +464,9 @@ fn no_purge_is_forgotten_by_a_sweep_that_begins() {
 }
 
 fn connect_in(registry: &Registry<World>, region: usize) -> Verdict {
-    let n = (1..100).find(|n| region_of(registry, *n) == region).unwrap();
+    let n = (1..100)
+        .find(|n| region_of(registry, *n) == region)
+        .unwrap();
     connect(registry, &tcp(n))
 }
 
@@ -442,13 +484,33 @@ fn two_regions_take_the_last_credit_once() {
         |registry| {
             region_of(registry, 0);
         },
-        (|registry| connect_in(registry, 0), idle, |registry| connect_in(registry, 1)),
+        (
+            |registry| connect_in(registry, 0),
+            idle,
+            |registry| connect_in(registry, 1),
+        ),
         |registry, one, (), two| {
             let verdicts = [one, two];
-            let count = |wanted| verdicts.iter().filter(|verdict| **verdict == wanted).count();
-            assert_eq!((count(Verdict::Registered), count(Verdict::Full)), (1, 1), "{verdicts:?}");
-            let credit: u64 = registry.regions.iter().map(|region| u64::from(region.lock().credit)).sum();
-            assert_eq!((registry.pool.load().wrapping_add(credit), registry.len()), (0, 1));
+            let count = |wanted| {
+                verdicts
+                    .iter()
+                    .filter(|verdict| **verdict == wanted)
+                    .count()
+            };
+            assert_eq!(
+                (count(Verdict::Registered), count(Verdict::Full)),
+                (1, 1),
+                "{verdicts:?}"
+            );
+            let credit: u64 = registry
+                .regions
+                .iter()
+                .map(|region| u64::from(region.lock().credit))
+                .sum();
+            assert_eq!(
+                (registry.pool.load().wrapping_add(credit), registry.len()),
+                (0, 1)
+            );
         },
     );
 }

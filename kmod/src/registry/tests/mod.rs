@@ -14,7 +14,6 @@ use super::entry::NAMES;
 use super::env::{Env, Lock, Word};
 use super::hash::{SECRET_BYTES, Secret};
 use super::maintain::{ASKED, Asked};
-use super::names as names_of;
 use super::names::Name;
 use super::region::Region;
 use super::*;
@@ -25,7 +24,7 @@ mod growth;
 mod listing;
 mod loom;
 mod model;
-mod names;
+mod numbers;
 mod threads;
 mod udp;
 
@@ -104,8 +103,8 @@ where
     let names = || (0..NAMES).map(|_| Name::new()).collect::<Box<[_]>>();
     Memory {
         regions: (0..regions).map(|_| Region::new()).collect(),
-        locals: (names(), words(names_of::WORDS)),
-        owners: (names(), words(names_of::WORDS)),
+        locals: (names(), words(names::WORDS)),
+        owners: (names(), words(names::WORDS)),
         shared: words(shared::WORDS),
         wanting: words(regions.div_ceil(64)),
         scratch: vec![Asked::default(); ASKED].into(),
@@ -115,7 +114,9 @@ where
 pub fn secret(seed: u64) -> Secret {
     let mut state = seed;
     Secret::new([(); SECRET_BYTES].map(|()| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 56) as u8
     }))
 }
@@ -199,7 +200,9 @@ pub fn listing(registry: &Registry<Std>, tick: u8) -> Vec<Listed> {
     let mut all = Vec::new();
     let mut cursor = Some(Cursor::default());
     while let Some(from) = cursor {
-        cursor = registry.list(from, tick, ROOM, |listed| all.push(listed)).unwrap();
+        cursor = registry
+            .list(from, tick, ROOM, |listed| all.push(listed))
+            .unwrap();
     }
     all
 }

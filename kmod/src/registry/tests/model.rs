@@ -17,8 +17,15 @@ type Bound = (StackId, u8, u16);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Held {
-    Tcp { references: u64, outgoing: bool, missed: u8 },
-    Udp { references: u64, tick: u8 },
+    Tcp {
+        references: u64,
+        outgoing: bool,
+        missed: u8,
+    },
+    Udp {
+        references: u64,
+        tick: u8,
+    },
     Other(Node),
 }
 
@@ -64,7 +71,9 @@ struct Model {
 
 impl Model {
     fn is_shared(&self, local: u8) -> bool {
-        self.shared.as_ref().is_none_or(|shared| shared.contains(&local))
+        self.shared
+            .as_ref()
+            .is_none_or(|shared| shared.contains(&local))
     }
 
     fn is_old(&self, tick: u8) -> bool {
@@ -97,10 +106,23 @@ impl Model {
         }
         match (verdict, self.held.get_mut(&id)) {
             (Verdict::Registered, _) if id.1 => {
-                self.insert(id, Held::Udp { references: 1, tick: self.tick });
+                self.insert(
+                    id,
+                    Held::Udp {
+                        references: 1,
+                        tick: self.tick,
+                    },
+                );
             }
             (Verdict::Registered, _) => {
-                self.insert(id, Held::Tcp { references: 1, outgoing, missed: 0 });
+                self.insert(
+                    id,
+                    Held::Tcp {
+                        references: 1,
+                        outgoing,
+                        missed: 0,
+                    },
+                );
             }
             (Verdict::Repeated, Some(Held::Tcp { references, .. })) => *references += 1,
             (Verdict::Repeated, Some(Held::Udp { references, tick })) => {
@@ -130,7 +152,8 @@ impl Model {
         if self.uncounted {
             return;
         }
-        let of_it = |id: &Id, held: &Held| matches!(held, Held::Udp { .. }) && bound_of(*id) == bound;
+        let of_it =
+            |id: &Id, held: &Held| matches!(held, Held::Udp { .. }) && bound_of(*id) == bound;
         let gone = self.held.extract_if(|id, held| of_it(id, held));
         self.gone.extend(gone.map(|(id, _)| id));
     }
@@ -200,7 +223,8 @@ impl Model {
                 true
             }
         });
-        self.binds.retain(|_, (_, tick)| pass != Pass::Ours && !old(*tick));
+        self.binds
+            .retain(|_, (_, tick)| pass != Pass::Ours && !old(*tick));
         if pass != Pass::Age {
             self.gone.clear();
         }
@@ -216,9 +240,16 @@ struct Both {
 
 impl Both {
     fn new(most: usize, regions: usize, age: u8) -> Self {
-        let settings = Settings { most, age, ..SETTINGS };
+        let settings = Settings {
+            most,
+            age,
+            ..SETTINGS
+        };
         let Fixture(registry) = Fixture::new(settings, regions);
-        let model = Model { age, ..Model::default() };
+        let model = Model {
+            age,
+            ..Model::default()
+        };
         Self { registry, model }
     }
 
@@ -232,7 +263,9 @@ impl Both {
     fn connect(&mut self, id: Id, outgoing: bool) {
         let asked = self.registry.query(id.0, &tuple_of(id)).0;
         let full = self.may_be_full(id.1);
-        let answer = self.registry.connect(id.0, &tuple_of(id), outgoing, self.model.tick);
+        let answer = self
+            .registry
+            .connect(id.0, &tuple_of(id), outgoing, self.model.tick);
         let expected = self.model.answer(id).0;
         if answer.verdict == Verdict::Full {
             assert!(full, "full with {} entries", self.registry.len());
@@ -241,7 +274,11 @@ impl Both {
         } else {
             assert_eq!(answer.verdict, expected);
         }
-        assert!(asked == answer.verdict, "a query said {asked:?}, not {:?}", answer.verdict);
+        assert!(
+            asked == answer.verdict,
+            "a query said {asked:?}, not {:?}",
+            answer.verdict
+        );
         self.model.connect(id, outgoing, answer.verdict);
     }
 
@@ -261,7 +298,8 @@ impl Both {
     fn unbind(&mut self, bound: Bound) {
         let of = tuple_of((bound.0, true, bound.1, bound.2, 0)).endpoint();
         let known = self.registry.unbind(bound.0, &of);
-        let used = |(id, held): (&Id, &Held)| bound_of(*id) == bound && matches!(held, Held::Udp { .. });
+        let used =
+            |(id, held): (&Id, &Held)| bound_of(*id) == bound && matches!(held, Held::Udp { .. });
         let in_use = self.model.binds.contains_key(&bound) || self.model.held.iter().any(used);
         // One that is not in use is unknown after some sweep.
         assert!(known || !in_use);
@@ -361,13 +399,24 @@ impl Both {
             assert!(listed.insert(id, one).is_none(), "listed twice: {id:?}");
         }
         for (id, held) in &self.model.held {
-            let one = listed.remove(id).unwrap_or_else(|| panic!("not listed: {id:?} {held:?}"));
+            let one = listed
+                .remove(id)
+                .unwrap_or_else(|| panic!("not listed: {id:?} {held:?}"));
             let is = (one.owner, u64::from(one.references), one.outgoing, one.age);
             let expected = match *held {
-                Held::Tcp { references, outgoing, .. } => (1, references, outgoing, 0),
+                Held::Tcp {
+                    references,
+                    outgoing,
+                    ..
+                } => (1, references, outgoing, 0),
                 Held::Udp { references, tick } => {
                     assert!(!self.model.is_old(tick) || self.model.age == 0);
-                    (1, references, false, self.model.tick.wrapping_sub(tick) % 64)
+                    (
+                        1,
+                        references,
+                        false,
+                        self.model.tick.wrapping_sub(tick) % 64,
+                    )
                 }
                 Held::Other(node) => (node, 0, false, 0),
             };
@@ -394,7 +443,16 @@ fn global() -> impl Strategy<Value = Id> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let pass = prop::sample::select(&[Pass::Age, Pass::Dead, Pass::Dead, Pass::Audit, Pass::Audit, Pass::Ours][..]);
+    let pass = prop::sample::select(
+        &[
+            Pass::Age,
+            Pass::Dead,
+            Pass::Dead,
+            Pass::Audit,
+            Pass::Audit,
+            Pass::Ours,
+        ][..],
+    );
     let list = prop::sample::subsequence(&LOCALS[..], 0..=LOCALS.len());
     let list = prop::option::of(list.prop_map(BTreeSet::from_iter));
     let node = 2..4_u32;

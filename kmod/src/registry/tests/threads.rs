@@ -29,7 +29,10 @@ pub struct Numbers(pub u64);
 
 impl Numbers {
     pub fn next(&mut self, below: u32) -> u32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) as u32) % below
     }
 }
@@ -92,7 +95,11 @@ fn one_call(registry: &Registry<Std>, owner: &mut Owner, n: u32, what: u32) {
         }
         9 => {
             let withdrawn = registry.withdraw(node, &tuple);
-            assert_eq!(withdrawn, Some(*owner == Owner::Other(node)), "withdraw {n}: {owner:?}");
+            assert_eq!(
+                withdrawn,
+                Some(*owner == Owner::Other(node)),
+                "withdraw {n}: {owner:?}"
+            );
             if withdrawn == Some(true) {
                 *owner = Owner::Nobody;
             }
@@ -108,7 +115,10 @@ fn check(registry: &Registry<Std>, owner: Owner, n: u32) {
         Owner::Ours(held) => (verdict, references) == (Verdict::Repeated, held),
         Owner::Other(node) => verdict == Verdict::OwnedBy(node),
     };
-    assert!(right, "query {n}: {verdict:?}, {references} references, not {owner:?}");
+    assert!(
+        right,
+        "query {n}: {verdict:?}, {references} references, not {owner:?}"
+    );
 }
 
 /// Noise beside the checked calls, on the same regions and tables of names:
@@ -147,7 +157,10 @@ fn task(registry: &Registry<Std>, numbers: &mut Numbers) {
         2 => {
             let mut seen = std::collections::BTreeSet::new();
             for one in listing(registry, 0).iter().filter(|one| one.protocol == 6) {
-                assert!(seen.insert((one.local, one.foreign, one.owner)), "listed twice: {one:?}");
+                assert!(
+                    seen.insert((one.local, one.foreign, one.owner)),
+                    "listed twice: {one:?}"
+                );
             }
         }
         _ => std::thread::yield_now(),
@@ -199,17 +212,32 @@ fn no_tuple_has_two_owners_and_no_reference_is_lost() {
         for (n, owner) in owners.iter().enumerate() {
             check(registry, *owner.lock().unwrap(), n as u32);
         }
-        let held = owners.iter().filter(|owner| *owner.lock().unwrap() != Owner::Nobody).count();
-        let listed = listing(registry, 0).iter().filter(|one| one.protocol == 6).count();
+        let held = owners
+            .iter()
+            .filter(|owner| *owner.lock().unwrap() != Owner::Nobody)
+            .count();
+        let listed = listing(registry, 0)
+            .iter()
+            .filter(|one| one.protocol == 6)
+            .count();
         assert_eq!(listed, held);
         // Nothing is left of the rest, once it is gone.
-        registry.share(&[10, 11, 12].map(|last| v4(last).words())).unwrap();
+        registry
+            .share(&[10, 11, 12].map(|last| v4(last).words()))
+            .unwrap();
         registry.sweep(Pass::Dead, 0).unwrap();
         assert_eq!(registry.len(), held);
         registry.share(&[]).unwrap();
         registry.sweep(Pass::Dead, 0).unwrap();
-        assert_eq!((registry.len(), registry.endpoints(), registry.locals.used()), (0, 0, 0));
-        let credit: u64 = registry.regions.iter().map(|region| u64::from(region.lock().credit)).sum();
+        assert_eq!(
+            (registry.len(), registry.endpoints(), registry.locals.used()),
+            (0, 0, 0)
+        );
+        let credit: u64 = registry
+            .regions
+            .iter()
+            .map(|region| u64::from(region.lock().credit))
+            .sum();
         assert_eq!(Word::load(&registry.pool) + credit, SETTINGS.most as u64);
     }
 }
@@ -236,9 +264,15 @@ fn of_many_at_once_one_registers() {
                     })
                 })
                 .collect();
-            callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+            callers
+                .into_iter()
+                .map(|caller| caller.join().unwrap())
+                .collect()
         });
-        let first = verdicts.iter().filter(|verdict| **verdict == Verdict::Registered).count();
+        let first = verdicts
+            .iter()
+            .filter(|verdict| **verdict == Verdict::Registered)
+            .count();
         assert_eq!(first, 1, "{verdicts:?}");
         registry.maintain(allocate).unwrap();
     }

@@ -60,7 +60,10 @@ fn an_entry_of_an_older_generation_is_taken_over_by_anyone() {
         registry.connect(0, &udp(n), true, 0);
     }
     registry.unbind(0, &endpoint(53));
-    assert_eq!(registry.connect(0, &udp(0), true, 0).verdict, Verdict::Registered);
+    assert_eq!(
+        registry.connect(0, &udp(0), true, 0).verdict,
+        Verdict::Registered
+    );
     assert_eq!(registry.query(0, &udp(0)), (Verdict::Repeated, 1));
     assert!(registry.install(2, &udp(1)).is_ok());
     assert_eq!(registry.len(), 2);
@@ -73,14 +76,23 @@ fn an_unspecified_endpoint_and_tcp_are_nobodys_business() {
     registry.connect(0, &udp(1), true, 0);
     registry.connect(0, &tcp(1), true, 0);
     for addr in [Addr::v4([0; 4]), Addr::v6([0; 16])] {
-        let any = Endpoint { addr, ..endpoint(53) };
+        let any = Endpoint {
+            addr,
+            ..endpoint(53)
+        };
         assert_eq!(registry.bind(0, &any, 0), None);
         assert!(!registry.unbind(0, &any));
     }
-    let stream = Endpoint { protocol: Protocol::Tcp, ..endpoint(80) };
+    let stream = Endpoint {
+        protocol: Protocol::Tcp,
+        ..endpoint(80)
+    };
     assert_eq!(registry.bind(0, &stream, 0), None);
     assert!(!registry.unbind(0, &stream));
-    let loopback = Endpoint { addr: Addr::v4([127, 0, 0, 1]), ..endpoint(53) };
+    let loopback = Endpoint {
+        addr: Addr::v4([127, 0, 0, 1]),
+        ..endpoint(53)
+    };
     assert_eq!(registry.bind(0, &loopback, 0), None);
     assert!(!registry.unbind(0, &endpoint(99)));
     assert!(!registry.unbind(3, &endpoint(53)));
@@ -99,16 +111,25 @@ fn no_number_of_binds_revives_an_old_entry() {
         for cycle in 0..1000 {
             assert!(registry.unbind(0, &endpoint(53)));
             assert_eq!(registry.bind(0, &endpoint(53), 0), Some(true));
-            assert_eq!(verdict(&registry, &udp(1)), Verdict::Registered, "cycle {cycle}");
+            assert_eq!(
+                verdict(&registry, &udp(1)),
+                Verdict::Registered,
+                "cycle {cycle}"
+            );
             let fresh = udp(2 + cycle as u32);
-            assert_eq!(registry.connect(0, &fresh, true, 0).verdict, Verdict::Registered);
+            assert_eq!(
+                registry.connect(0, &fresh, true, 0).verdict,
+                Verdict::Registered
+            );
             if cycle % sweep_every == sweep_every - 1 {
                 registry.sweep(Pass::Dead, 0).unwrap();
             }
             assert!(registry.maintain(allocate).unwrap());
         }
         assert!(registry.unbind(0, &endpoint(53)));
-        let left = (0..1002).filter(|n| verdict(&registry, &udp(*n)) == Verdict::Repeated).count();
+        let left = (0..1002)
+            .filter(|n| verdict(&registry, &udp(*n)) == Verdict::Repeated)
+            .count();
         match sweep_every {
             // Those since the generations ran out.
             usize::MAX => assert!((700..750).contains(&left), "{left}"),
@@ -140,35 +161,67 @@ fn generations_are_free_again_after_sweeps() {
 
 #[test]
 fn a_bind_that_was_not_counted_keeps_the_entries() {
-    let Fixture(registry) = Fixture::new(Settings { most: 64, ..SETTINGS }, 1);
+    let Fixture(registry) = Fixture::new(
+        Settings {
+            most: 64,
+            ..SETTINGS
+        },
+        1,
+    );
     for port in 0..16 {
         assert_eq!(registry.bind(0, &endpoint(port), 0), Some(true));
     }
-    assert_eq!(registry.connect(0, &tuple(Protocol::Udp, 3, 1), true, 0).verdict, Verdict::Registered);
+    assert_eq!(
+        registry
+            .connect(0, &tuple(Protocol::Udp, 3, 1), true, 0)
+            .verdict,
+        Verdict::Registered
+    );
     assert_eq!(registry.bind(0, &endpoint(16), 0), Some(false));
     assert!(!registry.unbind(0, &endpoint(16)));
     assert!(registry.unbind(0, &endpoint(3)));
-    assert_eq!(verdict(&registry, &tuple(Protocol::Udp, 3, 1)), Verdict::Repeated);
+    assert_eq!(
+        verdict(&registry, &tuple(Protocol::Udp, 3, 1)),
+        Verdict::Repeated
+    );
 }
 
 #[test]
 fn endpoints_have_a_limit_and_their_places_come_back() {
-    let Fixture(registry) = Fixture::new(Settings { most: 64, ..SETTINGS }, 1);
+    let Fixture(registry) = Fixture::new(
+        Settings {
+            most: 64,
+            ..SETTINGS
+        },
+        1,
+    );
     let from_port = |port| tuple(Protocol::Udp, port, 1);
     for port in 0..16 {
-        assert_eq!(registry.connect(0, &from_port(port), true, 0).verdict, Verdict::Registered);
+        assert_eq!(
+            registry.connect(0, &from_port(port), true, 0).verdict,
+            Verdict::Registered
+        );
         assert!(registry.maintain(allocate).unwrap());
     }
     assert_eq!(registry.endpoints(), 16);
-    assert_eq!(registry.connect(0, &from_port(16), true, 0).verdict, Verdict::Full);
+    assert_eq!(
+        registry.connect(0, &from_port(16), true, 0).verdict,
+        Verdict::Full
+    );
     assert_eq!(registry.connect(0, &udp(1), true, 0).verdict, Verdict::Full);
-    assert_eq!(registry.connect(0, &tcp(1), true, 0).verdict, Verdict::Registered);
+    assert_eq!(
+        registry.connect(0, &tcp(1), true, 0).verdict,
+        Verdict::Registered
+    );
     assert!(registry.unbind(0, &endpoint(3)));
     for _ in 0..4 {
         registry.sweep(Pass::Dead, 0).unwrap();
     }
     assert_eq!(registry.endpoints(), 15);
-    assert_eq!(registry.connect(0, &from_port(16), true, 0).verdict, Verdict::Registered);
+    assert_eq!(
+        registry.connect(0, &from_port(16), true, 0).verdict,
+        Verdict::Registered
+    );
 }
 
 #[test]
@@ -180,14 +233,24 @@ fn an_entry_is_too_old_one_tick_after_its_age_wherever_ticks_are() {
         registry.connect(0, &udp(2), true, tick(0));
         registry.connect(0, &tcp(1), true, tick(0));
         assert!(registry.install(2, &udp(3)).is_ok());
-        assert_eq!(registry.sweep(Pass::Age, tick(AGE)).unwrap(), Swept::default());
+        assert_eq!(
+            registry.sweep(Pass::Age, tick(AGE)).unwrap(),
+            Swept::default()
+        );
         // Asked again, it is young again.
         registry.connect(0, &udp(2), true, tick(AGE));
-        assert_eq!(registry.sweep(Pass::Age, tick(AGE + 1)).unwrap().aged, 1, "from {start}");
+        assert_eq!(
+            registry.sweep(Pass::Age, tick(AGE + 1)).unwrap().aged,
+            1,
+            "from {start}"
+        );
         assert_eq!(verdict(&registry, &udp(1)), Verdict::Registered);
         assert_eq!(registry.query(0, &udp(2)), (Verdict::Repeated, 2));
         assert_eq!(registry.sweep(Pass::Age, tick(2 * AGE)).unwrap().aged, 0);
-        assert_eq!(registry.sweep(Pass::Dead, tick(2 * AGE + 1)).unwrap().aged, 1);
+        assert_eq!(
+            registry.sweep(Pass::Dead, tick(2 * AGE + 1)).unwrap().aged,
+            1
+        );
         assert_eq!(verdict(&registry, &tcp(1)), Verdict::Repeated);
         assert_eq!(verdict(&registry, &udp(3)), Verdict::OwnedBy(2));
     }
@@ -197,7 +260,14 @@ fn an_entry_is_too_old_one_tick_after_its_age_wherever_ticks_are() {
 /// them still goes in time.
 #[test]
 fn the_old_go_though_the_young_come_beside_them() {
-    for (age, late) in [(1, 1), (AGE, 1), (AGE, 9), (MOST_TICKS, 1), (MOST_TICKS, 7), (200, 2)] {
+    for (age, late) in [
+        (1, 1),
+        (AGE, 1),
+        (AGE, 9),
+        (MOST_TICKS, 1),
+        (MOST_TICKS, 7),
+        (200, 2),
+    ] {
         let Fixture(registry) = Fixture::new(Settings { age, ..SETTINGS }, 1);
         let age = age.min(MOST_TICKS);
         for tick in 0..200_u8 {
@@ -262,7 +332,10 @@ fn the_age_is_listed() {
     let Fixture(registry) = fixture();
     registry.connect(0, &udp(1), true, 60);
     registry.connect(0, &tcp(1), true, 60);
-    let mut ages: Vec<_> = listing(&registry, 3).iter().map(|one| (one.protocol, one.age)).collect();
+    let mut ages: Vec<_> = listing(&registry, 3)
+        .iter()
+        .map(|one| (one.protocol, one.age))
+        .collect();
     ages.sort_unstable();
     assert_eq!(ages, [(6, 0), (17, 7)]);
 }

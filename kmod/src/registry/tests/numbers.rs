@@ -23,17 +23,30 @@ fn addresses_run_out_and_come_back_after_a_sweep_only() {
     let Fixture(registry) = Fixture::new(SETTINGS, 4);
     let fixture = Fixture(registry);
     for n in 0..MOST_NAMES as u32 {
-        assert_eq!(fixture.connect(&from_address(n)), Verdict::Registered, "{n}");
+        assert_eq!(
+            fixture.connect(&from_address(n)),
+            Verdict::Registered,
+            "{n}"
+        );
     }
     let registry = &fixture.0;
     assert_eq!(fixture.connect(&from_address(40_000)), Verdict::Full);
-    let bound = Endpoint { protocol: Protocol::Udp, ..from_address(40_000).endpoint() };
-    assert_eq!(registry.install(2, &from_address(40_000)), Err(NotInstalled::Full));
+    let bound = Endpoint {
+        protocol: Protocol::Udp,
+        ..from_address(40_000).endpoint()
+    };
+    assert_eq!(
+        registry.install(2, &from_address(40_000)),
+        Err(NotInstalled::Full)
+    );
     // Another set of addresses, whose names find no number yet.
     registry.share(&[bound.addr.words()]).unwrap();
     assert_eq!(fixture.connect(&from_address(40_000)), Verdict::Full);
     assert_eq!(listing(registry, 0).len(), 0);
-    assert_eq!(registry.sweep(Pass::Dead, 0).unwrap().dead, MOST_NAMES as u64);
+    assert_eq!(
+        registry.sweep(Pass::Dead, 0).unwrap().dead,
+        MOST_NAMES as u64
+    );
     assert_eq!(fixture.connect(&from_address(40_000)), Verdict::Registered);
     assert_eq!(registry.locals.used(), 1);
     assert_eq!(registry.bind(0, &bound, 0), Some(true));
@@ -45,7 +58,10 @@ fn a_bind_without_a_name_is_not_counted() {
     for n in 0..MOST_NAMES as u32 {
         fixture.connect(&from_address(n));
     }
-    let bound = Endpoint { protocol: Protocol::Udp, ..from_address(40_000).endpoint() };
+    let bound = Endpoint {
+        protocol: Protocol::Udp,
+        ..from_address(40_000).endpoint()
+    };
     assert_eq!(fixture.0.bind(0, &bound, 0), Some(false));
 }
 
@@ -57,13 +73,18 @@ fn many_addresses_and_nodes_come_and_go() {
     let registry = &fixture.0;
     let live = |round: u32| (0..40).map(move |n| (round * 13 + n) % 500);
     for round in 0..200 {
-        let list: Vec<_> = live(round).map(|n| from_address(n).local.addr.words()).collect();
+        let list: Vec<_> = live(round)
+            .map(|n| from_address(n).local.addr.words())
+            .collect();
         registry.share(&list).unwrap();
         for n in live(round) {
             let mut ours = from_address(n);
             ours.foreign.port = n as u16;
             let ours = fixture.connect(&ours);
-            assert!(matches!(ours, Verdict::Registered | Verdict::Repeated), "{ours:?} of {n}");
+            assert!(
+                matches!(ours, Verdict::Registered | Verdict::Repeated),
+                "{ours:?} of {n}"
+            );
             let mut theirs = from_address(n);
             theirs.foreign.port = 1000 + n as u16;
             theirs.local.port = round as u16;
@@ -73,7 +94,11 @@ fn many_addresses_and_nodes_come_and_go() {
         }
         for one in listing(registry, 0) {
             let number = u32::from(one.fport) % 1000;
-            assert_eq!(one.local, from_address(number).local.addr.words(), "round {round}");
+            assert_eq!(
+                one.local,
+                from_address(number).local.addr.words(),
+                "round {round}"
+            );
             if one.fport >= 1000 {
                 assert_eq!(one.owner, 2 + u32::from(one.lport), "round {round}");
             }
@@ -116,11 +141,17 @@ fn a_number_changes_hands_after_a_sweep_only() {
     registry.connect(0, &at(one), true, 0);
     let first = number(one);
     registry.share(&[two.words()]).unwrap();
-    assert_eq!(registry.connect(0, &at(two), true, 0).verdict, Verdict::Registered);
+    assert_eq!(
+        registry.connect(0, &at(two), true, 0).verdict,
+        Verdict::Registered
+    );
     assert_ne!(number(two), first);
     registry.sweep(Pass::Dead, 0).unwrap();
     registry.share(&[one.words()]).unwrap();
-    assert_eq!(registry.connect(0, &at(one), true, 0).verdict, Verdict::Registered);
+    assert_eq!(
+        registry.connect(0, &at(one), true, 0).verdict,
+        Verdict::Registered
+    );
     assert_eq!(number(one), first);
     assert_eq!(listing(&registry, 0).len(), 1);
 }
