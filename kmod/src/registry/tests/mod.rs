@@ -4,6 +4,9 @@
 
 //! Tests of the registry, in the world of `std`.
 
+// A test may panic.
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
+
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;

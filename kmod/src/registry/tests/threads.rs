@@ -128,18 +128,32 @@ fn noise(registry: &Registry<Std>, numbers: &mut Numbers) {
     let flow = from(20 + (n % 4) as u8, tuple(Protocol::Udp, n as u16 % 7, n));
     let tick = (n % 8) as u8;
     match numbers.next(10) {
-        0..3 => drop(registry.connect(0, &flow, true, tick)),
-        3 => drop(registry.disconnect(0, &flow)),
-        4 => drop(registry.bind(0, &flow.endpoint(), tick)),
-        5 => drop(registry.unbind(0, &flow.endpoint())),
-        6 => drop(registry.install(9, &flow)),
-        7 => drop(registry.withdraw(9, &flow)),
-        8 => drop(registry.query(0, &flow)),
+        0..3 => {
+            let _ = registry.connect(0, &flow, true, tick);
+        }
+        3 => {
+            let _ = registry.disconnect(0, &flow);
+        }
+        4 => {
+            let _ = registry.bind(0, &flow.endpoint(), tick);
+        }
+        5 => {
+            let _ = registry.unbind(0, &flow.endpoint());
+        }
+        6 => {
+            let _ = registry.install(9, &flow);
+        }
+        7 => {
+            let _ = registry.withdraw(9, &flow);
+        }
+        8 => {
+            let _ = registry.query(0, &flow);
+        }
         _ => {
             registry.purge(9);
             let last = 20 + (n % 4) as u8;
             let list = [10, 11, 12, last].map(|last| v4(last).words());
-            if n % 50 == 0 {
+            if n.is_multiple_of(50) {
                 registry.share(&list).unwrap();
             } else if n % 50 == 1 {
                 registry.share_all();
@@ -152,8 +166,12 @@ fn noise(registry: &Registry<Std>, numbers: &mut Numbers) {
 fn task(registry: &Registry<Std>, numbers: &mut Numbers) {
     registry.maintain(allocate).unwrap();
     match numbers.next(4) {
-        0 => drop(registry.sweep(Pass::Dead, numbers.next(64) as u8).unwrap()),
-        1 => drop(registry.sweep(Pass::Age, numbers.next(64) as u8).unwrap()),
+        0 => {
+            registry.sweep(Pass::Dead, numbers.next(64) as u8).unwrap();
+        }
+        1 => {
+            registry.sweep(Pass::Age, numbers.next(64) as u8).unwrap();
+        }
         2 => {
             let mut seen = std::collections::BTreeSet::new();
             for one in listing(registry, 0).iter().filter(|one| one.protocol == 6) {
