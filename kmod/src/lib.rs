@@ -33,11 +33,21 @@
 //! listener `connf_lock`. So nothing between an entry point and its return
 //! may sleep, allocate, or call back into ip.
 //!
-//! *What we lock.* The registry has one adaptive `kmutex_t`. It is innermost:
-//! while it is held no other lock is taken and no foreign code is called. An
+//! *What we lock.* Each region of the registry, about a thousand, has an
+//! adaptive `kmutex_t`. A call takes one region's at a time, for a few cache
+//! lines. It is innermost: while it is held no other lock is taken and no
+//! foreign code is called; probes may fire. Memory for entries is only ever
+//! reached under the mutex of its region and taken away under it, so that no
+//! thread can see it freed, however long it is inside. A new local address or
+//! node takes the mutex of the names for a moment, with no region locked. An
 //! adaptive mutex is right where a spin lock would be wrong: the interrupt
 //! thread that wants it blocks and lends its priority to the owner, even if
 //! the owner is the thread that it has pinned.
+//!
+//! *Maintenance.* One thread at a time exchanges memory, moves entries, sweeps or
+//! lists. A flag says whose turn it is, and others who may sleep try again a
+//! tick later; no call of the stack looks at it. A sweep's notes have a mutex of
+//! their own, which is taken before a region's.
 //!
 //! *What we do not lock.* The slots are single words: associated by one
 //! compare-and-swap from NULL, loaded once per question, never cleared. A
