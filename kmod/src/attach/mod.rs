@@ -169,10 +169,15 @@ pub fn attach() -> Result<(), Errno> {
         return Ok(());
     }
     let result = attachment.attach();
+    if result.is_ok() {
+        // Before the lock is given back: the first audit is one of these, even
+        // if the period is over as well.
+        WANTED.store(ROW, Ordering::Relaxed);
+    }
     drop(attachment);
     match result {
         Ok(()) => {
-            want_audits();
+            work::TASK.wake();
             Ok(())
         }
         Err(refusal) => {
