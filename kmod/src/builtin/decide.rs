@@ -11,7 +11,7 @@ use core::ffi::CStr;
 use core::sync::atomic::Ordering;
 
 use super::{BUILTIN, Builtin, MODE, MODE_ENFORCE, MODE_OFF, maintain, tick};
-use crate::flow::{Direction, Endpoint, FiveTuple};
+use crate::flow::{Direction, Endpoint, FiveTuple, Protocol};
 use crate::kernel::errno::Errno;
 use crate::kernel::probe;
 use crate::registry::{StackId, Verdict};
@@ -43,13 +43,30 @@ pub fn ignores(local: &Endpoint, direction: Direction) -> bool {
 /// full table refuses.
 #[inline(always)]
 pub fn connect(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Result<(), Errno> {
+    connect_as(tuple.protocol, stack, tuple, direction)
+}
+
+/// As [`connect`], for a caller that knows the 5-tuple's protocol when it is
+/// compiled.
+///
+/// # Errors
+///
+/// As for [`connect`].
+#[inline(always)]
+pub fn connect_as(
+    protocol: Protocol,
+    stack: StackId,
+    tuple: &FiveTuple,
+    direction: Direction,
+) -> Result<(), Errno> {
     let Some(builtin) = active() else {
         return Ok(());
     };
     let outgoing = direction == Direction::Outgoing;
     probe::ask(tuple.as_probe(), stack, outgoing);
-    let answer = builtin.registry.connect(stack, tuple, outgoing, tick());
-    let flow = stats::flow(tuple.protocol, direction);
+    let registry = &builtin.registry;
+    let answer = registry.connect_as(protocol, stack, tuple, outgoing, tick());
+    let flow = stats::flow(protocol, direction);
     if answer.wake {
         maintain::wake();
     }

@@ -11,7 +11,7 @@ use core::ffi::c_int;
 
 use super::decide;
 use crate::contract;
-use crate::flow::{Direction, Endpoint, FiveTuple};
+use crate::flow::{Direction, Endpoint, FiveTuple, Protocol};
 use crate::kernel::{errno, log, sys};
 use crate::registry::StackId;
 use crate::stats::rejected;
@@ -63,18 +63,28 @@ pub(super) unsafe extern "C" fn connect2(
         return 0;
     }
     // SAFETY: passed on by the caller.
-    unsafe { look(protocol, is_outgoing, family, laddr, lport, faddr, fport) }
+    unsafe {
+        match protocol {
+            TCP => look::<TCP>(protocol, is_outgoing, family, laddr, lport, faddr, fport),
+            UDP => look::<UDP>(protocol, is_outgoing, family, laddr, lport, faddr, fport),
+            _ => neither(protocol, is_outgoing, family, laddr, lport, faddr, fport),
+        }
+    }
 }
 
-/// The rest of [`connect2`], apart so that what is not shared needs no stack;
-/// with the same arguments, so that they stay where they are.
+const TCP: u8 = sys::IPPROTO_TCP as u8;
+const UDP: u8 = sys::IPPROTO_UDP as u8;
+
+/// The rest of [`connect2`] for one protocol, apart so that what is not shared
+/// needs no stack, and neither protocol that of the other; with the same
+/// arguments, so that they stay where they are.
 ///
 /// # Safety
 ///
 /// As for [`connect2`].
 #[inline(never)]
-unsafe extern "C" fn look(
-    protocol: u8,
+unsafe extern "C" fn look<const PROTOCOL: u8>(
+    _protocol: u8,
     is_outgoing: sys::boolean_t,
     family: sys::sa_family_t,
     laddr: *mut u8,
@@ -83,9 +93,37 @@ unsafe extern "C" fn look(
     fport: sys::in_port_t,
 ) -> c_int {
     let direction = Direction::of(is_outgoing);
+    let protocol = const {
+        match PROTOCOL {
+            UDP => Protocol::Udp,
+            _ => Protocol::Tcp,
+        }
+    };
+    // SAFETY: passed on by the caller.
+    let tuple = unsafe { FiveTuple::read(PROTOCOL, family, (laddr, lport), (faddr, fport)) };
+    errno::to_c(tuple.map_or_else(rejected, |tuple| {
+        decide::connect_as(protocol, GLOBAL, &tuple, direction)
+    }))
+}
+
+/// [`connect2`] for another protocol.
+///
+/// # Safety
+///
+/// As for [`connect2`].
+#[cold]
+unsafe extern "C" fn neither(
+    protocol: u8,
+    _is_outgoing: sys::boolean_t,
+    family: sys::sa_family_t,
+    laddr: *mut u8,
+    lport: sys::in_port_t,
+    faddr: *mut u8,
+    fport: sys::in_port_t,
+) -> c_int {
     // SAFETY: passed on by the caller.
     let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
-    errno::to_c(tuple.map_or_else(rejected, |tuple| decide::connect(GLOBAL, &tuple, direction)))
+    errno::to_c(tuple.map_or_else(rejected, |_| Ok(())))
 }
 
 /// `cl_inet_disconnect`.

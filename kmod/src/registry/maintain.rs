@@ -515,6 +515,8 @@ impl<E: Env> Registry<E> {
             if bound.is_settled() {
                 return Fate::Goes(Why::Endpoint);
             }
+            // It can go after another sweep.
+            self.dirty.store(1);
         } else if old && bound.drop_entries() {
             self.dirty.store(1);
         }

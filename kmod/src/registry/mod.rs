@@ -270,6 +270,20 @@ impl<E: Env> Registry<E> {
     /// This node wants the 5-tuple.
     #[inline(always)]
     pub fn connect(&self, stack: StackId, tuple: &FiveTuple, outgoing: bool, tick: u8) -> Answer {
+        self.connect_as(tuple.protocol, stack, tuple, outgoing, tick)
+    }
+
+    /// As [`Registry::connect`], for a caller that knows the 5-tuple's protocol
+    /// when it is compiled.
+    #[inline(always)]
+    pub fn connect_as(
+        &self,
+        protocol: Protocol,
+        stack: StackId,
+        tuple: &FiveTuple,
+        outgoing: bool,
+        tick: u8,
+    ) -> Answer {
         // An address that has a name is shared, or was a moment ago.
         let meaning = local(stack, &tuple.local.addr);
         let local = match self.locals.find_at_once(&meaning) {
@@ -279,8 +293,9 @@ impl<E: Env> Registry<E> {
                 Err(verdict) => return Answer::of(verdict),
             },
         };
-        let key = key(local, tuple);
-        match tuple.protocol {
+        let (lport, foreign) = (tuple.local.port, &tuple.foreign);
+        let key = Key::tuple(protocol, local.number, lport, &foreign.addr, foreign.port);
+        match protocol {
             Protocol::Tcp => self.register(local, &key, Entry::tcp(&key, outgoing), None),
             Protocol::Udp => self.connect_udp(local, &key, tick),
         }
