@@ -96,7 +96,12 @@ pub fn init(wanted: &Wanted) -> Result<(), Errno> {
             tick_seconds,
         })
         .ok_or(Errno::BUSY)?;
-    let at_once = if settings.fixed { usize::MAX } else { AT_ONCE }.min(settings.most);
+    // A few that fit at once get theirs, with endpoints for all of them.
+    let at_once = if settings.fixed {
+        settings.most
+    } else {
+        AT_ONCE.min(2 * settings.most)
+    };
     if builtin.registry.prepare(at_once, Buckets::new) {
         return Ok(());
     }

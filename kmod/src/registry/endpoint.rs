@@ -175,6 +175,6 @@ impl<E: Env> Registry<E> {
     /// UDP endpoints that are known.
     pub fn endpoints(&self) -> usize {
         let left = self.endpoint_pool.load().cast_signed().max(0) as usize;
-        (self.settings.most / 4).saturating_sub(left)
+        self.settings.most.saturating_sub(left)
     }
 }

@@ -137,7 +137,8 @@ pub struct Registry<E: Env> {
     /// How many of them a region takes at once: of all, at most three
     /// hundredths lie idle.
     batch: u64,
-    /// As `pool`, for endpoints.
+    /// As `pool`, for endpoints: as many, since a connected UDP socket is one
+    /// of each.
     endpoint_pool: E::Word,
     /// Regions that want memory, a bit each.
     wanting: E::Words,
@@ -217,7 +218,7 @@ impl<E: Env> Registry<E> {
             shared: Shared::new(memory.shared),
             pool: E::Word::new(settings.most as u64),
             batch: ((settings.most >> 6 >> bits) as u64).max(1),
-            endpoint_pool: E::Word::new(settings.most as u64 / 4),
+            endpoint_pool: E::Word::new(settings.most as u64),
             wanting: memory.wanting,
             dirty: E::Word::new(0),
             begun: E::Word::new(0),

@@ -256,7 +256,7 @@ impl Both {
     /// May a new 5-tuple be refused now for want of room?
     fn may_be_full(&self, udp: bool) -> bool {
         let most = self.registry.capacity();
-        let endpoints = udp && self.registry.endpoints() == most / 4;
+        let endpoints = udp && self.registry.endpoints() == most;
         endpoints || self.registry.len() == most
     }
 
@@ -283,7 +283,7 @@ impl Both {
     }
 
     fn bind(&mut self, bound: Bound) {
-        let full = self.registry.endpoints() == self.registry.capacity() / 4;
+        let full = self.registry.endpoints() == self.registry.capacity();
         let of = tuple_of((bound.0, true, bound.1, bound.2, 0)).endpoint();
         match self.registry.bind(bound.0, &of, self.model.tick) {
             None => assert!(!self.model.is_shared(bound.1)),
