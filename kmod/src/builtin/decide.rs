@@ -15,7 +15,7 @@ use crate::flow::{Direction, Endpoint, FiveTuple, Protocol};
 use crate::kernel::errno::Errno;
 use crate::kernel::probe;
 use crate::registry::{StackId, Verdict};
-use crate::stats::{self, counters};
+use crate::stats::{self, FlowCounters, counters};
 
 /// A running provider, unless it is switched off.
 #[inline]
@@ -70,49 +70,26 @@ pub fn connect_as(
     if answer.wake {
         maintain::wake();
     }
-    let accept = |reason| probe::accept(tuple.as_probe(), stack, outgoing, reason);
-    let refusal = match answer.verdict {
+    let errno = match answer.verdict {
         Verdict::Registered => {
             flow.cf_registered.bump();
             probe::register(tuple.as_probe(), stack);
-            accept(c"registered");
-            return Ok(());
-        }
-        Verdict::Repeated => {
-            flow.cf_repeated.bump();
-            accept(c"registered before");
-            return Ok(());
-        }
-        Verdict::NotShared => {
-            flow.cf_not_shared.bump();
-            accept(c"not shared");
-            return Ok(());
-        }
-        Verdict::Unspecified => {
-            flow.cf_no_address.bump();
-            accept(c"no local address");
+            probe::accept(tuple.as_probe(), stack, outgoing, c"registered");
             return Ok(());
         }
         Verdict::OwnedBy(_) => {
             flow.cf_owned.bump();
-            Some(Errno::ADDRINUSE)
+            Errno::ADDRINUSE
         }
-        Verdict::Full => {
-            flow.cf_full.bump();
-            builtin.full()
-        }
-        Verdict::Late => {
-            flow.cf_late.bump();
-            builtin.full()
-        }
+        verdict => match builtin.accepts(verdict, flow) {
+            Ok(reason) => {
+                probe::accept(tuple.as_probe(), stack, outgoing, reason);
+                return Ok(());
+            }
+            Err(errno) => errno,
+        },
     };
-    match refusal {
-        None => {
-            accept(c"full");
-            Ok(())
-        }
-        Some(errno) => refuse(stack, tuple, direction, answer.verdict, errno),
-    }
+    refuse(stack, tuple, direction, answer.verdict, errno)
 }
 
 /// The answer is no, if the mode lets it be. Not inline: an accepted question
@@ -157,6 +134,29 @@ fn reason(verdict: Verdict) -> &'static CStr {
 }
 
 impl Builtin {
+    /// Counts the verdicts that are seldom; why it accepts. Apart, for there
+    /// must be no jump table where a slot is read.
+    #[inline(never)]
+    fn accepts(&self, verdict: Verdict, flow: &FlowCounters) -> Result<&'static CStr, Errno> {
+        match verdict {
+            Verdict::Registered | Verdict::Repeated => {
+                flow.cf_repeated.bump();
+                return Ok(c"registered before");
+            }
+            Verdict::NotShared => {
+                flow.cf_not_shared.bump();
+                return Ok(c"not shared");
+            }
+            Verdict::Unspecified => {
+                flow.cf_no_address.bump();
+                return Ok(c"no local address");
+            }
+            Verdict::Late => flow.cf_late.bump(),
+            Verdict::Full | Verdict::OwnedBy(_) => flow.cf_full.bump(),
+        }
+        self.full().map_or(Ok(c"full"), Err)
+    }
+
     /// What the policy makes of a full table.
     fn full(&self) -> Option<Errno> {
         if self.full_refuses {

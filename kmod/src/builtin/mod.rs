@@ -96,11 +96,11 @@ pub fn init(wanted: &Wanted) -> Result<(), Errno> {
             tick_seconds,
         })
         .ok_or(Errno::BUSY)?;
-    // A few that fit at once get theirs, with endpoints for all of them.
-    let at_once = if settings.fixed {
-        settings.most
-    } else {
-        AT_ONCE.min(2 * settings.most)
+    let at_once = match settings.most {
+        most if settings.fixed => most,
+        // So few get theirs at once, with an endpoint for each of them.
+        most if most <= 256 => 2 * most,
+        most => AT_ONCE.min(most),
     };
     if builtin.registry.prepare(at_once, Buckets::new) {
         return Ok(());

@@ -139,6 +139,7 @@ impl<E: Env> Registry<E> {
         let buckets = ((places / SLOTS) >> self.bits)
             .saturating_add(1)
             .max(SMALLEST);
+        self.least.store(buckets as u64);
         let mut complete = true;
         for (number, region) in self.regions.iter().enumerate() {
             match allocate(buckets) {
@@ -223,8 +224,8 @@ impl<E: Env> Registry<E> {
                 Some(SMALLEST)
             } else if inner.is_crowded() {
                 Some(larger(len, number))
-            } else if inner.is_sparse() {
-                Some(smaller(len))
+            } else if self.is_sparse(&inner) {
+                Some(smaller(len).max(self.least()))
             } else {
                 return true;
             }
@@ -277,7 +278,7 @@ impl<E: Env> Registry<E> {
             let mut inner = region.lock();
             let replaced = core::mem::take(&mut inner.replaced);
             sweep.swept.dead += u64::from(replaced);
-            let sparse = !self.settings.fixed && inner.is_sparse();
+            let sparse = !self.settings.fixed && self.is_sparse(&inner);
             drop(inner);
             if sparse {
                 self.want(number);
@@ -521,6 +522,16 @@ impl<E: Env> Registry<E> {
             self.dirty.store(1);
         }
         Fate::Changes(bound.entry(&entry.key()))
+    }
+
+    /// Would less memory do, and does the region have more than at first?
+    fn is_sparse(&self, inner: &super::Inner<E>) -> bool {
+        inner.is_sparse() && inner.buckets().len() > self.least()
+    }
+
+    /// Buckets that each region had at first.
+    fn least(&self) -> usize {
+        self.least.load() as usize
     }
 
     fn drop_entry(&self, inner: &mut super::Inner<E>, at: At, entry: &Entry) {

@@ -150,6 +150,8 @@ pub struct Registry<E: Env> {
     /// A bind was not counted for want of room: no count of binds can be
     /// trusted from then on, since nobody knows whose last one it is.
     uncounted: E::Word,
+    /// Buckets that each region has at least.
+    least: E::Word,
     /// A thread does maintenance.
     busy: E::Word,
     scratch: E::Lock<E::Scratch>,
@@ -224,6 +226,7 @@ impl<E: Env> Registry<E> {
             begun: E::Word::new(0),
             done: E::Word::new(0),
             uncounted: E::Word::new(0),
+            least: E::Word::new(0),
             busy: E::Word::new(0),
             scratch: E::Lock::new(memory.scratch),
         }
