@@ -62,7 +62,8 @@ uint32_t clinet_scope = 0;
 
 /*
  * How many 5-tuples the built-in provider holds at most, 64 to 16777216.  Memory
- * follows what it does hold: 38 to 47 bytes each.
+ * follows what it does hold: some 45 bytes each from five million on, more
+ * of them below.
  */
 uint32_t clinet_max_tuples = 1048576;
 
