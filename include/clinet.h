@@ -295,8 +295,8 @@ extern int clinet_list(clinet_cursor_t *cursor, clinet_entry_t *entries,
 
 /*
  * Drops what is too old, and reclaims what unbind and purge left behind, now
- * instead of some seconds later.  For a thread that may block; takes some ten
- * nanoseconds an entry, and no lock for more than a few entries at a time.
+ * instead of some seconds later.  For a thread that may block; looks at all
+ * entries, and takes no lock for more than a few of them at a time.
  */
 extern void clinet_sweep(void);
 

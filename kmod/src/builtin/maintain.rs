@@ -18,10 +18,10 @@ use crate::stats::counters;
 static WAKER: Once<fn()> = Once::new();
 
 /// Seconds between two sweeps for the dead at least, in a table with more
-/// memory than [`SWEEP_BYTES`]. A sweep costs some ten nanoseconds an entry.
+/// memory than [`SWEEP_BYTES`]: a sweep looks at every entry.
 const SWEEP_SECONDS: u32 = 10;
 
-/// Below this a sweep takes about a millisecond.
+/// Below this a sweep is short.
 const SWEEP_BYTES: usize = 4 << 20;
 
 /// When the last sweep for the dead was, in seconds.

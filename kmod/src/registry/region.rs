@@ -249,7 +249,7 @@ impl<E: Env> Inner<E> {
     }
 
     /// There should be more memory from 65 % on: with steps of a third the
-    /// places are then 49 to 65 % in use, 44 bytes an entry on average. A smaller
+    /// places are then 49 to 65 % in use, 46 bytes an entry at ten million. A smaller
     /// array asks earlier, since it fills up faster than memory comes: entries
     /// are registered faster while the table fits into caches, and all regions
     /// are of about the same size then.
