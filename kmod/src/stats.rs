@@ -5,13 +5,20 @@
 //! What the module counts, for `clinet_stats` and the kstats.
 //!
 //! Counters are striped, so that CPUs do not take a cache line away from each
-//! other: a thread counts in the stripe that its stack chooses. Reading adds
-//! the stripes up, so that the numbers of one reading are not of one instant.
+//! other. Reading adds the stripes up, so that the numbers of one reading are
+//! not of one instant.
+//!
+//! A thread counts in the stripe that its stack chooses. What every connection
+//! counts has stripes of another kind besides, each for one page of a stack: a
+//! locked addition would be the dearest instruction of a call that has nothing
+//! to do. The first page that asks for such a stripe keeps it. A page of a stack
+//! is used by one thread at a time, and an interrupt runs on another stack, so
+//! that nobody else adds meanwhile and a plain addition loses nothing.
 
 #![forbid(unsafe_code)]
 
 use core::ffi::CStr;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::flow::{Direction, Protocol, Reject};
 use crate::kernel::errno::Errno;
@@ -36,6 +43,13 @@ impl Counter {
     #[inline]
     pub fn add(&self, more: u64) {
         self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// One more, where nobody else adds.
+    #[inline]
+    fn bump_alone(&self) {
+        let count = self.0.load(Ordering::Relaxed);
+        self.0.store(count.wrapping_add(1), Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {
@@ -167,38 +181,111 @@ flow_counters! {
     cf_not_shared c"tcp_out_not_shared" c"tcp_in_not_shared" c"udp_not_shared"
 }
 
-/// Stripes, a power of two.
+/// Stripes that threads share, a power of two.
 const STRIPES: usize = 16;
 
-static STRIPE: [Counters; STRIPES] = [const { Counters::new() }; STRIPES];
+static SHARED: [Counters; STRIPES] = [const { Counters::new() }; STRIPES];
 
-/// The counters for this thread.
+/// A stripe for one page of a stack.
+#[derive(Debug)]
+#[repr(C, align(128))]
+struct Owned {
+    /// The number of the page; 0: nobody's.
+    page: AtomicUsize,
+    counters: Counters,
+}
+
+/// Two to the power of this is the number of stripes for one page each.
+const OWNED_BITS: u32 = 6;
+
+static OWNED: [Owned; 1 << OWNED_BITS] = [const {
+    Owned {
+        page: AtomicUsize::new(0),
+        counters: Counters::new(),
+    }
+}; 1 << OWNED_BITS];
+
+/// The counters for this thread, which others may share.
 #[inline]
 #[must_use]
 pub fn counters() -> &'static Counters {
-    let [first, ..] = &STRIPE;
-    STRIPE.get(stack::stripe(STRIPES)).unwrap_or(first)
+    let [first, ..] = &SHARED;
+    SHARED.get(stack::stripe(STRIPES)).unwrap_or(first)
 }
 
-/// The counters of a flow for this thread.
+/// The counters of a flow for this thread, which others may share.
 #[inline]
 #[must_use]
 pub fn flow(protocol: Protocol, direction: Direction) -> &'static FlowCounters {
-    let flows = &counters().flows;
-    let [first, ..] = flows;
-    let flow = match (protocol, direction) {
-        (Protocol::Tcp, direction) => usize::from(direction == Direction::Incoming),
-        (Protocol::Udp, _) => 2,
-    };
-    flows.get(flow).unwrap_or(first)
+    counters().flow(protocol, direction)
+}
+
+/// One more of what is counted often.
+#[inline(always)]
+pub fn count(counter: impl Fn(&Counters) -> &Counter) {
+    let page = stack::page();
+    let owned = owned(page);
+    if owned.page.load(Ordering::Relaxed) == page {
+        counter(&owned.counters).bump_alone();
+    } else {
+        count_elsewhere(page, counter);
+    }
+}
+
+/// One more of what is counted often of flows.
+#[inline(always)]
+pub fn count_flow(
+    protocol: Protocol,
+    direction: Direction,
+    counter: impl Fn(&FlowCounters) -> &Counter,
+) {
+    count(|counters| counter(counters.flow(protocol, direction)));
+}
+
+/// The stripe that a page may have.
+#[inline]
+fn owned(page: usize) -> &'static Owned {
+    let [first, ..] = &OWNED;
+    OWNED.get(stack::spread(page, OWNED_BITS)).unwrap_or(first)
+}
+
+/// [`count`] for a page that has no stripe, for want of one or until now.
+#[inline(never)]
+fn count_elsewhere(page: usize, counter: impl Fn(&Counters) -> &Counter) {
+    let owned = owned(page);
+    let taken = owned
+        .page
+        .compare_exchange(0, page, Ordering::Relaxed, Ordering::Relaxed);
+    match taken {
+        Ok(_) => counter(&owned.counters).bump_alone(),
+        Err(_) => counter(counters()).bump(),
+    }
+}
+
+impl Counters {
+    #[inline]
+    fn flow(&self, protocol: Protocol, direction: Direction) -> &FlowCounters {
+        let [tcp_out, tcp_in, udp] = &self.flows;
+        match (protocol, direction) {
+            (Protocol::Tcp, Direction::Outgoing) => tcp_out,
+            (Protocol::Tcp, Direction::Incoming) => tcp_in,
+            (Protocol::Udp, _) => udp,
+        }
+    }
+}
+
+fn stripes() -> impl Iterator<Item = &'static Counters> {
+    SHARED
+        .iter()
+        .chain(OWNED.iter().map(|owned| &owned.counters))
 }
 
 fn sum(counter: impl Fn(&Counters) -> &Counter) -> u64 {
-    STRIPE.iter().map(|stripe| counter(stripe).get()).sum()
+    stripes().map(|stripe| counter(stripe).get()).sum()
 }
 
 fn flow_sum(flow: usize, counter: impl Fn(&FlowCounters) -> &Counter) -> u64 {
-    let counters = STRIPE.iter().filter_map(|stripe| stripe.flows.get(flow));
+    let counters = stripes().filter_map(|stripe| stripe.flows.get(flow));
     counters.map(|flow| counter(flow).get()).sum()
 }
 

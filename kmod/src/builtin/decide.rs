@@ -30,7 +30,7 @@ fn active() -> Option<&'static Builtin> {
 pub fn ignores(local: &Endpoint, direction: Direction) -> bool {
     let ignored = active().is_some_and(|builtin| builtin.registry.excludes(&local.addr));
     if ignored {
-        stats::flow(local.protocol, direction).cf_not_shared.bump();
+        stats::count_flow(local.protocol, direction, |flow| &flow.cf_not_shared);
     }
     ignored
 }
@@ -66,22 +66,21 @@ pub fn connect_as(
     probe::ask(tuple.as_probe(), stack, outgoing);
     let registry = &builtin.registry;
     let answer = registry.connect_as(protocol, stack, tuple, outgoing, tick());
-    let flow = stats::flow(protocol, direction);
     if answer.wake {
         maintain::wake();
     }
     let errno = match answer.verdict {
         Verdict::Registered => {
-            flow.cf_registered.bump();
+            stats::count_flow(protocol, direction, |flow| &flow.cf_registered);
             probe::register(tuple.as_probe(), stack);
             probe::accept(tuple.as_probe(), stack, outgoing, c"registered");
             return Ok(());
         }
         Verdict::OwnedBy(_) => {
-            flow.cf_owned.bump();
+            stats::count_flow(protocol, direction, |flow| &flow.cf_owned);
             Errno::ADDRINUSE
         }
-        verdict => match builtin.accepts(verdict, flow) {
+        verdict => match builtin.accepts(verdict, stats::flow(protocol, direction)) {
             Ok(reason) => {
                 probe::accept(tuple.as_probe(), stack, outgoing, reason);
                 return Ok(());
@@ -177,11 +176,11 @@ pub fn disconnect(stack: StackId, tuple: &FiveTuple) {
     };
     match builtin.registry.disconnect(stack, tuple) {
         Some(true) => {
-            counters().cs_removed.bump();
+            stats::count(|counters| &counters.cs_removed);
             probe::remove(tuple.as_probe(), stack, c"disconnect");
         }
         Some(false) => {}
-        None => counters().cs_unknown.bump(),
+        None => stats::count(|counters| &counters.cs_unknown),
     }
 }
 

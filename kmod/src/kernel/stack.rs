@@ -6,16 +6,41 @@
 
 use core::arch::asm;
 
-/// One of `count` stripes (a power of two) for the running thread. A thread
-/// always gets the same one; different threads mostly different ones, because
-/// each has a stack of its own (five pages and a red zone on amd64).
+/// Log2 of the size of a page.
+const PAGE: u32 = 12;
+
 #[inline]
-#[must_use]
-pub fn stripe(count: usize) -> usize {
+fn pointer() -> usize {
     let pointer: usize;
     // SAFETY: reads a register.
     unsafe { asm!("mov {}, rsp", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
-    // Fibonacci hashing of the address in units of 16 KiB.
-    let hash = ((pointer >> 14) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (hash >> 32) as usize & count.wrapping_sub(1)
+    pointer
+}
+
+/// The number of the page of memory that the running thread's stack has come
+/// to. No other thread runs on it before this one has gone: stacks are whole
+/// pages, and an interrupt thread has one of its own. Never 0.
+#[inline]
+#[must_use]
+pub fn page() -> usize {
+    pointer() >> PAGE
+}
+
+/// One of `count` stripes (a power of two) for the running thread; different
+/// threads mostly get different ones, because each has a stack of its own (five
+/// pages and a red zone on amd64).
+#[inline]
+#[must_use]
+pub fn stripe(count: usize) -> usize {
+    // In units of 16 KiB, so that a thread mostly has one.
+    spread(pointer() >> 14, count.ilog2())
+}
+
+/// A number below two to the power of `bits` (1 to 63); numbers in a row are
+/// far apart. Fibonacci hashing.
+#[inline]
+#[must_use]
+pub fn spread(number: usize, bits: u32) -> usize {
+    let hash = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (hash >> (u64::BITS.wrapping_sub(bits) & 63)) as usize
 }
