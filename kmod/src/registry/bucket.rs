@@ -168,10 +168,9 @@ fn after(index: usize, len: usize) -> usize {
 pub fn find(
     buckets: &[Bucket],
     hash: Hash,
-    bits: u32,
     wanted: impl Fn(&Entry) -> bool,
 ) -> Option<(At, Packed)> {
-    let first = home(hash.fraction(bits), buckets.len());
+    let first = home(hash.fraction(), buckets.len());
     let bucket = buckets.get(first)?;
     match bucket.find(hash.fingerprint(), &wanted) {
         Some((place, packed)) => Some((At::new(first, place), packed)),
@@ -205,14 +204,8 @@ fn find_after(
 /// Puts an entry into the first bucket with room from its home on, of which it
 /// looks at `limit`, one at least.
 #[inline(always)]
-pub fn insert(
-    buckets: &mut [Bucket],
-    hash: Hash,
-    bits: u32,
-    entry: Entry,
-    limit: usize,
-) -> Option<At> {
-    let first = home(hash.fraction(bits), buckets.len());
+pub fn insert(buckets: &mut [Bucket], hash: Hash, entry: Entry, limit: usize) -> Option<At> {
+    let first = home(hash.fraction(), buckets.len());
     let bucket = buckets.get_mut(first)?;
     match bucket.places(0).next() {
         Some(place) => {
@@ -248,8 +241,8 @@ fn insert_after(
 
 /// Takes an entry of this hash away.
 #[inline(always)]
-pub fn remove(buckets: &mut [Bucket], hash: Hash, bits: u32, at: At) {
-    let first = home(hash.fraction(bits), buckets.len());
+pub fn remove(buckets: &mut [Bucket], hash: Hash, at: At) {
+    let first = home(hash.fraction(), buckets.len());
     if let Some(bucket) = buckets.get_mut(at.bucket) {
         bucket.clear(at.place);
     }

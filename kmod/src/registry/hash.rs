@@ -48,26 +48,27 @@ impl Secret {
     }
 }
 
-/// The hash of a key: the top bits name the region, the next 32 the place in
-/// it, the lowest eight the fingerprint.
+/// The hash of a key: the top bits name the region, the lower half the place in
+/// it, and of that the lowest eight bits the fingerprint. A region would need
+/// millions of buckets before the last two had bits in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hash(pub(super) u64);
 
 impl Hash {
-    /// The region among `2^bits`.
+    /// The region, of two to the power of `63 - shift`.
     #[inline]
     #[must_use]
-    pub fn region(self, bits: u32) -> usize {
-        // Two shifts: a single one by 64 would overflow.
-        ((self.0 >> 1) >> (63 - (bits & 31))) as usize
+    pub fn region(self, shift: u32) -> usize {
+        // Two shifts: for one region a single one would be by 64.
+        ((self.0 >> 1) >> (shift & 63)) as usize
     }
 
     /// The place within a region, as a fraction of 2^32. Independent of the
     /// size of the region, and in the order of its buckets for every size.
     #[inline]
     #[must_use]
-    pub fn fraction(self, bits: u32) -> u32 {
-        ((self.0 << (bits & 31)) >> 32) as u32
+    pub fn fraction(self) -> u32 {
+        self.0 as u32
     }
 
     /// What a bucket remembers of it; never 0, which is a free place, nor 1,
@@ -75,7 +76,7 @@ impl Hash {
     #[inline]
     #[must_use]
     pub fn fingerprint(self) -> u8 {
-        (self.0 as u8).max(2)
+        self.0 as u8 | 2
     }
 }
 
@@ -107,11 +108,13 @@ mod tests {
     #[test]
     fn region_and_fraction_use_different_bits() {
         let hash = Hash(0xffc0_0000_0000_0000);
-        assert_eq!((hash.region(10), hash.fraction(10)), (1023, 0));
-        assert_eq!(hash.region(0), 0);
-        let hash = Hash(0x003f_ffff_ffc0_0000);
-        assert_eq!((hash.region(10), hash.fraction(10)), (0, u32::MAX));
+        assert_eq!((hash.region(53), hash.fraction()), (1023, 0));
+        assert_eq!(hash.region(63), 0);
+        let hash = Hash(0x003f_ffff_ffff_ffff);
+        assert_eq!((hash.region(53), hash.fraction()), (0, u32::MAX));
+        // Neither a free place nor what is taken for one.
         assert_eq!(Hash(0).fingerprint(), 2);
+        assert_eq!(Hash(1).fingerprint(), 3);
         assert_eq!(Hash(0x1ff).fingerprint(), 255);
     }
 
@@ -149,7 +152,7 @@ mod tests {
                 for n in 0..KEYS {
                     let [a, b, c] = key(n);
                     let hash = secret.hash(a, b, c);
-                    load[home(hash.fraction(0), BUCKETS)] += 1;
+                    load[home(hash.fraction(), BUCKETS)] += 1;
                 }
                 let longest = load.iter().max().unwrap();
                 // Four on average; random numbers reach 13 to 16.
@@ -162,9 +165,7 @@ mod tests {
     fn another_secret_is_another_order() {
         let (one, two) = (secret(1), secret(2));
         let equal = (0..1000)
-            .filter(|n| {
-                one.hash(0, *n, 0).fraction(0) >> 16 == two.hash(0, *n, 0).fraction(0) >> 16
-            })
+            .filter(|n| one.hash(0, *n, 0).fraction() >> 16 == two.hash(0, *n, 0).fraction() >> 16)
             .count();
         assert!(equal < 5, "{equal} of 1000");
     }

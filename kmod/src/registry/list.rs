@@ -128,7 +128,7 @@ impl<E: Env> Registry<E> {
     ) -> impl Iterator<Item = &'a Entry> {
         let buckets = inner.buckets();
         bucket::run(buckets, bucket).filter(move |entry| {
-            let place = entry.hash(&self.secret).fraction(self.bits);
+            let place = entry.hash(&self.secret).fraction();
             home(place, buckets.len()) == bucket && place >= fraction
         })
     }

@@ -244,7 +244,7 @@ impl<E: Env> Registry<E> {
         let len = region.lock().old_len();
         for first in (0..len).step_by(MOVES) {
             let end = first.saturating_add(MOVES).min(len);
-            if !region.lock().advance(first..end, &self.secret, self.bits) {
+            if !region.lock().advance(first..end, &self.secret) {
                 return false;
             }
         }
@@ -537,7 +537,6 @@ impl<E: Env> Registry<E> {
     fn drop_entry(&self, inner: &mut super::Inner<E>, at: At, entry: &Entry) {
         let place = Place {
             hash: entry.hash(&self.secret),
-            bits: self.bits,
         };
         inner.remove_at(place, at, entry.packed());
         if entry.kind() == Kind::Endpoint {

@@ -128,6 +128,8 @@ pub struct Registry<E: Env> {
     settings: Settings,
     /// The number of regions is two to the power of this.
     bits: u32,
+    /// What [`hash::Hash::region`] wants for it.
+    shift: u32,
     regions: E::Regions,
     locals: Names<E>,
     owners: Names<E>,
@@ -214,6 +216,7 @@ impl<E: Env> Registry<E> {
                 ..settings
             },
             bits,
+            shift: 63_u32.saturating_sub(bits),
             regions: memory.regions,
             locals: Names::new(memory.locals.0, memory.locals.1),
             owners: Names::new(memory.owners.0, memory.owners.1),
@@ -666,11 +669,8 @@ impl<E: Env> Registry<E> {
     #[inline]
     fn place(&self, key: &Key) -> Option<(Place, &Region<E>, usize)> {
         let hash = key.hash(&self.secret);
-        let number = hash.region(self.bits);
-        let place = Place {
-            hash,
-            bits: self.bits,
-        };
+        let number = hash.region(self.shift);
+        let place = Place { hash };
         Some((place, self.region(number)?, number))
     }
 

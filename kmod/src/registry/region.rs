@@ -65,7 +65,6 @@ pub struct Inner<E: Env> {
 #[derive(Clone, Copy)]
 pub struct Place {
     pub(super) hash: Hash,
-    pub(super) bits: u32,
 }
 
 /// Where an entry of a region was found, and what it was then.
@@ -101,7 +100,7 @@ impl<E: Env> Region<E> {
     /// Asks for the cache lines that an operation on this place will need.
     #[inline]
     pub fn prefetch(&self, place: Place) {
-        let home = home(place.hash.fraction(place.bits), self.len.load() as usize);
+        let home = home(place.hash.fraction(), self.len.load() as usize);
         let address =
             (self.address.load() as usize).wrapping_add(home.wrapping_mul(size_of::<Bucket>()));
         E::prefetch(address);
@@ -142,8 +141,7 @@ impl<E: Env> Inner<E> {
     /// Finds an entry that `wanted` accepts.
     #[inline(always)]
     pub fn find(&self, place: Place, wanted: impl Fn(&Entry) -> bool) -> Option<Found> {
-        let Place { hash, bits } = place;
-        match bucket::find(&self.current, hash, bits, &wanted) {
+        match bucket::find(&self.current, place.hash, &wanted) {
             Some((at, packed)) => Some(Found {
                 old: false,
                 at,
@@ -157,7 +155,7 @@ impl<E: Env> Inner<E> {
     #[cold]
     fn find_old(&self, place: Place, wanted: impl Fn(&Entry) -> bool) -> Option<Found> {
         let old = self.old.as_deref()?;
-        let (at, packed) = bucket::find(old, place.hash, place.bits, wanted)?;
+        let (at, packed) = bucket::find(old, place.hash, wanted)?;
         let old = true;
         Some(Found { old, at, packed })
     }
@@ -183,8 +181,7 @@ impl<E: Env> Inner<E> {
         if !self.has_room() {
             return false;
         }
-        let Some(at) = bucket::insert(&mut self.current, place.hash, place.bits, entry, REACH)
-        else {
+        let Some(at) = bucket::insert(&mut self.current, place.hash, entry, REACH) else {
             return false;
         };
         if let (Some(tick), Some(bucket)) = (ages, self.current.get_mut(at.bucket)) {
@@ -229,7 +226,7 @@ impl<E: Env> Inner<E> {
     pub fn remove(&mut self, place: Place, found: Found) {
         let endpoint = found.packed.kind() == Kind::Endpoint;
         if let Some(array) = self.array(found) {
-            bucket::remove(array, place.hash, place.bits, found.at);
+            bucket::remove(array, place.hash, found.at);
         }
         self.used = self.used.saturating_sub(1);
         if endpoint {
@@ -313,12 +310,7 @@ impl<E: Env> Inner<E> {
 
     /// Moves the entries of some old buckets into the new array. False: there
     /// is no room in it, which only happens if it is smaller.
-    pub fn advance(
-        &mut self,
-        buckets: core::ops::Range<usize>,
-        secret: &Secret,
-        bits: u32,
-    ) -> bool {
+    pub fn advance(&mut self, buckets: core::ops::Range<usize>, secret: &Secret) -> bool {
         let Some(old) = &mut self.old else {
             return true;
         };
@@ -330,7 +322,7 @@ impl<E: Env> Inner<E> {
             while let Some((place, entry)) = bucket.first() {
                 let hash = entry.hash(secret);
                 let len = self.current.len();
-                let Some(at) = bucket::insert(&mut self.current, hash, bits, entry, len) else {
+                let Some(at) = bucket::insert(&mut self.current, hash, entry, len) else {
                     return false;
                 };
                 bucket.clear(place);
