@@ -10,16 +10,20 @@
 use core::ffi::CStr;
 use core::sync::atomic::Ordering;
 
+use super::env::Kernel;
 use super::{BUILTIN, Builtin, MODE, MODE_ENFORCE, MODE_OFF, maintain, tick};
-use crate::flow::{Direction, Endpoint, FiveTuple, Protocol};
+use crate::flow::{Addr, Direction, Endpoint, FiveTuple, Protocol};
 use crate::kernel::errno::Errno;
 use crate::kernel::probe;
-use crate::registry::{StackId, Verdict};
+use crate::registry::{Answer, Node, StackId, Unclear, Verdict};
 use crate::stats::{self, FlowCounters, counters};
+
+/// Who asks for what.
+type Question<'a> = (StackId, &'a FiveTuple, Direction);
 
 /// A running provider, unless it is switched off.
 #[inline]
-fn active() -> Option<&'static Builtin> {
+pub(super) fn active() -> Option<&'static Builtin> {
     let builtin = BUILTIN.get()?;
     (MODE.load(Ordering::Relaxed) != MODE_OFF).then_some(builtin)
 }
@@ -28,11 +32,7 @@ fn active() -> Option<&'static Builtin> {
 /// that most machines' flows cost: it comes before the 5-tuple is read.
 #[inline]
 pub fn ignores(local: &Endpoint, direction: Direction) -> bool {
-    let ignored = active().is_some_and(|builtin| builtin.registry.excludes(&local.addr));
-    if ignored {
-        stats::count_flow(local.protocol, direction, |flow| &flow.cf_not_shared);
-    }
-    ignored
+    active().is_some_and(|builtin| builtin.ignores(local.protocol, &local.addr, direction))
 }
 
 /// This node wants the 5-tuple.
@@ -41,95 +41,138 @@ pub fn ignores(local: &Endpoint, direction: Direction) -> bool {
 ///
 /// `EADDRINUSE`: another node owns it. `EADDRNOTAVAIL`: the table is full and a
 /// full table refuses.
-#[inline(always)]
+#[inline]
 pub fn connect(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Result<(), Errno> {
-    connect_as(tuple.protocol, stack, tuple, direction)
-}
-
-/// As [`connect`], for a caller that knows the 5-tuple's protocol when it is
-/// compiled.
-///
-/// # Errors
-///
-/// As for [`connect`].
-#[inline(always)]
-pub fn connect_as(
-    protocol: Protocol,
-    stack: StackId,
-    tuple: &FiveTuple,
-    direction: Direction,
-) -> Result<(), Errno> {
-    let Some(builtin) = active() else {
-        return Ok(());
-    };
-    let outgoing = direction == Direction::Outgoing;
-    probe::ask(tuple.as_probe(), stack, outgoing);
-    let registry = &builtin.registry;
-    let answer = registry.connect_as(protocol, stack, tuple, outgoing, tick());
-    if answer.wake {
-        maintain::wake();
+    match (active(), tuple.protocol) {
+        (None, _) => Ok(()),
+        (Some(builtin), Protocol::Tcp) => builtin.connect(Protocol::Tcp, stack, tuple, direction),
+        (Some(builtin), Protocol::Udp) => builtin.connect(Protocol::Udp, stack, tuple, direction),
     }
-    let errno = match answer.verdict {
-        Verdict::Registered => {
-            stats::count_flow(protocol, direction, |flow| &flow.cf_registered);
-            probe::register(tuple.as_probe(), stack);
-            probe::accept(tuple.as_probe(), stack, outgoing, c"registered");
-            return Ok(());
-        }
-        Verdict::OwnedBy(_) => {
-            stats::count_flow(protocol, direction, |flow| &flow.cf_owned);
-            Errno::ADDRINUSE
-        }
-        verdict => match builtin.accepts(verdict, stats::flow(protocol, direction)) {
-            Ok(reason) => {
-                probe::accept(tuple.as_probe(), stack, outgoing, reason);
-                return Ok(());
-            }
-            Err(errno) => errno,
-        },
-    };
-    refuse(stack, tuple, direction, answer.verdict, errno)
 }
 
-/// The answer is no, if the mode lets it be. Not inline: an accepted question
-/// should not need the stack for this.
+impl Builtin {
+    /// As [`ignores`].
+    #[inline]
+    pub(super) fn ignores(&self, protocol: Protocol, local: &Addr, direction: Direction) -> bool {
+        let ignored = self.registry.excludes(local);
+        if ignored {
+            stats::count_flow(protocol, direction, |flow| &flow.cf_not_shared);
+        }
+        ignored
+    }
+
+    /// As [`connect`], for a caller that knows the 5-tuple's protocol when it is
+    /// compiled.
+    #[inline(always)]
+    pub(super) fn connect(
+        &self,
+        protocol: Protocol,
+        stack: StackId,
+        tuple: &FiveTuple,
+        direction: Direction,
+    ) -> Result<(), Errno> {
+        let outgoing = direction == Direction::Outgoing;
+        let question = (stack, tuple, direction);
+        // Memory is on its way while the probe fires.
+        let at = match self.registry.locate(protocol, stack, tuple) {
+            Ok(at) => at,
+            Err(verdict) => {
+                probe::ask(tuple.as_probe(), stack, outgoing);
+                return self.otherwise(question, Answer::of(verdict));
+            }
+        };
+        probe::ask(tuple.as_probe(), stack, outgoing);
+        if protocol == Protocol::Udp {
+            let answer = self.registry.connect_udp(&at, tick());
+            return self.otherwise(question, answer);
+        }
+        match self.registry.connect_tcp(at, outgoing) {
+            Ok(Verdict::Registered) => {
+                stats::count_flow(protocol, direction, |flow| &flow.cf_registered);
+                probe::register(tuple.as_probe(), stack);
+                probe::accept(tuple.as_probe(), stack, outgoing, c"registered");
+                Ok(())
+            }
+            Ok(Verdict::OwnedBy(owner)) => owned(question, owner),
+            Ok(verdict) => self.otherwise(question, Answer::of(verdict)),
+            Err(unclear) => self.connect_long(question, unclear),
+        }
+    }
+
+    #[inline(never)]
+    fn connect_long(
+        &self,
+        question: Question<'_>,
+        unclear: Unclear<'_, Kernel>,
+    ) -> Result<(), Errno> {
+        let outgoing = question.2 == Direction::Outgoing;
+        let answer = self.registry.connect_tcp_long(unclear, outgoing);
+        self.otherwise(question, answer)
+    }
+
+    /// What comes of an answer, whatever it is.
+    #[inline(never)]
+    fn otherwise(&self, question: Question<'_>, answer: Answer) -> Result<(), Errno> {
+        let (stack, tuple, direction) = question;
+        if answer.wake {
+            maintain::wake();
+        }
+        let flow = stats::flow(tuple.protocol, direction);
+        let accepted = match answer.verdict {
+            Verdict::OwnedBy(owner) => return owned(question, owner),
+            Verdict::Registered => {
+                flow.cf_registered.bump();
+                probe::register(tuple.as_probe(), stack);
+                Ok(c"registered")
+            }
+            verdict => self.accepts(verdict, flow),
+        };
+        match accepted {
+            Ok(reason) => {
+                let outgoing = direction == Direction::Outgoing;
+                probe::accept(tuple.as_probe(), stack, outgoing, reason);
+                Ok(())
+            }
+            Err(errno) => {
+                let reason = match answer.verdict {
+                    Verdict::Late => c"memory is late",
+                    _ => c"full",
+                };
+                refuse(question, (0, reason), errno)
+            }
+        }
+    }
+}
+
+/// Another node owns it.
+#[inline(always)]
+fn owned(question: Question<'_>, owner: Node) -> Result<(), Errno> {
+    let (_, tuple, direction) = question;
+    stats::count_flow(tuple.protocol, direction, |flow| &flow.cf_owned);
+    refuse(
+        question,
+        (owner, c"owned by another node"),
+        Errno::ADDRINUSE,
+    )
+}
+
+/// The answer is no, if the mode lets it be: because of `owner`, if it is not 0,
+/// and of `reason`. Not inline: an accepted question should not need the stack
+/// for this.
 #[inline(never)]
 fn refuse(
-    stack: StackId,
-    tuple: &FiveTuple,
-    direction: Direction,
-    verdict: Verdict,
+    (stack, tuple, direction): Question<'_>,
+    (owner, reason): (Node, &'static CStr),
     errno: Errno,
 ) -> Result<(), Errno> {
     let enforced = MODE.load(Ordering::Relaxed) == MODE_ENFORCE;
-    let owner = match verdict {
-        Verdict::OwnedBy(owner) => owner,
-        _ => 0,
-    };
     let outgoing = direction == Direction::Outgoing;
-    let tuple_seen = tuple.as_probe();
-    probe::refuse(
-        tuple_seen,
-        stack,
-        outgoing,
-        owner,
-        reason(verdict),
-        enforced,
-    );
+    probe::refuse(tuple.as_probe(), stack, outgoing, owner, reason, enforced);
     if !enforced {
         stats::flow(tuple.protocol, direction).cf_observed.bump();
         return Ok(());
     }
     Err(errno)
-}
-
-/// What a refusal rests on, for probes.
-fn reason(verdict: Verdict) -> &'static CStr {
-    match verdict {
-        Verdict::OwnedBy(_) => c"owned by another node",
-        Verdict::Late => c"memory is late",
-        _ => c"full",
-    }
 }
 
 impl Builtin {

@@ -21,7 +21,7 @@ use crate::registry::{ASKED, Asked, Memory, shared};
 pub struct Kernel;
 
 impl Env for Kernel {
-    type Lock<T: Send> = KMutex<T>;
+    type Lock<T: Send + 'static> = KMutex<T>;
     type Word = AtomicU64;
     type Buckets = Buckets;
     type Regions = KmemSlice<Region<Self>>;
@@ -36,6 +36,11 @@ impl Env for Kernel {
     #[inline]
     fn prefetch(address: usize) {
         cpu::prefetch_to_write(address);
+    }
+
+    #[inline]
+    fn prefetch_bucket(address: usize) {
+        cpu::prefetch_two_to_write(address);
     }
 }
 

@@ -57,17 +57,18 @@ pub(super) unsafe extern "C" fn connect2(
 ) -> c_int {
     // SAFETY: passed on by the caller.
     let local = unsafe { Endpoint::read_good(protocol, family, (laddr, lport)) };
-    if local.is_some_and(|local| {
-        !faddr.is_null() && decide::ignores(&local, Direction::of(is_outgoing))
-    }) {
+    let Some(local) = local.filter(|_| !faddr.is_null()) else {
+        // SAFETY: passed on by the caller.
+        return unsafe { unusable(protocol, family, laddr, faddr) };
+    };
+    if decide::ignores(&local, Direction::of(is_outgoing)) {
         return 0;
     }
-    // SAFETY: passed on by the caller.
+    // SAFETY: passed on by the caller; nothing is wrong with the arguments.
     unsafe {
-        match protocol {
-            TCP => look::<TCP>(protocol, is_outgoing, family, laddr, lport, faddr, fport),
-            UDP => look::<UDP>(protocol, is_outgoing, family, laddr, lport, faddr, fport),
-            _ => neither(protocol, is_outgoing, family, laddr, lport, faddr, fport),
+        match local.protocol {
+            Protocol::Tcp => look::<TCP>(fport, is_outgoing, family, laddr, lport, faddr),
+            Protocol::Udp => look::<UDP>(fport, is_outgoing, family, laddr, lport, faddr),
         }
     }
 }
@@ -76,23 +77,21 @@ const TCP: u8 = sys::IPPROTO_TCP as u8;
 const UDP: u8 = sys::IPPROTO_UDP as u8;
 
 /// The rest of [`connect2`] for one protocol, apart so that what is not shared
-/// needs no stack, and neither protocol that of the other; with the same
-/// arguments, so that they stay where they are.
+/// needs no stack, and neither protocol that of the other. The arguments are
+/// ordered so that they stay where they are.
 ///
 /// # Safety
 ///
 /// As for [`connect2`].
 #[inline(never)]
 unsafe extern "C" fn look<const PROTOCOL: u8>(
-    _protocol: u8,
+    fport: sys::in_port_t,
     is_outgoing: sys::boolean_t,
     family: sys::sa_family_t,
     laddr: *mut u8,
     lport: sys::in_port_t,
     faddr: *mut u8,
-    fport: sys::in_port_t,
 ) -> c_int {
-    let direction = Direction::of(is_outgoing);
     let protocol = const {
         match PROTOCOL {
             UDP => Protocol::Udp,
@@ -100,29 +99,27 @@ unsafe extern "C" fn look<const PROTOCOL: u8>(
         }
     };
     // SAFETY: passed on by the caller.
-    let tuple = unsafe { FiveTuple::read(PROTOCOL, family, (laddr, lport), (faddr, fport)) };
-    errno::to_c(tuple.map_or_else(rejected, |tuple| {
-        decide::connect_as(protocol, GLOBAL, &tuple, direction)
-    }))
+    let tuple = unsafe { FiveTuple::read_good(PROTOCOL, family, (laddr, lport), (faddr, fport)) };
+    let (Some(tuple), Some(builtin)) = (tuple, decide::active()) else {
+        return 0;
+    };
+    errno::to_c(builtin.connect(protocol, GLOBAL, &tuple, Direction::of(is_outgoing)))
 }
 
-/// [`connect2`] for another protocol.
+/// [`connect2`] of what is no 5-tuple of TCP or UDP.
 ///
 /// # Safety
 ///
 /// As for [`connect2`].
 #[cold]
-unsafe extern "C" fn neither(
+unsafe fn unusable(
     protocol: u8,
-    _is_outgoing: sys::boolean_t,
     family: sys::sa_family_t,
-    laddr: *mut u8,
-    lport: sys::in_port_t,
-    faddr: *mut u8,
-    fport: sys::in_port_t,
+    laddr: *const u8,
+    faddr: *const u8,
 ) -> c_int {
     // SAFETY: passed on by the caller.
-    let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
+    let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, 0), (faddr, 0)) };
     errno::to_c(tuple.map_or_else(rejected, |_| Ok(())))
 }
 

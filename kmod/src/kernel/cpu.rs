@@ -13,3 +13,18 @@ pub fn prefetch_to_write(address: usize) {
     // SAFETY: a hint, which reads and writes nothing and never traps.
     unsafe { asm!("prefetchw [{}]", in(reg) address, options(nomem, nostack, preserves_flags)) };
 }
+
+/// As [`prefetch_to_write`], for the line at this address and the one behind
+/// it.
+#[inline(always)]
+pub fn prefetch_two_to_write(address: usize) {
+    // SAFETY: hints, which read and write nothing and never trap.
+    unsafe {
+        asm!(
+            "prefetchw [{0}]",
+            "prefetchw [{0} + 64]",
+            in(reg) address,
+            options(nomem, nostack, preserves_flags),
+        );
+    };
+}

@@ -16,6 +16,7 @@ use super::sys;
 ///
 /// A fresh one is all zeros, which on amd64 is an unlocked adaptive mutex;
 /// [`KMutex::init`] is what mutex_init(9F) asks for all the same.
+#[repr(C)]
 pub struct KMutex<T> {
     raw: UnsafeCell<sys::kmutex_t>,
     value: UnsafeCell<T>,

@@ -17,8 +17,8 @@ use spin::mutex::SpinMutex;
 ///
 /// # Invariants
 ///
-/// `value` is written only with the gate held and `ready` false; once `ready`
-/// is true it is only read.
+/// `value` is written only with the gate held and `ready` false; while `ready`
+/// is true it is `Some`, and only read.
 pub struct Once<T> {
     gate: SpinMutex<()>,
     ready: AtomicBool,
@@ -68,6 +68,7 @@ impl<T> Once<T> {
     ///
     /// Nobody uses the value or the cell, now or later.
     pub unsafe fn take(&self) -> Option<T> {
+        self.ready.store(false, Ordering::Release);
         // SAFETY: as the caller promises, nobody reads or writes beside.
         unsafe { (*self.value.get()).take() }
     }
@@ -78,8 +79,9 @@ impl<T> Once<T> {
         if !self.ready.load(Ordering::Acquire) {
             return None;
         }
-        // SAFETY: `ready` is true, so nobody writes the value any more.
-        unsafe { (*self.value.get()).as_ref() }
+        // SAFETY: `ready` is true, so nobody writes the value any more, and it
+        // is there: it is set before `ready` is, and taken after.
+        Some(unsafe { (*self.value.get()).as_ref().unwrap_unchecked() })
     }
 }
 

@@ -9,7 +9,7 @@
 //! entries that belong here or before went past it for want of room, so that a
 //! search knows when to stop.
 
-use super::entry::{Entry, Packed, TICKS};
+use super::entry::{Entry, Key, Packed, TICKS};
 use super::hash::{Hash, home};
 
 /// Entries in a bucket.
@@ -70,6 +70,70 @@ impl Bucket {
             let entry = self.entries.get(place).filter(|entry| wanted(entry))?;
             Some((place, entry.packed()))
         })
+    }
+
+    /// The entry of a 5-tuple, if it is here.
+    #[inline(always)]
+    fn position(&self, hash: Hash, key: &Key) -> Option<usize> {
+        self.places(hash.fingerprint())
+            .find(|place| self.entries.get(*place).is_some_and(|entry| entry.is(key)))
+    }
+
+    /// The entry of a 5-tuple, if it is here.
+    #[inline(always)]
+    pub fn look(&self, hash: Hash, key: &Key) -> Option<Packed> {
+        let place = self.position(hash, key)?;
+        self.entries.get(place).map(Entry::packed)
+    }
+
+    /// This node wants a TCP 5-tuple that belongs here: what comes of an entry
+    /// that is here, which gets a reference if it is ours.
+    #[inline(always)]
+    pub fn meet_tcp(&mut self, hash: Hash, key: &Key) -> Option<AtHome> {
+        let place = self.position(hash, key)?;
+        let entry = self.entries.get_mut(place)?;
+        Some(match entry.packed().owner() {
+            Some(owner) => AtHome::Others(owner),
+            None => {
+                entry.retain_tcp();
+                AtHome::Ours
+            }
+        })
+    }
+
+    /// Adds an entry that belongs here and is not here. False: it may be
+    /// elsewhere, or there is no room.
+    #[inline(always)]
+    pub fn add(&mut self, hash: Hash, entry: impl FnOnce() -> Entry) -> bool {
+        let free = self.places(0).next().filter(|_| self.passed() == 0);
+        if let Some(place) = free {
+            self.put(place, hash.fingerprint(), entry());
+        }
+        free.is_some()
+    }
+
+    /// Takes a reference from a TCP 5-tuple of this node that belongs here, and
+    /// the entry away if that `may` be and it was the last one.
+    #[inline(always)]
+    pub fn release_tcp(&mut self, hash: Hash, key: &Key, may: bool) -> Left {
+        let Some(place) = self.position(hash, key) else {
+            return Left::Unclear;
+        };
+        let Some(entry) = self.entries.get_mut(place) else {
+            return Left::Unclear;
+        };
+        if entry.packed().owner().is_some() {
+            return Left::Unclear;
+        }
+        if !entry.is_last_tcp() {
+            entry.release_tcp();
+            return Left::Some;
+        }
+        if !may {
+            return Left::Unclear;
+        }
+        self.clear(place);
+        Left::None
     }
 
     #[inline]
@@ -141,6 +205,42 @@ pub fn older(oldest: Option<u8>, tick: u8) -> Option<u8> {
         Some(oldest) if tick.wrapping_sub(oldest) % TICKS < TICKS / 2 => Some(oldest),
         _ => Some(tick),
     }
+}
+
+/// What came of registering a 5-tuple in the bucket where it belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtHome {
+    /// It was added.
+    Added,
+    /// It was there and this node's: one more reference.
+    Ours,
+    /// It was there and another node's; the number of its name.
+    Others(u16),
+    /// Nothing was changed: more has to be looked at.
+    Unclear,
+}
+
+/// What is left of a 5-tuple after a reference was taken from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// There are references.
+    Some,
+    /// The entry is gone.
+    None,
+    /// Nothing was changed: more has to be looked at.
+    Unclear,
+}
+
+/// The bucket where a hash belongs.
+#[inline(always)]
+pub fn at_home(buckets: &[Bucket], hash: Hash) -> Option<&Bucket> {
+    buckets.get(home(hash.fraction(), buckets.len()))
+}
+
+/// As [`at_home`].
+#[inline(always)]
+pub fn home_mut(buckets: &mut [Bucket], hash: Hash) -> Option<&mut Bucket> {
+    buckets.get_mut(home(hash.fraction(), buckets.len()))
 }
 
 /// Where an entry is.

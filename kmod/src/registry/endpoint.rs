@@ -68,7 +68,12 @@ impl<E: Env> Registry<E> {
     /// The generation for an entry that is about to be registered; the endpoint
     /// is added if it was never bound as far as is known.
     #[inline(never)]
-    pub(super) fn use_endpoint(&self, local: Numbered, port: u16, tick: u8) -> Result<u8, Answer> {
+    pub(super) fn use_endpoint(
+        &self,
+        local: Numbered<'_, E>,
+        port: u16,
+        tick: u8,
+    ) -> Result<u8, Answer> {
         self.with_endpoint(local, port, tick, |bound| {
             bound.empty = false;
             bound.tick = tick;
@@ -78,7 +83,7 @@ impl<E: Env> Registry<E> {
 
     /// The generation of a 5-tuple's endpoint; none for TCP.
     #[inline]
-    pub(super) fn generation(&self, local: Numbered, tuple: &FiveTuple) -> Option<u8> {
+    pub(super) fn generation(&self, local: Numbered<'_, E>, tuple: &FiveTuple) -> Option<u8> {
         match tuple.protocol {
             Protocol::Tcp => None,
             Protocol::Udp => self.endpoint_generation(&Key::endpoint(
@@ -101,7 +106,7 @@ impl<E: Env> Registry<E> {
 
     fn with_endpoint<R>(
         &self,
-        local: Numbered,
+        local: Numbered<'_, E>,
         port: u16,
         tick: u8,
         change: impl FnOnce(&mut Bound) -> R,

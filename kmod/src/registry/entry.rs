@@ -76,10 +76,11 @@ impl Key {
     /// The key of a 5-tuple. Ports in network byte order.
     #[inline]
     pub fn tuple(protocol: Protocol, local: u16, lport: u16, faddr: &Addr, fport: u16) -> Self {
-        let mut key = Self::endpoint(protocol, local, lport);
-        key.address = faddr.words();
-        key.packed = (key.packed ^ ENDPOINT) | u64::from(fport) << 16;
-        key
+        let ports = u64::from(lport) | u64::from(fport) << 16;
+        Self {
+            address: faddr.words(),
+            packed: udp(protocol) | u64::from(local) << LOCAL.shift | ports,
+        }
     }
 
     /// The local port, network byte order.
@@ -90,14 +91,18 @@ impl Key {
     /// The key of an endpoint.
     #[inline]
     pub fn endpoint(protocol: Protocol, local: u16, lport: u16) -> Self {
-        let udp = match protocol {
-            Protocol::Tcp => 0,
-            Protocol::Udp => UDP,
-        };
         Self {
             address: [0; 2],
-            packed: ENDPOINT | udp | u64::from(local) << LOCAL.shift | u64::from(lport),
+            packed: ENDPOINT | udp(protocol) | u64::from(local) << LOCAL.shift | u64::from(lport),
         }
+    }
+}
+
+#[inline]
+fn udp(protocol: Protocol) -> u64 {
+    match protocol {
+        Protocol::Tcp => 0,
+        Protocol::Udp => UDP,
     }
 }
 
@@ -136,6 +141,18 @@ impl Packed {
         } else {
             Kind::Udp
         }
+    }
+
+    /// Of a 5-tuple: the number of the owner's name; `None` if it is ours.
+    #[inline]
+    pub fn owner(self) -> Option<u16> {
+        (self.0 & OURS == 0).then_some(OWNER.get(self.0) as u16)
+    }
+
+    /// TCP, ours: its references.
+    #[inline]
+    pub fn tcp_references(self) -> u64 {
+        TCP_REFERENCES.get(self.0)
     }
 
     /// UDP, ours: the generation of its endpoint.
@@ -193,10 +210,8 @@ impl Entry {
     /// This node's, of TCP, with one reference.
     #[inline]
     pub fn tcp(key: &Key, outgoing: bool) -> Self {
-        let mut entry = Self::with(key, OURS);
-        OUTGOING.set(&mut entry.packed, outgoing.into());
-        TCP_REFERENCES.set(&mut entry.packed, 1);
-        entry
+        let flags = OURS | u64::from(outgoing) << OUTGOING.shift | 1 << TCP_REFERENCES.shift;
+        Self::with(key, flags)
     }
 
     /// This node's, of UDP, with one reference.
@@ -215,10 +230,11 @@ impl Entry {
         entry
     }
 
-    fn with(key: &Key, ours: u64) -> Self {
+    #[inline]
+    fn with(key: &Key, flags: u64) -> Self {
         Self {
             address: key.address,
-            packed: key.packed | ours,
+            packed: key.packed | flags,
         }
     }
 
@@ -322,6 +338,29 @@ impl Entry {
         };
         self.packed = packed.0;
         last
+    }
+
+    /// TCP, ours: as [`Entry::retain`].
+    #[inline]
+    pub fn retain_tcp(&mut self) {
+        let mut packed = self.packed();
+        packed.retain(&TCP_REFERENCES);
+        self.packed = packed.0;
+    }
+
+    /// TCP, ours: is there one reference, so that the next release takes the
+    /// last one?
+    #[inline]
+    pub fn is_last_tcp(&self) -> bool {
+        TCP_REFERENCES.get(self.packed) <= 1
+    }
+
+    /// TCP, ours, with more than one reference: one less.
+    #[inline]
+    pub fn release_tcp(&mut self) {
+        let mut packed = self.packed();
+        packed.release(&TCP_REFERENCES);
+        self.packed = packed.0;
     }
 
     /// When it was last used, if it ages.

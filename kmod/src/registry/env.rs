@@ -44,13 +44,13 @@ pub trait Word {
 }
 
 /// A world in which a registry lives.
-pub trait Env: Sized {
+pub trait Env: Sized + 'static {
     /// Its locks.
-    type Lock<T: Send>: Lock<T>;
+    type Lock<T: Send + 'static>: Lock<T> + 'static;
     /// Its atomic words.
     type Word: Word;
     /// Memory for buckets, handed in while the registry is in use.
-    type Buckets: DerefMut<Target = [Bucket]> + Send;
+    type Buckets: DerefMut<Target = [Bucket]> + Send + 'static;
     /// Memory for regions, handed in once.
     type Regions: Deref<Target = [Region<Self>]>;
     /// Memory for names, handed in once.
@@ -59,7 +59,7 @@ pub trait Env: Sized {
     type Words: Deref<Target = [Self::Word]>;
 
     /// Memory for a sweep, handed in once.
-    type Scratch: DerefMut<Target = [Asked]> + Send;
+    type Scratch: DerefMut<Target = [Asked]> + Send + 'static;
 
     /// No buckets at all, without any memory.
     fn no_buckets() -> Self::Buckets;
@@ -67,4 +67,7 @@ pub trait Env: Sized {
     /// Asks for the cache line at an address, which may be anything: the line
     /// will be written. A world may ignore it.
     fn prefetch(address: usize);
+
+    /// As [`Env::prefetch`], for the two cache lines of a bucket.
+    fn prefetch_bucket(address: usize);
 }

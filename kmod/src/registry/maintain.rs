@@ -542,7 +542,6 @@ impl<E: Env> Registry<E> {
         if entry.kind() == Kind::Endpoint {
             self.endpoint_pool.add(1);
         } else {
-            inner.credit = inner.credit.saturating_add(1);
             self.give_credit(inner);
         }
     }

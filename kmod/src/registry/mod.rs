@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bucket;
+mod calls;
 mod endpoint;
 pub mod entry;
 pub mod env;
@@ -33,7 +34,8 @@ pub mod names;
 pub mod region;
 pub mod shared;
 
-use crate::flow::{Addr, FiveTuple, Protocol};
+use crate::flow::{Addr, FiveTuple};
+pub use calls::{Located, Unclear};
 use entry::{Entry, Key, Kind};
 use env::{Env, Lock, Word};
 use hash::Secret;
@@ -176,7 +178,10 @@ pub struct Memory<E: Env> {
 }
 
 impl Answer {
-    fn of(verdict: Verdict) -> Self {
+    /// One that leaves nothing to do.
+    #[inline]
+    #[must_use]
+    pub fn of(verdict: Verdict) -> Self {
         Self {
             verdict,
             wake: false,
@@ -274,54 +279,8 @@ impl<E: Env> Registry<E> {
         self.shared.contains(addr.words())
     }
 
-    /// This node wants the 5-tuple.
-    #[inline(always)]
-    pub fn connect(&self, stack: StackId, tuple: &FiveTuple, outgoing: bool, tick: u8) -> Answer {
-        self.connect_as(tuple.protocol, stack, tuple, outgoing, tick)
-    }
-
-    /// As [`Registry::connect`], for a caller that knows the 5-tuple's protocol
-    /// when it is compiled.
-    #[inline(always)]
-    pub fn connect_as(
-        &self,
-        protocol: Protocol,
-        stack: StackId,
-        tuple: &FiveTuple,
-        outgoing: bool,
-        tick: u8,
-    ) -> Answer {
-        // An address that has a name is shared, or was a moment ago.
-        let meaning = local(stack, &tuple.local.addr);
-        let local = match self.locals.find_at_once(&meaning) {
-            Some(local) => local,
-            None => match self.local_or_not(stack, &tuple.local.addr) {
-                Ok(local) => local,
-                Err(verdict) => return Answer::of(verdict),
-            },
-        };
-        let (lport, foreign) = (tuple.local.port, &tuple.foreign);
-        let key = Key::tuple(protocol, local.number, lport, &foreign.addr, foreign.port);
-        match protocol {
-            Protocol::Tcp => self.register(local, &key, Entry::tcp(&key, outgoing), None),
-            Protocol::Udp => self.connect_udp(local, &key, tick),
-        }
-    }
-
-    /// As `local`, where most addresses are expected not to be shared.
-    #[inline(never)]
-    fn local_or_not(&self, stack: StackId, addr: &Addr) -> Result<Numbered, Verdict> {
-        if self.is_shared(addr) {
-            self.local(stack, addr)
-        } else if addr.is_unspecified() {
-            Err(Verdict::Unspecified)
-        } else {
-            Err(Verdict::NotShared)
-        }
-    }
-
     /// The number of a local address, a new one if need be.
-    fn local(&self, stack: StackId, addr: &Addr) -> Result<Numbered, Verdict> {
+    fn local(&self, stack: StackId, addr: &Addr) -> Result<Numbered<'_, E>, Verdict> {
         let meaning = local(stack, addr);
         if let Some(local) = self.locals.find(&meaning) {
             return Ok(local);
@@ -343,8 +302,9 @@ impl<E: Env> Registry<E> {
         Ok(local)
     }
 
-    #[inline(never)]
-    fn connect_udp(&self, local: Numbered, key: &Key, tick: u8) -> Answer {
+    /// The second half of [`Registry::connect`] for UDP.
+    pub fn connect_udp(&self, at: &Located<'_, E>, tick: u8) -> Answer {
+        let (local, key) = (at.local, &at.key);
         match self.use_endpoint(local, key.lport(), tick) {
             Ok(generation) => {
                 let entry = Entry::udp(key, tick, generation);
@@ -363,7 +323,7 @@ impl<E: Env> Registry<E> {
 
     /// The other node that owns a 5-tuple.
     #[cold]
-    fn owner_of(&self, local: Numbered, key: &Key) -> Option<Node> {
+    fn owner_of(&self, local: Numbered<'_, E>, key: &Key) -> Option<Node> {
         let (place, region, _) = self.place(key)?;
         let found = self
             .lock(region, local)?
@@ -374,26 +334,40 @@ impl<E: Env> Registry<E> {
         }
     }
 
-    #[inline(always)]
-    fn register(&self, local: Numbered, key: &Key, entry: Entry, tick: Option<u8>) -> Answer {
-        let Some((place, region, number)) = self.place(key) else {
+    fn register(
+        &self,
+        local: Numbered<'_, E>,
+        key: &Key,
+        entry: Entry,
+        tick: Option<u8>,
+    ) -> Answer {
+        let Some((place, region, _)) = self.place(key) else {
             return Answer::of(Verdict::Late);
         };
         region.prefetch(place);
-        let Some(mut inner) = self.lock(region, local) else {
-            return Answer::of(Verdict::NotShared);
-        };
+        match self.lock(region, local) {
+            Some(inner) => self.register_locked(inner, (place, key), entry, tick),
+            None => Answer::of(Verdict::NotShared),
+        }
+    }
+
+    fn register_locked(
+        &self,
+        mut inner: Guard<'_, E>,
+        (place, key): (Place, &Key),
+        entry: Entry,
+        tick: Option<u8>,
+    ) -> Answer {
         let found = inner.find(place, |entry| entry.is(key));
         if let Some(found) = found
             && let Some(verdict) = self.meet(&mut inner, found, &entry, tick)
         {
             return Answer::of(verdict);
         }
-        self.add(inner, (place, number), entry, tick, found)
+        self.add(inner, place, entry, tick, found)
     }
 
     /// What an entry in the way means; `None`: it is dead.
-    #[inline(always)]
     fn meet(
         &self,
         inner: &mut Inner<E>,
@@ -420,11 +394,10 @@ impl<E: Env> Registry<E> {
     }
 
     /// Adds an entry, or puts it in the place of a dead one.
-    #[inline(always)]
     fn add(
         &self,
         mut inner: Guard<'_, E>,
-        (place, number): (Place, usize),
+        place: Place,
         entry: Entry,
         tick: Option<u8>,
         dead: Option<Found>,
@@ -435,7 +408,6 @@ impl<E: Env> Registry<E> {
         } else if !self.credit(&mut inner) {
             Verdict::Full
         } else if inner.insert(place, entry, tick) {
-            inner.credit = inner.credit.saturating_sub(1);
             Verdict::Registered
         } else {
             Verdict::Late
@@ -447,33 +419,9 @@ impl<E: Env> Registry<E> {
         } && !core::mem::replace(&mut inner.wanting, true);
         drop(inner);
         if wake {
-            self.want(number);
+            self.want(place.hash.region(self.shift));
         }
         Answer { verdict, wake }
-    }
-
-    /// One use of the 5-tuple ended. True if it was the last one of an entry
-    /// of this node; another node's entry is left alone. `None`: unknown, or
-    /// not shared.
-    #[inline(always)]
-    pub fn disconnect(&self, stack: StackId, tuple: &FiveTuple) -> Option<bool> {
-        let local = self.locals.find(&local(stack, &tuple.local.addr))?;
-        let key = key(local, tuple);
-        let generation = self.generation(local, tuple);
-        let (place, region, _) = self.place(&key)?;
-        region.prefetch(place);
-        let mut inner = self.lock(region, local)?;
-        let found = inner.find(place, |entry| entry.is(&key))?;
-        match found.packed.kind() {
-            Kind::Tcp => {}
-            Kind::Udp if Some(found.packed.generation()) == generation => {}
-            _ => return None,
-        }
-        if !inner.get_mut(found)?.release() {
-            return Some(false);
-        }
-        self.remove(&mut inner, place, found);
-        Some(true)
     }
 
     /// Another node says that it owns the 5-tuple (of the global stack). Ok if
@@ -499,7 +447,7 @@ impl<E: Env> Registry<E> {
             .ok_or(NotInstalled::Full)?;
         let key = key(local, tuple);
         let generation = self.generation(local, tuple);
-        let (place, region, number) = self.place(&key).ok_or(NotInstalled::Full)?;
+        let (place, region, _) = self.place(&key).ok_or(NotInstalled::Full)?;
         region.prefetch(place);
         let inner = self.lock(region, local).ok_or(NotInstalled::NotShared)?;
         let found = inner.find(place, |entry| entry.is(&key));
@@ -515,11 +463,11 @@ impl<E: Env> Registry<E> {
                 None => {}
             }
         }
-        if !self.owners.holds(name) {
+        if !name.holds() {
             return Ok(false);
         }
         let entry = Entry::other(&key, name.number);
-        let answer = self.add(inner, (place, number), entry, None, found);
+        let answer = self.add(inner, place, entry, None, found);
         match answer.verdict {
             Verdict::Registered => Ok(answer.wake),
             _ => Err(NotInstalled::Full),
@@ -559,70 +507,6 @@ impl<E: Env> Registry<E> {
             self.dirty.or(1);
         }
         true
-    }
-
-    /// What [`Registry::connect`] would say now, and how many references there
-    /// are. Changes nothing.
-    #[inline]
-    pub fn query(&self, stack: StackId, tuple: &FiveTuple) -> (Verdict, u64) {
-        if let Some(local) = self.locals.find(&local(stack, &tuple.local.addr)) {
-            let key = key(local, tuple);
-            let generation = self.generation(local, tuple);
-            let Some((place, region, _)) = self.place(&key) else {
-                return (Verdict::Late, 0);
-            };
-            region.prefetch(place);
-            let Some(inner) = self.lock(region, local) else {
-                return (Verdict::NotShared, 0);
-            };
-            let found = inner.find(place, |entry| entry.is(&key));
-            if let Some(Found { packed: entry, .. }) = found {
-                match entry.kind() {
-                    Kind::Other(owner) => {
-                        if let Some(owner) = self.owners.meaning(owner) {
-                            return (Verdict::OwnedBy(owner.tag), 0);
-                        }
-                    }
-                    Kind::Udp if Some(entry.generation()) != generation => {}
-                    _ => return (Verdict::Repeated, entry.references()),
-                }
-            }
-            let credit = found.is_some() || inner.credit > 0 || is_left(&self.pool);
-            let endpoint = tuple.protocol == Protocol::Tcp
-                || generation.is_some()
-                || is_left(&self.endpoint_pool);
-            if !credit || !endpoint {
-                return (Verdict::Full, 0);
-            }
-            if found.is_none() && !inner.has_room() {
-                return (Verdict::Late, 0);
-            }
-        } else if tuple.local.addr.is_unspecified() {
-            return (Verdict::Unspecified, 0);
-        } else if !self.is_shared(&tuple.local.addr) {
-            return (Verdict::NotShared, 0);
-        } else if !self.has_room_for_an_address(tuple.protocol) {
-            return (Verdict::Full, 0);
-        }
-        (Verdict::Registered, 0)
-    }
-
-    /// May an address that was not seen before have entries?
-    #[cold]
-    fn has_room_for_an_address(&self, protocol: Protocol) -> bool {
-        is_left(&self.pool)
-            && (protocol == Protocol::Tcp || is_left(&self.endpoint_pool))
-            && self.locals.has_room()
-    }
-
-    /// A call about this 5-tuple will come soon: fetches what it will touch.
-    #[inline]
-    pub fn prefetch(&self, stack: StackId, tuple: &FiveTuple) {
-        if let Some(local) = self.locals.find(&local(stack, &tuple.local.addr))
-            && let Some((place, region, _)) = self.place(&key(local, tuple))
-        {
-            region.prefetch(place);
-        }
     }
 
     /// An audit found the 5-tuple in the stack.
@@ -677,26 +561,23 @@ impl<E: Env> Registry<E> {
     /// Locks a region to look for entries of a number that was looked up. `None`
     /// if the number was retired meanwhile: it may stand for another address.
     #[inline]
-    fn lock<'a>(&self, region: &'a Region<E>, local: Numbered) -> Option<Guard<'a, E>> {
+    fn lock<'a>(&self, region: &'a Region<E>, local: Numbered<'_, E>) -> Option<Guard<'a, E>> {
         let inner = region.lock();
         // Checked under the lock, so that a sweep that frees the number comes
         // either later and finds what is added now, or earlier and is seen here.
-        self.locals.holds(local).then_some(inner)
+        local.holds().then_some(inner)
     }
 
     /// Takes an entry away and gives its credit back.
-    #[inline]
     fn remove(&self, inner: &mut Inner<E>, place: Place, found: Found) {
         inner.remove(place, found);
-        inner.credit = inner.credit.saturating_add(1);
         self.give_credit(inner);
     }
 
     /// May one more 5-tuple be added here? Regions take credit in batches, so
     /// that they seldom touch what they have in common.
-    #[inline]
     fn credit(&self, inner: &mut Inner<E>) -> bool {
-        if inner.credit > 0 {
+        if inner.credit() > 0 {
             return true;
         }
         let batch = self.batch;
@@ -706,16 +587,17 @@ impl<E: Env> Registry<E> {
             self.pool.add(batch);
             return false;
         }
-        inner.credit = batch as u32;
+        inner.add_credit(batch as u32, batch as u32);
         true
     }
 
-    #[inline]
+    /// A 5-tuple went from a region: the region keeps less than two batches of
+    /// credit, and with batches of one nothing.
     fn give_credit(&self, inner: &mut Inner<E>) {
         let batch = self.batch;
-        if u64::from(inner.credit) >= 2 * batch || batch == 1 {
+        if u64::from(inner.credit()) >= 2 * batch || batch == 1 {
             self.pool.add(batch);
-            inner.credit = inner.credit.saturating_sub(batch as u32);
+            inner.take_credit(batch as u32, batch as u32);
         }
     }
 }
@@ -728,7 +610,7 @@ fn is_left(pool: &impl Word) -> bool {
 
 /// The key of a 5-tuple.
 #[inline]
-fn key(local: Numbered, tuple: &FiveTuple) -> Key {
+fn key<E: Env>(local: Numbered<'_, E>, tuple: &FiveTuple) -> Key {
     Key::tuple(
         tuple.protocol,
         local.number,

@@ -57,11 +57,28 @@ impl<E: Env> Default for Name<E> {
 }
 
 /// A number whose meaning was looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Numbered {
+pub struct Numbered<'a, E: Env> {
     /// The number.
     pub number: u16,
     state: u64,
+    name: &'a Name<E>,
+}
+
+impl<E: Env> Clone for Numbered<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E: Env> Copy for Numbered<'_, E> {}
+
+impl<E: Env> Numbered<'_, E> {
+    /// Does the number still mean what it meant when it was looked up?
+    #[inline]
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.name.state.load() == self.state
+    }
 }
 
 /// The names of one kind.
@@ -90,7 +107,7 @@ impl<E: Env> Names<E> {
 
     /// The number of a name.
     #[inline]
-    pub fn find(&self, meaning: &Meaning) -> Option<Numbered> {
+    pub fn find(&self, meaning: &Meaning) -> Option<Numbered<'_, E>> {
         let number = first(meaning);
         self.at(number, meaning)
             .or_else(|| self.find_after(number, meaning))
@@ -99,13 +116,13 @@ impl<E: Env> Names<E> {
     /// As [`Names::find`]; but only a name in its first place is found, as most
     /// are.
     #[inline]
-    pub fn find_at_once(&self, meaning: &Meaning) -> Option<Numbered> {
+    pub fn find_at_once(&self, meaning: &Meaning) -> Option<Numbered<'_, E>> {
         self.at(first(meaning), meaning)
     }
 
     /// The number, if that is its meaning.
     #[inline]
-    fn at(&self, number: usize, meaning: &Meaning) -> Option<Numbered> {
+    fn at(&self, number: usize, meaning: &Meaning) -> Option<Numbered<'_, E>> {
         let name = self.names.get(number)?;
         let state = name.state.load();
         let different = state ^ (u64::from(meaning.tag) << 32 | LIVE);
@@ -115,12 +132,13 @@ impl<E: Env> Names<E> {
         (different == 0 && name.state.load() == state).then_some(Numbered {
             number: number as u16,
             state,
+            name,
         })
     }
 
     /// As [`Names::find`], for what is not in its first place.
     #[inline(never)]
-    fn find_after(&self, first: usize, meaning: &Meaning) -> Option<Numbered> {
+    fn find_after(&self, first: usize, meaning: &Meaning) -> Option<Numbered<'_, E>> {
         let mut number = first;
         for _ in 0..self.names.len() {
             if self.names.get(number)?.state.load() & STATE == FREE {
@@ -135,12 +153,12 @@ impl<E: Env> Names<E> {
     }
 
     /// The number of a name, a new one if need be. `None`: there are too many.
-    pub fn find_or_add(&self, meaning: &Meaning) -> Option<Numbered> {
+    pub fn find_or_add(&self, meaning: &Meaning) -> Option<Numbered<'_, E>> {
         self.find(meaning).or_else(|| self.add(meaning))
     }
 
     #[cold]
-    fn add(&self, meaning: &Meaning) -> Option<Numbered> {
+    fn add(&self, meaning: &Meaning) -> Option<Numbered<'_, E>> {
         let mut used = self.used.lock();
         if let Some(found) = self.find(meaning) {
             return Some(found);
@@ -163,19 +181,12 @@ impl<E: Env> Names<E> {
                 return Some(Numbered {
                     number: number as u16,
                     state,
+                    name,
                 });
             }
             number = (number + 1) % NAMES;
         }
         None
-    }
-
-    /// Does the number still mean what it meant when it was looked up?
-    #[inline]
-    pub fn holds(&self, numbered: Numbered) -> bool {
-        self.names
-            .get(usize::from(numbered.number))
-            .is_some_and(|name| name.state.load() == numbered.state)
     }
 
     /// Is the number in use, and not retired?
@@ -189,6 +200,13 @@ impl<E: Env> Names<E> {
     /// What a number means, if it is in use.
     pub fn meaning(&self, number: u16) -> Option<Meaning> {
         self.meaning_if(number, |state| state == LIVE)
+    }
+
+    /// The tag of what a number means, if it is in use.
+    #[inline]
+    pub fn tag(&self, number: u16) -> Option<u32> {
+        let state = self.names.get(usize::from(number))?.state.load();
+        (state & STATE == LIVE).then_some((state >> 32) as u32)
     }
 
     /// What a number means, or meant until its name was retired.

@@ -9,8 +9,8 @@
 //! moves the entries over, a few buckets at a time; everybody else searches
 //! both meanwhile, inserts into the new one and never moves anything.
 
-use super::bucket::{self, At, Bucket, SLOTS};
-use super::entry::{Entry, Kind, Packed};
+use super::bucket::{self, At, AtHome, Bucket, Left, SLOTS};
+use super::entry::{Entry, Key, Kind, Packed};
 use super::env::{Env, Lock, Word};
 use super::hash::{Hash, Secret, home};
 
@@ -38,12 +38,23 @@ pub struct Region<E: Env> {
     inner: E::Lock<Inner<E>>,
 }
 
-/// What the lock of a region protects.
+/// What the lock of a region protects. What every call needs comes first, in
+/// one cache line with the lock.
 #[repr(C)]
 pub struct Inner<E: Env> {
     current: E::Buckets,
-    /// Entries, and how many the present array takes.
+    /// Entries.
     used: u32,
+    /// With fewer entries than this, one more may be added and nothing else has
+    /// to be looked at: there is credit and room, and nothing on its way.
+    calm: u32,
+    /// With more entries than this, one may go and no credit has to be given
+    /// back.
+    keep: u32,
+    /// How many entries credit is there for: 5-tuples that may be here without
+    /// asking the registry, and all endpoints.
+    quota: u32,
+    /// How many the present array takes.
     most: u32,
     /// Entries of `old` are on their way into `current`.
     old: Option<E::Buckets>,
@@ -51,8 +62,6 @@ pub struct Inner<E: Env> {
     crowd: u32,
     /// Entries that are endpoints and not 5-tuples.
     endpoints: u32,
-    /// 5-tuples that may be added without asking the registry.
-    pub(super) credit: u32,
     /// Dead entries whose places others took, since the last sweep.
     pub(super) replaced: u32,
     /// More memory was asked for.
@@ -85,11 +94,13 @@ impl<E: Env> Region<E> {
             inner: E::Lock::new(Inner {
                 current: E::no_buckets(),
                 used: 0,
+                calm: 0,
+                keep: 0,
+                quota: 0,
                 most: 0,
                 old: None,
                 crowd: 0,
                 endpoints: 0,
-                credit: 0,
                 replaced: 0,
                 wanting: false,
                 oldest: None,
@@ -103,8 +114,7 @@ impl<E: Env> Region<E> {
         let home = home(place.hash.fraction(), self.len.load() as usize);
         let address =
             (self.address.load() as usize).wrapping_add(home.wrapping_mul(size_of::<Bucket>()));
-        E::prefetch(address);
-        E::prefetch(address.wrapping_add(64));
+        E::prefetch_bucket(address);
     }
 
     /// Waits for the region.
@@ -191,8 +201,84 @@ impl<E: Env> Inner<E> {
         self.used = self.used.saturating_add(1);
         if entry.kind() == Kind::Endpoint {
             self.endpoints = self.endpoints.saturating_add(1);
+            self.quota = self.quota.saturating_add(1);
+            self.set_calm();
         }
         true
+    }
+
+    /// Registers a TCP 5-tuple of this node, if it is enough for that to look at
+    /// the bucket where it belongs; that of an entry here gets a reference.
+    #[inline(always)]
+    pub fn register_at_home(&mut self, hash: Hash, key: &Key, outgoing: bool) -> AtHome {
+        let Some(home) = bucket::home_mut(&mut self.current, hash) else {
+            return AtHome::Unclear;
+        };
+        if let Some(met) = home.meet_tcp(hash, key) {
+            return met;
+        }
+        if self.used < self.calm && home.add(hash, || Entry::tcp(key, outgoing)) {
+            self.used = self.used.wrapping_add(1);
+            AtHome::Added
+        } else {
+            AtHome::Unclear
+        }
+    }
+
+    /// Takes a reference from a TCP 5-tuple of this node, and with the last one
+    /// the entry away, if it is enough for that to look at the bucket where it
+    /// belongs.
+    #[inline(always)]
+    pub fn release_at_home(&mut self, hash: Hash, key: &Key) -> Left {
+        let poor = self.used > self.keep;
+        let Some(home) = bucket::home_mut(&mut self.current, hash) else {
+            return Left::Unclear;
+        };
+        let left = home.release_tcp(hash, key, poor);
+        if left == Left::None {
+            self.used = self.used.wrapping_sub(1);
+        }
+        left
+    }
+
+    /// The entry of a 5-tuple, if it is where it belongs.
+    #[inline(always)]
+    pub fn look_at_home(&self, hash: Hash, key: &Key) -> Option<Packed> {
+        bucket::at_home(&self.current, hash)?.look(hash, key)
+    }
+
+    /// How many 5-tuples may be added without asking the registry.
+    pub fn credit(&self) -> u32 {
+        self.quota.saturating_sub(self.used)
+    }
+
+    /// More credit came; the registry gives it in batches of this size.
+    pub fn add_credit(&mut self, credit: u32, batch: u32) {
+        self.set_quota(self.quota.saturating_add(credit), batch);
+    }
+
+    /// Credit went back.
+    pub fn take_credit(&mut self, credit: u32, batch: u32) {
+        self.set_quota(self.quota.saturating_sub(credit), batch);
+    }
+
+    fn set_quota(&mut self, quota: u32, batch: u32) {
+        self.quota = quota;
+        // Credit is given back from two batches on, and a batch of one always.
+        self.keep = match batch {
+            0 | 1 => u32::MAX,
+            _ => quota
+                .saturating_add(1)
+                .saturating_sub(batch.saturating_mul(2)),
+        };
+        self.set_calm();
+    }
+
+    fn set_calm(&mut self) {
+        self.calm = match self.old {
+            Some(_) => 0,
+            None => self.quota.min(self.most).min(self.crowd),
+        };
     }
 
     /// Replaces a dead entry by another one of the same key.
@@ -231,6 +317,8 @@ impl<E: Env> Inner<E> {
         self.used = self.used.saturating_sub(1);
         if endpoint {
             self.endpoints = self.endpoints.saturating_sub(1);
+            self.quota = self.quota.saturating_sub(1);
+            self.set_calm();
         }
     }
 
@@ -260,6 +348,7 @@ impl<E: Env> Inner<E> {
         };
         self.most = most(self.current.len()) as u32;
         self.crowd = crowd as u32;
+        self.set_calm();
     }
 
     /// Should it have more memory?
@@ -341,7 +430,9 @@ impl<E: Env> Inner<E> {
 
     /// Takes the array whose entries have all been moved.
     pub fn take_old(&mut self) -> Option<E::Buckets> {
-        self.old.take()
+        let old = self.old.take();
+        self.set_calm();
+        old
     }
 }
 
@@ -358,8 +449,7 @@ fn ask_ahead<E: Env>(old: &[Bucket], new: &[Bucket], bucket: usize) {
     let from = old.get(bucket);
     for bucket in from.into_iter().chain(new.get(there)) {
         let address = core::ptr::from_ref(bucket).addr();
-        E::prefetch(address);
-        E::prefetch(address.wrapping_add(64));
+        E::prefetch_bucket(address);
     }
 }
 

@@ -52,11 +52,7 @@ fn every_entry_is_found_while_another_thread_would_be_moving_it() {
     let mut live: BTreeSet<u32> = (0..400).collect();
     let len = region.lock().old_len();
     for bucket in 0..len {
-        assert!(
-            region
-                .lock()
-                .advance(bucket..bucket + 1, &fixture.0.secret, 0)
-        );
+        assert!(region.lock().advance(bucket..bucket + 1, &fixture.0.secret));
         let gone = bucket as u32 * 400 / len as u32;
         let new = 1000 + bucket as u32;
         assert_eq!(fixture.0.disconnect(0, &tcp(gone)), Some(true));
@@ -140,8 +136,8 @@ fn reach_is_enough_for_the_fullest_array() {
         for n in 0..4096 * 4u64 {
             let key = Key::tuple(Protocol::Tcp, 0, 80, &tcp(n as u32).foreign.addr, n as u16);
             let hash = key.hash(&secret);
-            let at = bucket::insert(&mut buckets, hash, 0, Entry::tcp(&key, true), 4096).unwrap();
-            let home = hash::home(hash.fraction(0), 4096);
+            let at = bucket::insert(&mut buckets, hash, Entry::tcp(&key, true), 4096).unwrap();
+            let home = hash::home(hash.fraction(), 4096);
             longest = longest.max((at.bucket + 4096 - home) % 4096);
         }
     }

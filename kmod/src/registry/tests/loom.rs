@@ -93,7 +93,7 @@ impl<T> Lock<T> for watched::Mutex<T> {
 }
 
 impl Env for World {
-    type Lock<T: Send> = watched::Mutex<T>;
+    type Lock<T: Send + 'static> = watched::Mutex<T>;
     type Word = WorldWord;
     type Buckets = Vec<Bucket>;
     type Regions = Box<[Region<Self>]>;
@@ -106,6 +106,8 @@ impl Env for World {
     }
 
     fn prefetch(_: usize) {}
+
+    fn prefetch_bucket(_: usize) {}
 }
 
 /// What a scenario changes: names of addresses and nodes, places of addresses
@@ -292,7 +294,7 @@ fn references_are_kept_while_entries_move() {
                 let region = &registry.regions[0];
                 assert!(region.exchange(vec![Bucket::default(); 5]).is_none());
                 for first in [0, 2] {
-                    assert!(region.lock().advance(first..first + 2, &registry.secret, 0));
+                    assert!(region.lock().advance(first..first + 2, &registry.secret));
                 }
                 region.lock().take_old().unwrap()
             },
@@ -319,7 +321,7 @@ fn no_name_outlives_its_address_in_the_set() {
         ),
         |registry, verdict, (), ()| {
             assert!(matches!(verdict, Verdict::Registered | Verdict::NotShared));
-            assert_eq!(registry.locals.find(&local(0, &v4(10))), None);
+            assert!(registry.locals.find(&local(0, &v4(10))).is_none());
             registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
             assert!(registry.is_empty());
         },
@@ -513,7 +515,7 @@ fn two_regions_take_the_last_credit_once() {
             let credit: u64 = registry
                 .regions
                 .iter()
-                .map(|region| u64::from(region.lock().credit))
+                .map(|region| u64::from(region.lock().credit()))
                 .sum();
             assert_eq!(
                 (registry.pool.load().wrapping_add(credit), registry.len()),

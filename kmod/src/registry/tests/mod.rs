@@ -18,7 +18,7 @@ use super::names as names_of;
 use super::names::Name;
 use super::region::Region;
 use super::*;
-use crate::flow::{Endpoint, SockAddr};
+use crate::flow::{Endpoint, Protocol, SockAddr};
 
 mod behaviour;
 mod growth;
@@ -76,7 +76,7 @@ impl Word for AtomicU64 {
 }
 
 impl Env for Std {
-    type Lock<T: Send> = Mutex<T>;
+    type Lock<T: Send + 'static> = Mutex<T>;
     type Word = AtomicU64;
     type Buckets = Vec<Bucket>;
     type Regions = Box<[Region<Self>]>;
@@ -89,6 +89,8 @@ impl Env for Std {
     }
 
     fn prefetch(_: usize) {}
+
+    fn prefetch_bucket(_: usize) {}
 }
 
 /// Memory for a registry with so many regions.

@@ -244,7 +244,7 @@ fn no_tuple_has_two_owners_and_no_reference_is_lost() {
         let credit: u64 = registry
             .regions
             .iter()
-            .map(|region| u64::from(region.lock().credit))
+            .map(|region| u64::from(region.lock().credit()))
             .sum();
         assert_eq!(Word::load(&registry.pool) + credit, SETTINGS.most as u64);
     }
