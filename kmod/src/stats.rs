@@ -336,3 +336,75 @@ pub fn rejected(reject: Reject) -> Result<(), Errno> {
     }
     reject.errno().map_or(Ok(()), Err)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    fn purged() -> u64 {
+        sum(|counters| &counters.cs_purged)
+    }
+
+    /// More threads than there are stripes for one page each: some share, and
+    /// none of what they count is lost.
+    #[test]
+    fn nothing_is_lost_whoever_counts_where() {
+        const THREADS: u64 = 100;
+        const EACH: u64 = 20_000;
+        let before = purged();
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for _ in 0..EACH {
+                        count(|counters| &counters.cs_purged);
+                    }
+                });
+            }
+        });
+        assert_eq!(purged() - before, THREADS * EACH);
+        let own = |owned: &&Owned| owned.counters.cs_purged.get() > 0;
+        assert!(OWNED.iter().filter(own).count() > 1);
+        assert!(SHARED.iter().any(|counters| counters.cs_purged.get() > 0));
+    }
+
+    #[test]
+    fn a_page_that_comes_second_shares() {
+        let conflicts = |counters: &Counters| counters.cs_conflicts.get();
+        let first = stack::page();
+        count_elsewhere(first, |counters| &counters.cs_conflicts);
+        let stripe = owned(first);
+        let taken = stripe.page.load(Ordering::Relaxed);
+        let second = (taken + 1..).find(|page| core::ptr::eq(owned(*page), stripe));
+        let (own, all) = (
+            conflicts(&stripe.counters),
+            sum(|counters| &counters.cs_conflicts),
+        );
+        count_elsewhere(second.unwrap_or(taken), |counters| &counters.cs_conflicts);
+        assert_eq!(conflicts(&stripe.counters), own);
+        assert_eq!(sum(|counters| &counters.cs_conflicts), all + 1);
+    }
+
+    #[test]
+    fn each_flow_has_its_own_counters() {
+        let count = |protocol, direction| count_flow(protocol, direction, |flow| &flow.cf_full);
+        let counted = || -> Vec<u64> {
+            (0..3)
+                .map(|flow| flow_sum(flow, |flow| &flow.cf_full))
+                .collect()
+        };
+        let before = counted();
+        count(Protocol::Tcp, Direction::Outgoing);
+        count(Protocol::Tcp, Direction::Incoming);
+        count(Protocol::Tcp, Direction::Incoming);
+        for _ in 0..3 {
+            count(Protocol::Udp, Direction::Outgoing);
+        }
+        let more: Vec<u64> = counted()
+            .iter()
+            .zip(before)
+            .map(|(now, before)| now - before)
+            .collect();
+        assert_eq!(more, [1, 2, 3]);
+    }
+}

@@ -24,7 +24,7 @@ use static_assertions::{assert_eq_align, assert_eq_size, const_assert_eq};
 use crate::contract;
 use crate::flow::{Addr, Family, FiveTuple, Protocol, SockAddr, to_words};
 use crate::kernel::errno::Errno;
-use crate::kernel::sys;
+use crate::kernel::{cpu, sys};
 use crate::stats::counters;
 
 /// The twin of `clinet_udp_t`: the most recent destination.
@@ -62,6 +62,34 @@ impl LastDestination {
             v6lastdst: peer.addr.v6_form(),
             lastdstport: peer.port,
         }
+    }
+
+    /// Is it surely this IPv6 address (two words as they lie in memory) and port
+    /// (network byte order)? Not of the unspecified address, which may stand for
+    /// no destination.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_v6(&self, [a, b]: [u64; 2], port: sys::in_port_t) -> bool {
+        let [c, d] = to_words(self.v6lastdst);
+        if ((a ^ c) | (b ^ d)) != 0 {
+            return false;
+        }
+        cpu::keep_apart();
+        if self.lastdstport != port {
+            return false;
+        }
+        cpu::keep_apart();
+        a | b != 0
+    }
+
+    /// Is it this IPv4 address (as it lies in memory) and port (network byte
+    /// order)?
+    #[inline(always)]
+    #[must_use]
+    pub fn is_v4(&self, address: u32, port: sys::in_port_t) -> bool {
+        let [c, d] = to_words(self.v6lastdst);
+        let [a, b] = Addr::v4(address.to_ne_bytes()).words();
+        ((a ^ c) | (b ^ d)) == 0 && self.lastdstport == port
     }
 
     #[inline]

@@ -48,19 +48,50 @@ c_function! {
         cu: *const sys::clinet_udp_t, ask: *mut sys::clinet_udp_ask_t,
         family: sa_family_t, faddr: *const u8, fport: in_port_t,
     ) -> c_int {
+        if u32::from(family) != sys::AF_INET6 {
+            // SAFETY: passed on by the caller.
+            return unsafe { begin_v4(cu.cast(), ask.cast(), family, faddr, fport) };
+        }
         // SAFETY: passed on by the caller; the twin has the same layout.
         if let Some(last) = unsafe { cu.cast::<LastDestination>().as_ref() }
             && !ask.is_null()
-            && let Some(family) = Family::from_number(family)
-            // SAFETY: passed on by the caller.
-            && let Some(peer) = unsafe { SockAddr::read(family, (faddr, fport)) }
-            && udp::is_most_recent(last, &peer)
+            && !faddr.is_null()
+            // SAFETY: passed on by the caller; the address is not NULL.
+            && last.is_v6(unsafe { faddr.cast::<[u64; 2]>().read_unaligned() }, fport)
         {
             return 0;
         }
         // SAFETY: passed on by the caller.
         unsafe { begin(cu.cast(), ask.cast(), family, faddr, fport) }
     }
+}
+
+/// [`clinet_udp_send_begin`] of IPv4, apart so that either family is tested
+/// for once.
+///
+/// # Safety
+///
+/// As for [`clinet_udp_send_begin`].
+#[inline(never)]
+unsafe fn begin_v4(
+    cu: *const LastDestination,
+    ask: *mut Ask,
+    family: sa_family_t,
+    faddr: *const u8,
+    fport: in_port_t,
+) -> c_int {
+    // SAFETY: passed on by the caller.
+    if let Some(last) = unsafe { cu.as_ref() }
+        && !ask.is_null()
+        && !faddr.is_null()
+        && u32::from(family) == sys::AF_INET
+        // SAFETY: passed on by the caller; the address is not NULL.
+        && last.is_v4(unsafe { faddr.cast::<u32>().read_unaligned() }, fport)
+    {
+        return 0;
+    }
+    // SAFETY: passed on by the caller.
+    unsafe { begin(cu, ask, family, faddr, fport) }
 }
 
 /// [`clinet_udp_send_begin`] where something is wrong or has to be asked, apart
@@ -88,6 +119,9 @@ unsafe fn begin(
     };
     if ask.is_null() {
         return bad(Reject::Null);
+    }
+    if udp::is_most_recent(last, &peer) {
+        return 0;
     }
     // SAFETY: writable by the contract of this function.
     unsafe { ask.write(udp::send_begin(last, &peer)) };

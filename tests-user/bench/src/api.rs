@@ -28,9 +28,6 @@ pub type Sweep = unsafe extern "C" fn();
 pub type Memory = unsafe extern "C" fn() -> u64;
 /// `clinet_stats`.
 pub type Stats = unsafe extern "C" fn(*mut u64, usize) -> i32;
-/// `clinet_udp_send_begin`.
-pub type SendBegin =
-    unsafe extern "C" fn(*const LastDestination, *mut Ask, u16, *const u8, u16) -> i32;
 /// `_init`.
 pub type Init = unsafe extern "C" fn() -> i32;
 
@@ -70,10 +67,12 @@ pub enum Stat {
     Removed = 18,
     /// 5-tuples that count.
     Tuples = 22,
+    /// Of outgoing TCP: the local address is not shared.
+    NotShared = 40,
 }
 
 /// How many members of `clinet_stats_t` are read.
-pub const STATS: usize = 25;
+pub const STATS: usize = 41;
 
 macro_rules! functions {
     ($($(#[$doc:meta])* $field:ident: $type:ty = $kind:ident $name:literal;)*) => {
@@ -129,8 +128,6 @@ functions! {
     purge: Purge = function "clinet_purge";
     /// Counters.
     stats: Stats = function "clinet_stats";
-    /// A UDP datagram is sent.
-    send_begin: SendBegin = function "clinet_udp_send_begin";
     /// A question for this tuple comes soon.
     prefetch: OfTuple = function "clinet_prefetch";
     /// Would it be admitted?

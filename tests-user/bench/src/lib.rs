@@ -14,6 +14,7 @@
 //!       module  loads the file
 //!         caller  calls its functions
 //!         api     their names and signatures
+//!         sender  a stack in C that calls it by name
 //!         kernel  native kernel functions for it
 //!   marks    the rows and their goals
 //!   keys, order, chase, cpu, pages, alloc
@@ -38,6 +39,7 @@ pub mod pages;
 pub mod peers;
 pub mod report;
 pub mod rows;
+pub mod sender;
 
 /// This node's number.
 pub const NODE: u32 = 1;

@@ -16,6 +16,7 @@ use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, clock, kmem, low::Low, random, taskq, thread};
 use crate::keys::{Keys, TCP, shared_addresses};
+use crate::sender::Sender;
 
 /// The kernel is one for the process.
 static MACHINE: Mutex<()> = Mutex::new(());
@@ -105,6 +106,14 @@ impl Module {
     #[must_use]
     pub fn caller(&self) -> Caller<'_> {
         Caller::new(&self.functions)
+    }
+
+    /// A stack that is linked to the module.
+    ///
+    /// # Errors
+    /// The module lacks what it calls.
+    pub fn sender(&self) -> Result<Sender<'_>> {
+        Sender::new(&self.image)
     }
 
     /// Waits until the module's tasks have nothing to do.
