@@ -28,7 +28,9 @@ enum registry_fault {
 	FAULT_PURGE,		/* purge does nothing */
 	FAULT_UNSHARED,		/* what is not shared is registered */
 	FAULT_SEND,		/* every send is asked about */
-	FAULT_MEMORY		/* more memory than there is */
+	FAULT_MEMORY,		/* more memory than there is */
+	FAULT_UNCOUNTED,	/* what is not shared is not counted */
+	FAULT_LOCKS		/* ... or only with a mutex held */
 };
 
 /* Tunables. */
@@ -158,6 +160,19 @@ shared(const uint8_t *key)
 	return (registry_fault == FAULT_UNSHARED || key[15] < 0x80);
 }
 
+static void
+ignore(void)
+{
+	uint64_t *count = &stats.cs_tcp_out.cf_not_shared;
+
+	if (registry_fault == FAULT_LOCKS)
+		mutex_enter(&lock);
+	if (registry_fault != FAULT_UNCOUNTED)
+		(void) __atomic_add_fetch(count, 1, __ATOMIC_RELAXED);
+	if (registry_fault == FAULT_LOCKS)
+		mutex_exit(&lock);
+}
+
 static int
 connect2(uint8_t protocol, boolean_t is_outgoing, sa_family_t family,
     uint8_t *laddrp, in_port_t lport, uint8_t *faddrp, in_port_t fport)
@@ -169,8 +184,10 @@ connect2(uint8_t protocol, boolean_t is_outgoing, sa_family_t family,
 	(void) is_outgoing;
 	(void) family;
 	fill(key, protocol, laddrp, lport, faddrp, fport);
-	if (!shared(key))
+	if (!shared(key)) {
+		ignore();
 		return (0);
+	}
 	mutex_enter(&lock);
 	e = find(key);
 	if (e->e_owner == clinet_node_id) {

@@ -205,7 +205,19 @@ fn an_endpoint_or_owner_that_keeps_its_tuples_is_found() {
 
 #[test]
 fn a_foreign_address_that_is_registered_is_found() {
-    must_be_found(9, "not-shared", "not shared were registered");
+    must_be_found(9, "not-shared", "were registered and");
+    must_be_found(12, "not-shared", "0 counted as such");
+}
+
+#[test]
+fn a_lock_for_what_is_not_shared_is_found() {
+    let module = built("foreign/registry");
+    let options = ["--rows", "not-shared", "--set", "registry_fault=13"];
+    let ran = quick(&module, &options);
+    let row = row(&ran.json, "not-shared");
+    assert_eq!(row["status"], "missed", "{row:#}");
+    let note = row["note"].as_str().expect("a note");
+    assert_eq!(note, "1000 locks in 1000 calls");
 }
 
 #[test]
