@@ -397,3 +397,17 @@ pub fn larger(len: usize, region: usize) -> usize {
 pub fn smaller(len: usize) -> usize {
     (len / 4).max(SMALLEST)
 }
+
+/// For tests that count what is there.
+#[cfg(test)]
+impl<E: Env> Inner<E> {
+    /// Entries and endpoints among them, as they are kept count of.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.used as usize, self.endpoints as usize)
+    }
+
+    /// The buckets whose entries are being moved.
+    pub(super) fn old_buckets(&self) -> &[Bucket] {
+        self.old.as_deref().unwrap_or(&[])
+    }
+}

@@ -428,7 +428,7 @@ impl Both {
         for id in listed.keys() {
             assert!(self.model.gone.contains(id), "listed, and gone: {id:?}");
         }
-        assert!(self.registry.len() <= self.registry.capacity());
+        invariants::check_of_one_thread(&self.registry);
     }
 }
 
