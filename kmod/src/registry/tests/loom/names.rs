@@ -1,0 +1,173 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Numbers whose meaning changes under a call.
+
+use super::super::names::rivals;
+use super::*;
+
+/// Either the one who adds the name sees that its address is not shared any
+/// more, or the one who took it from the set sees the name.
+#[test]
+fn no_name_outlives_its_address_in_the_set() {
+    Scene::new(&[v4(10), v4(11)]).play(
+        idle,
+        (
+            |registry| connect(registry, &tcp(1)),
+            idle,
+            |registry| registry.share(&[v4(11).words()]).unwrap(),
+        ),
+        |registry, verdict, (), ()| {
+            assert!(matches!(verdict, Verdict::Registered | Verdict::NotShared));
+            assert_eq!(registry.locals.find(&local(0, &v4(10))), None);
+            registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+            assert!(registry.is_empty());
+        },
+    );
+}
+
+fn at(addr: Addr, mut tuple: FiveTuple) -> FiveTuple {
+    tuple.local.addr = addr;
+    tuple
+}
+
+std::thread_local! {
+    /// Two addresses that want the same number.
+    static RIVALS: (Addr, Addr) = rivals();
+}
+
+fn one() -> FiveTuple {
+    at(RIVALS.with(|rivals| rivals.0), tcp(1))
+}
+
+fn two() -> FiveTuple {
+    at(RIVALS.with(|rivals| rivals.1), tcp(1))
+}
+
+/// The number of the first address is swept and given to the second one,
+/// whose entry nobody else's call may touch.
+fn while_the_number_changes_hands(call: Part<()>) {
+    Scene::new(&[one().local.addr, two().local.addr]).play(
+        |registry| {
+            connect(registry, &one());
+            registry.bind(0, &endpoint_of(one()), 0);
+        },
+        (call, idle, |registry| {
+            registry.share(&[two().local.addr.words()]).unwrap();
+            registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+            registry.bind(0, &endpoint_of(two()), 0);
+            connect(registry, &two())
+        }),
+        |registry, (), (), verdict| {
+            assert_eq!(verdict, Verdict::Registered);
+            assert_eq!(registry.query(0, &two()), (Verdict::Repeated, 1));
+            registry.bind(0, &endpoint_of(two()), 0);
+            connect(
+                registry,
+                &FiveTuple {
+                    protocol: Protocol::Udp,
+                    ..two()
+                },
+            );
+            registry.unbind(0, &endpoint_of(two()));
+            let (verdict, _) = registry.query(
+                0,
+                &FiveTuple {
+                    protocol: Protocol::Udp,
+                    ..two()
+                },
+            );
+            assert_eq!(verdict, Verdict::Repeated);
+            assert_eq!(registry.len(), 2);
+        },
+    );
+}
+
+fn endpoint_of(tuple: FiveTuple) -> Endpoint {
+    Endpoint {
+        protocol: Protocol::Udp,
+        ..tuple.endpoint()
+    }
+}
+
+#[test]
+fn a_number_gets_no_second_meaning_under_a_connect() {
+    while_the_number_changes_hands(|registry| {
+        let _answer = connect(registry, &one());
+    });
+}
+
+#[test]
+fn a_number_gets_no_second_meaning_under_a_disconnect() {
+    while_the_number_changes_hands(|registry| {
+        let _known = registry.disconnect(0, &one());
+    });
+}
+
+#[test]
+fn a_number_gets_no_second_meaning_under_an_unbind() {
+    while_the_number_changes_hands(|registry| {
+        let _known = registry.unbind(0, &endpoint_of(one()));
+    });
+}
+
+#[test]
+fn a_number_gets_no_second_meaning_under_an_install() {
+    while_the_number_changes_hands(|registry| {
+        assert_ne!(registry.install(2, &one()), Err(NotInstalled::Invalid));
+    });
+}
+
+#[test]
+fn a_purged_node_comes_back_beside_a_connect() {
+    Scene::new(&[v4(10)]).play(
+        |registry| assert!(registry.install(2, &tcp(1)).is_ok()),
+        (
+            |registry| connect(registry, &tcp(1)),
+            idle,
+            |registry| {
+                assert!(registry.purge(2));
+                registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+                registry.install(2, &tcp(1)).map(drop)
+            },
+        ),
+        |registry, connected, (), installed| {
+            let (verdict, references) = registry.query(0, &tcp(1));
+            match connected {
+                Verdict::Registered => {
+                    assert_eq!(installed, Err(NotInstalled::OwnedBy(1)));
+                    assert_eq!((verdict, references), (Verdict::Repeated, 1));
+                }
+                _ => {
+                    assert_eq!((connected, installed), (Verdict::OwnedBy(2), Ok(())));
+                    assert_eq!(verdict, Verdict::OwnedBy(2));
+                }
+            }
+            registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+            assert_eq!(registry.len(), 1);
+        },
+    );
+}
+
+/// What is dead and not swept yet makes somebody sweep.
+#[test]
+fn no_purge_is_forgotten_by_a_sweep_that_begins() {
+    Scene::new(&[v4(10)]).play(
+        |registry| {
+            assert!(registry.install(2, &tcp(1)).is_ok());
+            assert!(registry.install(3, &tcp(2)).is_ok());
+            assert!(registry.purge(3));
+        },
+        (
+            |registry| assert!(registry.purge(2)),
+            idle,
+            |registry| {
+                let _swept = registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+            },
+        ),
+        |registry, (), (), ()| {
+            assert!(registry.is_dirty() || registry.is_empty());
+        },
+    );
+}
