@@ -539,7 +539,9 @@ impl<E: Env> Registry<E> {
         let (place, region, _) = self.place(&key)?;
         let mut inner = self.lock(region, local)?;
         let found = inner.find(place, |entry| entry.is(&key))?;
-        if found.packed.kind() != Kind::Other(name.number) {
+        // The name is looked at under the lock, too: its number may be another
+        // node's by now.
+        if found.packed.kind() != Kind::Other(name.number) || !self.owners.holds(name) {
             return None;
         }
         self.remove(&mut inner, place, found);

@@ -152,12 +152,18 @@ impl Scene {
                 .shared
                 .extend(used.flat_map(|(place, _)| [place & !1, place | 1]));
         }
-        for node in [2, 3, 2] {
-            let name = registry.owners.find_or_add(&owner(node)).unwrap();
-            scene.owners.insert(name.number.into());
-            registry.purge(node);
-        }
+        scene.add_nodes(&[2, 3, 2]);
         scene
+    }
+
+    /// Nodes, each of which comes after the one before has left.
+    fn add_nodes(&mut self, nodes: &[Node]) {
+        let Fixture(registry) = Fixture::new(SETTINGS, 1);
+        for node in nodes {
+            let name = registry.owners.find_or_add(&owner(*node)).unwrap();
+            self.owners.insert(name.number.into());
+            registry.purge(*node);
+        }
     }
 
     fn registry(&self) -> Registry<World> {

@@ -4,7 +4,7 @@
 
 //! Numbers whose meaning changes under a call.
 
-use super::super::names::rivals;
+use super::super::names::{rival_nodes, rivals};
 use super::*;
 
 /// Either the one who adds the name sees that its address is not shared any
@@ -168,6 +168,41 @@ fn no_purge_is_forgotten_by_a_sweep_that_begins() {
         ),
         |registry, (), (), ()| {
             assert!(registry.is_dirty() || registry.is_empty());
+        },
+    );
+}
+
+std::thread_local! {
+    /// Two nodes that want the same number.
+    static NODES: (Node, Node) = rival_nodes();
+}
+
+/// The number of a node that is purged goes to another one, whose entry the
+/// first one's call may not take.
+#[test]
+fn a_number_gets_no_second_meaning_under_a_withdraw() {
+    let (one, two) = NODES.with(|nodes| *nodes);
+    let mut scene = Scene::new(&[v4(10)]);
+    scene.add_nodes(&[one, two]);
+    scene.play(
+        |registry| {
+            let (one, _) = NODES.with(|nodes| *nodes);
+            assert!(registry.install(one, &tcp(1)).is_ok());
+        },
+        (
+            |registry| registry.withdraw(NODES.with(|nodes| nodes.0), &tcp(1)),
+            idle,
+            |registry| {
+                let (one, two) = NODES.with(|nodes| *nodes);
+                assert!(registry.purge(one));
+                registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+                assert!(registry.install(two, &tcp(1)).is_ok());
+            },
+        ),
+        |registry, withdrawn, (), ()| {
+            assert!(withdrawn.is_some());
+            let (_, two) = NODES.with(|nodes| *nodes);
+            assert_eq!(registry.query(0, &tcp(1)), (Verdict::OwnedBy(two), 0));
         },
     );
 }
