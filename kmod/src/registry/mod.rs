@@ -33,6 +33,8 @@ pub mod names;
 pub mod region;
 pub mod shared;
 
+use core::cell::Cell;
+
 use crate::flow::{Addr, FiveTuple, Protocol};
 use entry::{Entry, Key, Kind};
 use env::{Env, Lock, Word};
@@ -198,6 +200,19 @@ fn owner(node: Node) -> Meaning {
     }
 }
 
+/// What registering a 5-tuple of UDP takes beside the entry.
+struct Asking {
+    tick: u8,
+    /// The generation of an entry in the way that is not the endpoint's, as far
+    /// as was known. It is over, and that for good, if the endpoint says so
+    /// again after that. (What it said before tells nothing: it may have moved
+    /// on in between, and the entry with it.)
+    seen: Cell<Option<u8>>,
+}
+
+/// How often an endpoint is asked for a generation while others move it on.
+const ROUNDS: usize = 4;
+
 /// What the lock of a region guards.
 type Guard<'a, E> = <<E as Env>::Lock<Inner<E>> as Lock<Inner<E>>>::Guard<'a>;
 
@@ -342,20 +357,43 @@ impl<E: Env> Registry<E> {
 
     #[inline(never)]
     fn connect_udp(&self, local: Numbered, key: &Key, tick: u8) -> Answer {
-        match self.use_endpoint(local, key.lport(), tick) {
-            Ok(generation) => {
-                let entry = Entry::udp(key, tick, generation);
-                self.register(local, key, entry, Some(tick))
+        let asking = Asking {
+            tick,
+            seen: Cell::new(None),
+        };
+        let mut answer = Answer::of(Verdict::Late);
+        for _ in 0..ROUNDS {
+            let seen = asking.seen.get();
+            let generation = match self.use_endpoint(local, key.lport(), tick) {
+                Ok(generation) => generation,
+                // Without an endpoint there is no entry of this node.
+                Err(answer) => {
+                    return match self.owner_of(local, key) {
+                        Some(owner) => Answer {
+                            verdict: Verdict::OwnedBy(owner),
+                            ..answer
+                        },
+                        None => answer,
+                    };
+                }
+            };
+            let entry = Entry::udp(key, tick, generation);
+            answer = self.register(local, key, entry, Some(&asking));
+            if asking.seen.get() == seen {
+                break;
             }
-            // Without an endpoint there is no entry of this node.
-            Err(answer) => match self.owner_of(local, key) {
-                Some(owner) => Answer {
-                    verdict: Verdict::OwnedBy(owner),
-                    ..answer
-                },
-                None => answer,
-            },
         }
+        answer
+    }
+
+    /// The generation of the UDP entry of a key.
+    #[cold]
+    fn generation_in_the_way(&self, local: Numbered, key: &Key) -> Option<u8> {
+        let (place, region, _) = self.place(key)?;
+        let found = self
+            .lock(region, local)?
+            .find(place, |entry| entry.is(key))?;
+        (found.packed.kind() == Kind::Udp).then(|| found.packed.generation())
     }
 
     /// The other node that owns a 5-tuple.
@@ -372,7 +410,7 @@ impl<E: Env> Registry<E> {
     }
 
     #[inline(always)]
-    fn register(&self, local: Numbered, key: &Key, entry: Entry, tick: Option<u8>) -> Answer {
+    fn register(&self, local: Numbered, key: &Key, entry: Entry, udp: Option<&Asking>) -> Answer {
         let Some((place, region, number)) = self.place(key) else {
             return Answer::of(Verdict::Late);
         };
@@ -382,21 +420,28 @@ impl<E: Env> Registry<E> {
         };
         let found = inner.find(place, |entry| entry.is(key));
         if let Some(found) = found
-            && let Some(verdict) = self.meet(&mut inner, found, &entry, tick)
+            && let Some(verdict) = self.meet(&mut inner, found, &entry, udp)
         {
             return Answer::of(verdict);
         }
-        self.add(inner, (place, number), entry, tick, found)
+        self.add(
+            inner,
+            (place, number),
+            entry,
+            udp.map(|udp| udp.tick),
+            found,
+        )
     }
 
-    /// What an entry in the way means; `None`: it is dead.
+    /// What an entry in the way means; `None`: it is dead. `Late`: its endpoint
+    /// has to be asked again.
     #[inline(always)]
     fn meet(
         &self,
         inner: &mut Inner<E>,
         found: Found,
         new: &Entry,
-        tick: Option<u8>,
+        udp: Option<&Asking>,
     ) -> Option<Verdict> {
         match found.packed.kind() {
             Kind::Other(owner) => {
@@ -405,13 +450,17 @@ impl<E: Env> Registry<E> {
                     .meaning(owner)
                     .map(|owner| Verdict::OwnedBy(owner.tag));
             }
-            Kind::Udp if found.packed.generation() != new.generation() => return None,
+            Kind::Udp if found.packed.generation() != new.generation() => {
+                let seen = Some(found.packed.generation());
+                let before = udp.and_then(|udp| udp.seen.replace(seen));
+                return (before != seen).then_some(Verdict::Late);
+            }
             _ => {}
         }
         let entry = inner.get_mut(found)?;
         entry.retain();
-        if let Some(tick) = tick {
-            entry.touch(tick);
+        if let Some(udp) = udp {
+            entry.touch(udp.tick);
         }
         Some(Verdict::Repeated)
     }
@@ -495,7 +544,12 @@ impl<E: Env> Registry<E> {
             .find_or_add(&self::owner(owner))
             .ok_or(NotInstalled::Full)?;
         let key = key(local, tuple);
-        let generation = self.generation(local, tuple);
+        let seen = match tuple.protocol {
+            Protocol::Tcp => None,
+            Protocol::Udp => self.generation_in_the_way(local, &key),
+        };
+        // Asked in this order, as for `Asking`.
+        let over = seen.filter(|seen| self.generation(local, tuple) != Some(*seen));
         let (place, region, number) = self.place(&key).ok_or(NotInstalled::Full)?;
         region.prefetch(place);
         let inner = self.lock(region, local).ok_or(NotInstalled::NotShared)?;
@@ -503,7 +557,7 @@ impl<E: Env> Registry<E> {
         if let Some(Found { packed: entry, .. }) = found {
             let holder = match entry.kind() {
                 Kind::Other(holder) => self.owners.meaning(holder).map(|holder| holder.tag),
-                Kind::Udp if Some(entry.generation()) != generation => None,
+                Kind::Udp if over == Some(entry.generation()) => None,
                 _ => Some(self.settings.node),
             };
             match holder {

@@ -21,6 +21,7 @@ use super::*;
 
 mod calls;
 mod names;
+mod udp;
 
 struct World;
 
