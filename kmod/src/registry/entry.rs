@@ -299,12 +299,16 @@ impl Entry {
         self.packed().references()
     }
 
-    /// One more reference to an entry that is ours.
+    /// One more reference to an entry that is ours. What audits did not see so
+    /// far was something else of the same 5-tuple.
     #[inline]
     pub fn retain(&mut self) {
         let mut packed = self.packed();
         match packed.kind() {
-            Kind::Tcp => packed.retain(&TCP_REFERENCES),
+            Kind::Tcp => {
+                packed.retain(&TCP_REFERENCES);
+                MISSED.set(&mut packed.0, 0);
+            }
             Kind::Udp => packed.retain(&UDP_REFERENCES),
             Kind::Other(_) | Kind::Endpoint => {}
         }

@@ -100,7 +100,15 @@ impl Model {
                     },
                 );
             }
-            (Verdict::Repeated, Some(Held::Tcp { references, .. })) => *references += 1,
+            (
+                Verdict::Repeated,
+                Some(Held::Tcp {
+                    references, missed, ..
+                }),
+            ) => {
+                *references += 1;
+                *missed = 0;
+            }
             (Verdict::Repeated, Some(Held::Udp { references, tick })) => {
                 *references = (*references + 1).min(31);
                 *tick = self.tick;
