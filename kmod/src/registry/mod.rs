@@ -640,7 +640,7 @@ impl<E: Env> Registry<E> {
                     _ => return (Verdict::Repeated, entry.references()),
                 }
             }
-            let credit = found.is_some() || inner.credit > 0 || is_left(&self.pool);
+            let credit = found.is_some() || inner.credit > 0 || self.is_batch_left();
             let endpoint = tuple.protocol == Protocol::Tcp
                 || generation.is_some()
                 || is_left(&self.endpoint_pool);
@@ -663,7 +663,7 @@ impl<E: Env> Registry<E> {
     /// May an address that was not seen before have entries?
     #[cold]
     fn has_room_for_an_address(&self, protocol: Protocol) -> bool {
-        is_left(&self.pool)
+        self.is_batch_left()
             && (protocol == Protocol::Tcp || is_left(&self.endpoint_pool))
             && self.locals.has_room()
     }
@@ -764,6 +764,12 @@ impl<E: Env> Registry<E> {
         }
         inner.credit = batch as u32;
         true
+    }
+
+    /// Would a region without credit get some?
+    #[inline]
+    fn is_batch_left(&self) -> bool {
+        self.pool.load().cast_signed() >= self.batch.cast_signed()
     }
 
     #[inline]
