@@ -362,10 +362,14 @@ impl<E: Env> Registry<E> {
             seen: Cell::new(None),
         };
         let mut answer = Answer::of(Verdict::Late);
+        let mut wake = false;
         for _ in 0..ROUNDS {
             let seen = asking.seen.get();
             let generation = match self.use_endpoint(local, key.lport(), tick) {
-                Ok(generation) => generation,
+                Ok((generation, crowded)) => {
+                    wake |= crowded;
+                    generation
+                }
                 // Without an endpoint there is no entry of this node.
                 Err(answer) => {
                     return match self.owner_of(local, key) {
@@ -379,11 +383,12 @@ impl<E: Env> Registry<E> {
             };
             let entry = Entry::udp(key, tick, generation);
             answer = self.register(local, key, entry, Some(&asking));
+            wake |= answer.wake;
             if asking.seen.get() == seen {
                 break;
             }
         }
-        answer
+        Answer { wake, ..answer }
     }
 
     /// The generation of the UDP entry of a key.

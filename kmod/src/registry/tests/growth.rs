@@ -188,3 +188,13 @@ fn a_query_and_a_connect_agree_on_the_last_credit() {
         invariants::check_of_one_thread(&fixture.0);
     }
 }
+
+/// Each of these is the first of its endpoint, which is an entry, too.
+#[test]
+fn an_endpoint_that_fills_a_region_asks_for_memory_at_once() {
+    let fixture = Fixture::new(SETTINGS, 1);
+    for n in 0..20_000 {
+        let flow = from(n as u8, tuple(Protocol::Udp, (n >> 8) as u16, n));
+        assert_eq!(fixture.connect(&flow), Verdict::Registered, "{n}");
+    }
+}
