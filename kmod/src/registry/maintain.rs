@@ -523,7 +523,9 @@ impl<E: Env> Registry<E> {
             }
             // It can go after another sweep.
             self.dirty.store(1);
-        } else if old && bound.drop_entries() {
+        } else if old {
+            // Or they go after another sweep, when generations are free again.
+            let _dropped = bound.drop_entries();
             self.dirty.store(1);
         }
         Fate::Changes(bound.entry(&entry.key()))
