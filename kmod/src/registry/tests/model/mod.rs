@@ -40,6 +40,8 @@ fn tuple_of((_, udp, local, lport, foreign): Id) -> FiveTuple {
 struct Both {
     registry: Registry<Std>,
     model: Model,
+    /// Ticks since the last sweep for the dead.
+    since_dead: u8,
 }
 
 impl Both {
@@ -54,7 +56,11 @@ impl Both {
             age,
             ..Model::default()
         };
-        Self { registry, model }
+        Self {
+            registry,
+            model,
+            since_dead: 0,
+        }
     }
 
     /// May a new 5-tuple be refused now for want of room?
@@ -173,14 +179,21 @@ impl Both {
                 }
             }
             Step::Sweep(pass) => self.sweep(pass),
-            Step::Tick(ticks) => {
-                self.model.tick = (self.model.tick + ticks) % 64;
-                self.sweep(Pass::Age);
-            }
+            Step::Tick(ticks) => self.tick(ticks),
             Step::Maintain => assert!(registry.maintain(allocate).unwrap()),
         }
         if self.registry.wants() {
             assert!(self.registry.maintain(allocate).unwrap());
+        }
+    }
+
+    /// Time passes, with what the module's task does then.
+    fn tick(&mut self, ticks: u8) {
+        self.model.tick = (self.model.tick + ticks) % 64;
+        self.sweep(Pass::Age);
+        self.since_dead = self.since_dead.saturating_add(ticks);
+        if self.since_dead > 4 && self.registry.is_dirty() {
+            self.sweep(Pass::Dead);
         }
     }
 
@@ -191,6 +204,7 @@ impl Both {
             .unwrap();
         assert_eq!(swept.unseen, self.model.sweep(pass));
         if pass != Pass::Age {
+            self.since_dead = 0;
             assert_eq!(self.registry.len(), self.model.held.len());
         }
     }
