@@ -77,8 +77,7 @@ pub fn maintain(now: u32) {
         return;
     };
     let _complete = in_turn(|| builtin.registry.maintain(Buckets::new));
-    let ticks = now.checked_div(builtin.tick_seconds).unwrap_or(0);
-    let next = (ticks % u32::from(TICKS)) as u8;
+    let next = builtin.tick_at(now);
     if TICK.swap(next, Ordering::Relaxed) != next {
         builtin.sweep(Pass::Age);
     }
@@ -108,6 +107,12 @@ fn tell(listed: &Listed, why: Why) {
 }
 
 impl Builtin {
+    /// The registry's time at a time in seconds.
+    pub(super) fn tick_at(&self, now: u32) -> u8 {
+        let ticks = now.checked_div(self.tick_seconds).unwrap_or(0);
+        (ticks % u32::from(TICKS)) as u8
+    }
+
     fn sweep(&self, pass: Pass) -> Swept {
         let swept = in_turn(|| self.registry.sweep(pass, tick(), tell));
         let counters = counters();

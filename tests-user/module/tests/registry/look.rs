@@ -203,3 +203,18 @@ fn a_listing_shows_each_entry_once_with_all_of_it() {
         assert!((400..=600).contains(&others[&1].age), "{}", others[&1].age);
     }
 }
+
+/// The registry's clock is right from the first question on, which may come
+/// before the module's thread ran for the first time.
+#[test]
+fn what_is_asked_before_the_first_tick_is_as_young_as_what_comes_after() {
+    for _ in 0..5 {
+        let loaded = Loaded::new(&[("clinet_udp_age", 60)]);
+        let tuple = Tuple::v4(UDP, 1, 2);
+        assert_eq!(loaded.connect2(true, &tuple), 0);
+        loaded.kernel.advance(Duration::from_secs(50));
+        assert_eq!(reason(&loaded, &tuple), (0, OURS));
+        loaded.kernel.advance(Duration::from_secs(20));
+        assert_eq!(reason(&loaded, &tuple), (0, FREE));
+    }
+}
