@@ -107,6 +107,16 @@ fn tell(listed: &Listed, why: Why) {
 }
 
 impl Builtin {
+    /// Registers a 5-tuple, and gets the memory that is wanted then: this is the
+    /// thread that others wake for it, and it has many to register.
+    fn register(&self, stack: StackId, tuple: &FiveTuple) -> Verdict {
+        let answer = self.registry.connect(stack, tuple, true, tick());
+        if answer.wake {
+            let _complete = in_turn(|| self.registry.maintain(Buckets::new));
+        }
+        answer.verdict
+    }
+
     /// The registry's time at a time in seconds.
     pub(super) fn tick_at(&self, now: u32) -> u8 {
         let ticks = now.checked_div(self.tick_seconds).unwrap_or(0);
@@ -148,13 +158,13 @@ pub fn audit_seen(stack: StackId, tuple: &FiveTuple) -> Audit {
 }
 
 /// Registers what an audit found, with one reference. False: another node owns
-/// it, or there is no room.
+/// it, or there is no room. Sleeps.
 pub fn audit_add(stack: StackId, tuple: &FiveTuple) -> bool {
     let Some(builtin) = BUILTIN.get() else {
         return false;
     };
     let answer = match builtin.registry.audit_seen(stack, tuple) {
-        Audit::Absent => builtin.registry.connect(stack, tuple, true, tick()).verdict,
+        Audit::Absent => builtin.register(stack, tuple),
         Audit::Present => return true,
         Audit::OwnedBy(owner) => Verdict::OwnedBy(owner),
         Audit::NotShared => return false,
