@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use clinet_module_tests::{EADDRNOTAVAIL, Loaded};
+use clinet_module_tests::{EADDRNOTAVAIL, Loaded, Tuple, UDP};
 
 use super::*;
 
@@ -130,4 +130,20 @@ fn all_memory_is_given_back_after_many_entries() {
         sweep(&loaded);
     }
     assert_eq!((memory(&loaded), loaded.kernel.kmem_in_use()), (idle, all));
+}
+
+/// A bind that finds no room is not counted, and from then on no unbind drops
+/// anything.
+#[test]
+fn binds_get_memory_as_fast_as_connects() {
+    let loaded = Loaded::new(&[("clinet_max_tuples", 65536)]);
+    for port in 0..MORE {
+        let tuple = Tuple::v4(UDP, port as u16, 0);
+        let [protocol, family, laddr, lport, ..] = args(&tuple);
+        loaded.tell("clinet_bind", &[protocol, family, laddr, lport]);
+        if port % 100 == 0 {
+            loaded.kernel.settle();
+        }
+    }
+    assert_eq!(loaded.stat("binds_uncounted"), 0);
 }

@@ -206,3 +206,23 @@ fn a_number_gets_no_second_meaning_under_a_withdraw() {
         },
     );
 }
+
+/// From an uncounted bind on no unbind drops anything: a bind whose address
+/// just left the set is none.
+#[test]
+fn a_bind_beside_a_change_of_the_set_is_counted_or_nobodys() {
+    Scene::new(&[v4(10), v4(11)]).play(
+        |registry| {
+            connect(registry, &tcp(1));
+        },
+        (
+            |registry| registry.bind(0, &endpoint(53), 0),
+            idle,
+            |registry| registry.share(&[v4(11).words()]).unwrap(),
+        ),
+        |registry, counted, (), ()| {
+            assert_ne!(counted, Some(false));
+            assert_eq!(registry.uncounted.load(), 0);
+        },
+    );
+}
