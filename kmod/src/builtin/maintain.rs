@@ -77,8 +77,7 @@ pub fn maintain(now: u32) {
         return;
     };
     let _complete = in_turn(|| builtin.registry.maintain(Buckets::new));
-    let ticks = now.checked_div(builtin.tick_seconds).unwrap_or(0);
-    let next = (ticks % u32::from(TICKS)) as u8;
+    let next = builtin.tick_at(now);
     if TICK.swap(next, Ordering::Relaxed) != next {
         builtin.sweep(Pass::Age);
     }
@@ -108,6 +107,22 @@ fn tell(listed: &Listed, why: Why) {
 }
 
 impl Builtin {
+    /// Registers a 5-tuple, and gets the memory that is wanted then: this is the
+    /// thread that others wake for it, and it has many to register.
+    fn register(&self, stack: StackId, tuple: &FiveTuple) -> Verdict {
+        let answer = self.registry.connect(stack, tuple, true, tick());
+        if answer.wake {
+            let _complete = in_turn(|| self.registry.maintain(Buckets::new));
+        }
+        answer.verdict
+    }
+
+    /// The registry's time at a time in seconds.
+    pub(super) fn tick_at(&self, now: u32) -> u8 {
+        let ticks = now.checked_div(self.tick_seconds).unwrap_or(0);
+        (ticks % u32::from(TICKS)) as u8
+    }
+
     fn sweep(&self, pass: Pass) -> Swept {
         let swept = in_turn(|| self.registry.sweep(pass, tick(), tell));
         let counters = counters();
@@ -143,13 +158,13 @@ pub fn audit_seen(stack: StackId, tuple: &FiveTuple) -> Audit {
 }
 
 /// Registers what an audit found, with one reference. False: another node owns
-/// it, or there is no room.
+/// it, or there is no room. Sleeps.
 pub fn audit_add(stack: StackId, tuple: &FiveTuple) -> bool {
     let Some(builtin) = BUILTIN.get() else {
         return false;
     };
     let answer = match builtin.registry.audit_seen(stack, tuple) {
-        Audit::Absent => builtin.registry.connect(stack, tuple, true, tick()).verdict,
+        Audit::Absent => builtin.register(stack, tuple),
         Audit::Present => return true,
         Audit::OwnedBy(owner) => Verdict::OwnedBy(owner),
         Audit::NotShared => return false,

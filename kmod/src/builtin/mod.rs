@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use crate::kernel::errno::Errno;
 use crate::kernel::once::Once;
-use crate::kernel::{log, random};
+use crate::kernel::{log, random, time};
 use crate::registry::hash::{SECRET_BYTES, Secret};
 use crate::registry::{Registry, Settings};
 use crate::settings::Settings as Wanted;
@@ -96,6 +96,8 @@ pub fn init(wanted: &Wanted) -> Result<(), Errno> {
             tick_seconds,
         })
         .ok_or(Errno::BUSY)?;
+    // Questions come before the module's thread runs for the first time.
+    TICK.store(builtin.tick_at(time::seconds()), Ordering::Relaxed);
     let at_once = match settings.most {
         most if settings.fixed => most,
         // So few get theirs at once, with an endpoint for each of them.

@@ -407,3 +407,12 @@ pub fn find_oldest(buckets: &mut [Bucket], index: usize) {
         }
     }
 }
+
+/// For tests that count what is there.
+#[cfg(test)]
+impl Bucket {
+    /// Entries that went past; `None` if the count reached its end.
+    pub(super) fn passes(&self) -> Option<u64> {
+        (self.passed() < BYTE).then(|| self.passed())
+    }
+}

@@ -238,7 +238,7 @@ impl<E: Env> Registry<E> {
                     _ => return (Verdict::Repeated, entry.references()),
                 }
             }
-            let credit = found.is_some() || inner.credit() > 0 || is_left(&self.pool);
+            let credit = found.is_some() || inner.credit() > 0 || self.is_batch_left();
             let endpoint = tuple.protocol == Protocol::Tcp
                 || generation.is_some()
                 || is_left(&self.endpoint_pool);
@@ -261,7 +261,7 @@ impl<E: Env> Registry<E> {
     /// May an address that was not seen before have entries?
     #[cold]
     fn has_room_for_an_address(&self, protocol: Protocol) -> bool {
-        is_left(&self.pool)
+        self.is_batch_left()
             && (protocol == Protocol::Tcp || is_left(&self.endpoint_pool))
             && self.locals.has_room()
     }

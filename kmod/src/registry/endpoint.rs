@@ -34,7 +34,7 @@ impl<E: Env> Registry<E> {
             Err(verdict) => Err(Answer::of(verdict)),
         };
         match counted {
-            Ok(()) => Some(true),
+            Ok(((), _)) => Some(true),
             Err(answer) if matches!(answer.verdict, Verdict::Full | Verdict::Late) => {
                 self.uncounted.store(1);
                 Some(false)
@@ -65,15 +65,16 @@ impl<E: Env> Registry<E> {
         Some(())
     }
 
-    /// The generation for an entry that is about to be registered; the endpoint
-    /// is added if it was never bound as far as is known.
+    /// The generation for an entry that is about to be registered, and whether
+    /// [`Registry::maintain`] has something to do; the endpoint is added if it was
+    /// never bound as far as is known.
     #[inline(never)]
     pub(super) fn use_endpoint(
         &self,
         local: Numbered<'_, E>,
         port: u16,
         tick: u8,
-    ) -> Result<u8, Answer> {
+    ) -> Result<(u8, bool), Answer> {
         self.with_endpoint(local, port, tick, |bound| {
             bound.empty = false;
             bound.tick = tick;
@@ -110,7 +111,7 @@ impl<E: Env> Registry<E> {
         port: u16,
         tick: u8,
         change: impl FnOnce(&mut Bound) -> R,
-    ) -> Result<R, Answer> {
+    ) -> Result<(R, bool), Answer> {
         let refuse = |verdict, wake| Answer { verdict, wake };
         let key = Key::endpoint(Protocol::Udp, local.number, port);
         let Some((place, region, number)) = self.place(&key) else {
@@ -124,7 +125,7 @@ impl<E: Env> Registry<E> {
             let mut bound = Bound::from(&*entry);
             let result = change(&mut bound);
             *entry = bound.entry(&key);
-            return Ok(result);
+            return Ok((result, false));
         }
         let mut bound = Bound {
             tick,
@@ -142,7 +143,7 @@ impl<E: Env> Registry<E> {
         }
         match verdict {
             Some(verdict) => Err(refuse(verdict, wake)),
-            None => Ok(result),
+            None => Ok((result, wake)),
         }
     }
 

@@ -315,12 +315,13 @@ impl Entry {
         self.packed().references()
     }
 
-    /// One more reference to an entry that is ours.
+    /// One more reference to an entry that is ours. What audits did not see so
+    /// far was something else of the same 5-tuple.
     #[inline]
     pub fn retain(&mut self) {
         let mut packed = self.packed();
         match packed.kind() {
-            Kind::Tcp => packed.retain(&TCP_REFERENCES),
+            Kind::Tcp => return self.retain_tcp(),
             Kind::Udp => packed.retain(&UDP_REFERENCES),
             Kind::Other(_) | Kind::Endpoint => {}
         }
@@ -345,6 +346,7 @@ impl Entry {
     pub fn retain_tcp(&mut self) {
         let mut packed = self.packed();
         packed.retain(&TCP_REFERENCES);
+        MISSED.set(&mut packed.0, 0);
         self.packed = packed.0;
     }
 

@@ -23,6 +23,10 @@ const GLANCE: usize = 32;
 /// How many buckets ahead of a glance memory is asked for.
 const AHEAD: usize = 64;
 
+/// By so many ticks an entry may seem to be younger than a sweep, which read
+/// the time before it began.
+const YOUNGER: u8 = 8;
+
 /// What a sweep keeps between two holds of a region's lock: an entry whose
 /// endpoint has to be asked about, and where it is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -393,7 +397,8 @@ impl<E: Env> Registry<E> {
     /// Is an entry that was last asked about at `then` too old now?
     fn is_old(&self, then: u8, now: u8) -> bool {
         let age = self.settings.age;
-        age != 0 && now.wrapping_sub(then) % TICKS > age
+        let past = now.wrapping_sub(then) % TICKS;
+        age != 0 && past > age && past < TICKS - YOUNGER
     }
 
     /// Looks at each entry of at most [`STEP`] buckets.
@@ -518,7 +523,9 @@ impl<E: Env> Registry<E> {
             }
             // It can go after another sweep.
             self.dirty.store(1);
-        } else if old && bound.drop_entries() {
+        } else if old {
+            // Or they go after another sweep, when generations are free again.
+            let _dropped = bound.drop_entries();
             self.dirty.store(1);
         }
         Fate::Changes(bound.entry(&entry.key()))

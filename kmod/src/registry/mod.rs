@@ -34,7 +34,9 @@ pub mod names;
 pub mod region;
 pub mod shared;
 
-use crate::flow::{Addr, FiveTuple};
+use core::cell::Cell;
+
+use crate::flow::{Addr, FiveTuple, Protocol};
 pub use calls::{Located, Unclear};
 use entry::{Entry, Key, Kind};
 use env::{Env, Lock, Word};
@@ -205,6 +207,19 @@ fn owner(node: Node) -> Meaning {
     }
 }
 
+/// What registering a 5-tuple of UDP takes beside the entry.
+struct Asking {
+    tick: u8,
+    /// The generation of an entry in the way that is not the endpoint's, as far
+    /// as was known. It is over, and that for good, if the endpoint says so
+    /// again after that. (What it said before tells nothing: it may have moved
+    /// on in between, and the entry with it.)
+    seen: Cell<Option<u8>>,
+}
+
+/// How often an endpoint is asked for a generation while others move it on.
+const ROUNDS: usize = 4;
+
 /// What the lock of a region guards.
 type Guard<'a, E> = <<E as Env>::Lock<Inner<E>> as Lock<Inner<E>>>::Guard<'a>;
 
@@ -305,20 +320,48 @@ impl<E: Env> Registry<E> {
     /// The second half of [`Registry::connect`] for UDP.
     pub fn connect_udp(&self, at: &Located<'_, E>, tick: u8) -> Answer {
         let (local, key) = (at.local, &at.key);
-        match self.use_endpoint(local, key.lport(), tick) {
-            Ok(generation) => {
-                let entry = Entry::udp(key, tick, generation);
-                self.register(local, key, entry, Some(tick))
+        let asking = Asking {
+            tick,
+            seen: Cell::new(None),
+        };
+        let mut answer = Answer::of(Verdict::Late);
+        let mut wake = false;
+        for _ in 0..ROUNDS {
+            let seen = asking.seen.get();
+            let generation = match self.use_endpoint(local, key.lport(), tick) {
+                Ok((generation, crowded)) => {
+                    wake |= crowded;
+                    generation
+                }
+                // Without an endpoint there is no entry of this node.
+                Err(answer) => {
+                    return match self.owner_of(local, key) {
+                        Some(owner) => Answer {
+                            verdict: Verdict::OwnedBy(owner),
+                            ..answer
+                        },
+                        None => answer,
+                    };
+                }
+            };
+            let entry = Entry::udp(key, tick, generation);
+            answer = self.register(local, key, entry, Some(&asking));
+            wake |= answer.wake;
+            if asking.seen.get() == seen {
+                break;
             }
-            // Without an endpoint there is no entry of this node.
-            Err(answer) => match self.owner_of(local, key) {
-                Some(owner) => Answer {
-                    verdict: Verdict::OwnedBy(owner),
-                    ..answer
-                },
-                None => answer,
-            },
         }
+        Answer { wake, ..answer }
+    }
+
+    /// The generation of the UDP entry of a key.
+    #[cold]
+    fn generation_in_the_way(&self, local: Numbered<'_, E>, key: &Key) -> Option<u8> {
+        let (place, region, _) = self.place(key)?;
+        let found = self
+            .lock(region, local)?
+            .find(place, |entry| entry.is(key))?;
+        (found.packed.kind() == Kind::Udp).then(|| found.packed.generation())
     }
 
     /// The other node that owns a 5-tuple.
@@ -339,14 +382,14 @@ impl<E: Env> Registry<E> {
         local: Numbered<'_, E>,
         key: &Key,
         entry: Entry,
-        tick: Option<u8>,
+        udp: Option<&Asking>,
     ) -> Answer {
         let Some((place, region, _)) = self.place(key) else {
             return Answer::of(Verdict::Late);
         };
         region.prefetch(place);
         match self.lock(region, local) {
-            Some(inner) => self.register_locked(inner, (place, key), entry, tick),
+            Some(inner) => self.register_locked(inner, (place, key), entry, udp),
             None => Answer::of(Verdict::NotShared),
         }
     }
@@ -356,24 +399,25 @@ impl<E: Env> Registry<E> {
         mut inner: Guard<'_, E>,
         (place, key): (Place, &Key),
         entry: Entry,
-        tick: Option<u8>,
+        udp: Option<&Asking>,
     ) -> Answer {
         let found = inner.find(place, |entry| entry.is(key));
         if let Some(found) = found
-            && let Some(verdict) = self.meet(&mut inner, found, &entry, tick)
+            && let Some(verdict) = self.meet(&mut inner, found, &entry, udp)
         {
             return Answer::of(verdict);
         }
-        self.add(inner, place, entry, tick, found)
+        self.add(inner, place, entry, udp.map(|udp| udp.tick), found)
     }
 
-    /// What an entry in the way means; `None`: it is dead.
+    /// What an entry in the way means; `None`: it is dead. `Late`: its endpoint
+    /// has to be asked again.
     fn meet(
         &self,
         inner: &mut Inner<E>,
         found: Found,
         new: &Entry,
-        tick: Option<u8>,
+        udp: Option<&Asking>,
     ) -> Option<Verdict> {
         match found.packed.kind() {
             Kind::Other(owner) => {
@@ -382,13 +426,17 @@ impl<E: Env> Registry<E> {
                     .meaning(owner)
                     .map(|owner| Verdict::OwnedBy(owner.tag));
             }
-            Kind::Udp if found.packed.generation() != new.generation() => return None,
+            Kind::Udp if found.packed.generation() != new.generation() => {
+                let seen = Some(found.packed.generation());
+                let before = udp.and_then(|udp| udp.seen.replace(seen));
+                return (before != seen).then_some(Verdict::Late);
+            }
             _ => {}
         }
         let entry = inner.get_mut(found)?;
         entry.retain();
-        if let Some(tick) = tick {
-            entry.touch(tick);
+        if let Some(udp) = udp {
+            entry.touch(udp.tick);
         }
         Some(Verdict::Repeated)
     }
@@ -446,7 +494,12 @@ impl<E: Env> Registry<E> {
             .find_or_add(&self::owner(owner))
             .ok_or(NotInstalled::Full)?;
         let key = key(local, tuple);
-        let generation = self.generation(local, tuple);
+        let seen = match tuple.protocol {
+            Protocol::Tcp => None,
+            Protocol::Udp => self.generation_in_the_way(local, &key),
+        };
+        // Asked in this order, as for `Asking`.
+        let over = seen.filter(|seen| self.generation(local, tuple) != Some(*seen));
         let (place, region, _) = self.place(&key).ok_or(NotInstalled::Full)?;
         region.prefetch(place);
         let inner = self.lock(region, local).ok_or(NotInstalled::NotShared)?;
@@ -454,7 +507,7 @@ impl<E: Env> Registry<E> {
         if let Some(Found { packed: entry, .. }) = found {
             let holder = match entry.kind() {
                 Kind::Other(holder) => self.owners.meaning(holder).map(|holder| holder.tag),
-                Kind::Udp if Some(entry.generation()) != generation => None,
+                Kind::Udp if over == Some(entry.generation()) => None,
                 _ => Some(self.settings.node),
             };
             match holder {
@@ -490,7 +543,9 @@ impl<E: Env> Registry<E> {
         let (place, region, _) = self.place(&key)?;
         let mut inner = self.lock(region, local)?;
         let found = inner.find(place, |entry| entry.is(&key))?;
-        if found.packed.kind() != Kind::Other(name.number) {
+        // The name is looked at under the lock, too: its number may be another
+        // node's by now.
+        if found.packed.kind() != Kind::Other(name.number) || !name.holds() {
             return None;
         }
         self.remove(&mut inner, place, found);
@@ -587,8 +642,13 @@ impl<E: Env> Registry<E> {
             self.pool.add(batch);
             return false;
         }
-        inner.add_credit(batch as u32, batch as u32);
+        inner.add_credit(batch as u32);
         true
+    }
+
+    /// Would a region without credit get some?
+    fn is_batch_left(&self) -> bool {
+        self.pool.load().cast_signed() >= self.batch.cast_signed()
     }
 
     /// A 5-tuple went from a region: the region keeps less than two batches of
@@ -597,7 +657,7 @@ impl<E: Env> Registry<E> {
         let batch = self.batch;
         if u64::from(inner.credit()) >= 2 * batch || batch == 1 {
             self.pool.add(batch);
-            inner.take_credit(batch as u32, batch as u32);
+            inner.take_credit(batch as u32);
         }
     }
 }

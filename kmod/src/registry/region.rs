@@ -54,6 +54,8 @@ pub struct Inner<E: Env> {
     /// How many entries credit is there for: 5-tuples that may be here without
     /// asking the registry, and all endpoints.
     quota: u32,
+    /// Credit comes and goes in batches of this size.
+    batch: u32,
     /// How many the present array takes.
     most: u32,
     /// Entries of `old` are on their way into `current`.
@@ -97,6 +99,7 @@ impl<E: Env> Region<E> {
                 calm: 0,
                 keep: 0,
                 quota: 0,
+                batch: 0,
                 most: 0,
                 old: None,
                 crowd: 0,
@@ -202,7 +205,7 @@ impl<E: Env> Inner<E> {
         if entry.kind() == Kind::Endpoint {
             self.endpoints = self.endpoints.saturating_add(1);
             self.quota = self.quota.saturating_add(1);
-            self.set_calm();
+            self.set_bounds();
         }
         true
     }
@@ -252,32 +255,33 @@ impl<E: Env> Inner<E> {
         self.quota.saturating_sub(self.used)
     }
 
-    /// More credit came; the registry gives it in batches of this size.
-    pub fn add_credit(&mut self, credit: u32, batch: u32) {
-        self.set_quota(self.quota.saturating_add(credit), batch);
+    /// A batch of credit came.
+    pub fn add_credit(&mut self, batch: u32) {
+        self.batch = batch;
+        self.quota = self.quota.saturating_add(batch);
+        self.set_bounds();
     }
 
-    /// Credit went back.
-    pub fn take_credit(&mut self, credit: u32, batch: u32) {
-        self.set_quota(self.quota.saturating_sub(credit), batch);
+    /// A batch of credit went back.
+    pub fn take_credit(&mut self, batch: u32) {
+        self.batch = batch;
+        self.quota = self.quota.saturating_sub(batch);
+        self.set_bounds();
     }
 
-    fn set_quota(&mut self, quota: u32, batch: u32) {
-        self.quota = quota;
-        // Credit is given back from two batches on, and a batch of one always.
-        self.keep = match batch {
-            0 | 1 => u32::MAX,
-            _ => quota
-                .saturating_add(1)
-                .saturating_sub(batch.saturating_mul(2)),
-        };
-        self.set_calm();
-    }
-
-    fn set_calm(&mut self) {
+    /// Sets `calm` and `keep`, which follow from other members.
+    fn set_bounds(&mut self) {
         self.calm = match self.old {
             Some(_) => 0,
             None => self.quota.min(self.most).min(self.crowd),
+        };
+        // Credit is given back from two batches on, and a batch of one always.
+        self.keep = match self.batch {
+            0 | 1 => u32::MAX,
+            batch => self
+                .quota
+                .saturating_add(1)
+                .saturating_sub(batch.saturating_mul(2)),
         };
     }
 
@@ -318,7 +322,7 @@ impl<E: Env> Inner<E> {
         if endpoint {
             self.endpoints = self.endpoints.saturating_sub(1);
             self.quota = self.quota.saturating_sub(1);
-            self.set_calm();
+            self.set_bounds();
         }
     }
 
@@ -348,7 +352,7 @@ impl<E: Env> Inner<E> {
         };
         self.most = most(self.current.len()) as u32;
         self.crowd = crowd as u32;
-        self.set_calm();
+        self.set_bounds();
     }
 
     /// Should it have more memory?
@@ -431,7 +435,7 @@ impl<E: Env> Inner<E> {
     /// Takes the array whose entries have all been moved.
     pub fn take_old(&mut self) -> Option<E::Buckets> {
         let old = self.old.take();
-        self.set_calm();
+        self.set_bounds();
         old
     }
 }
@@ -478,4 +482,25 @@ pub fn larger(len: usize, region: usize) -> usize {
 /// The size before this one.
 pub fn smaller(len: usize) -> usize {
     (len / 4).max(SMALLEST)
+}
+
+/// For tests that count what is there.
+#[cfg(test)]
+impl<E: Env> Inner<E> {
+    /// Entries and endpoints among them, as they are kept count of.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.used as usize, self.endpoints as usize)
+    }
+
+    /// Has all that follows from other members its right value?
+    pub(super) fn has_right_bounds(&mut self) -> bool {
+        let was = (self.calm, self.keep);
+        self.set_bounds();
+        was == (self.calm, self.keep)
+    }
+
+    /// The buckets whose entries are being moved.
+    pub(super) fn old_buckets(&self) -> &[Bucket] {
+        self.old.as_deref().unwrap_or(&[])
+    }
 }

@@ -427,3 +427,15 @@ fn many_connections_are_seeded() {
         "what was missing is forgotten"
     );
 }
+
+/// More than the registry has memory for at first.
+#[test]
+fn more_connections_than_there_is_memory_for_are_seeded_at_once() {
+    let machine = Machine::new();
+    let all: Vec<TcpInfo> = (1..=40_000).map(established).collect();
+    machine.connections(&all);
+    machine.load(&[("clinet_max_tuples", 1 << 20)]);
+    machine.seconds(2);
+    assert_eq!(machine.number("attach", "audit_added"), 40_000);
+    assert_eq!(machine.number("attach", "audit_conflicts"), 0);
+}

@@ -371,6 +371,28 @@ fn what_two_whole_audits_did_not_see_goes() {
     assert_eq!(registry.audit_seen(0, &tcp(1)), Audit::NotShared);
 }
 
+/// Its 5-tuple begins a new life while audits are about to give it up.
+#[test]
+fn what_is_registered_during_an_audit_is_taken_for_seen() {
+    for outgoing in [false, true] {
+        let Fixture(registry) = fixture();
+        registry.connect(0, &tcp(1), outgoing, 0);
+        for _ in 0..2 {
+            assert_eq!(registry.sweep(Pass::Audit, 0, |_, _| {}).unwrap().unseen, 0);
+        }
+        assert_eq!(
+            registry.connect(0, &tcp(1), outgoing, 0).verdict,
+            Verdict::Repeated
+        );
+        for unseen in [0, 0, 1] {
+            assert_eq!(
+                registry.sweep(Pass::Audit, 0, |_, _| {}).unwrap().unseen,
+                unseen
+            );
+        }
+    }
+}
+
 #[test]
 fn clearing_leaves_what_other_nodes_own() {
     let Fixture(registry) = fixture();

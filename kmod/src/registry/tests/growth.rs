@@ -169,3 +169,28 @@ fn what_comes_while_memory_is_allocated_is_not_left_behind() {
     assert_eq!(listing(registry, 0).len(), 1000);
     assert_eq!(fixture.connect(&tcp(5000)), Verdict::Registered);
 }
+
+/// Regions take what is left in batches: a rest that is smaller is nobody's.
+#[test]
+fn a_query_and_a_connect_agree_on_the_last_credit() {
+    for most in [129, 191, 1000, 5000] {
+        let fixture = Fixture::new(Settings { most, ..SETTINGS }, 1);
+        for n in 0..most as u32 {
+            for flow in [tcp(n), from(11, udp(n))] {
+                let asked = verdict(&fixture.0, &flow);
+                assert_eq!(asked, fixture.connect(&flow), "{flow:?} of {most}");
+            }
+        }
+        invariants::check_of_one_thread(&fixture.0);
+    }
+}
+
+/// Each of these is the first of its endpoint, which is an entry, too.
+#[test]
+fn an_endpoint_that_fills_a_region_asks_for_memory_at_once() {
+    let fixture = Fixture::new(SETTINGS, 1);
+    for n in 0..20_000 {
+        let flow = from(n as u8, tuple(Protocol::Udp, (n >> 8) as u16, n));
+        assert_eq!(fixture.connect(&flow), Verdict::Registered, "{n}");
+    }
+}

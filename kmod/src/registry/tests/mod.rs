@@ -22,6 +22,7 @@ use crate::flow::{Endpoint, Protocol, SockAddr};
 
 mod behaviour;
 mod growth;
+mod invariants;
 mod listing;
 mod loom;
 mod model;

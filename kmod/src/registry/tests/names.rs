@@ -128,6 +128,16 @@ pub fn rivals() -> (Addr, Addr) {
     (first, second.unwrap())
 }
 
+/// Two nodes whose names have the same place of choice.
+pub fn rival_nodes() -> (Node, Node) {
+    let number = |node| {
+        let Fixture(registry) = Fixture::new(SETTINGS, 1);
+        registry.owners.find_or_add(&owner(node)).unwrap().number
+    };
+    let wanted = number(2);
+    (2, (3..).find(|node| number(*node) == wanted).unwrap())
+}
+
 #[test]
 fn a_number_changes_hands_after_a_sweep_only() {
     let (one, two) = rivals();

@@ -87,3 +87,26 @@ fn all_of_this_node_is_told_and_others_stay() {
     assert_eq!(gone(&fixture, Pass::Ours, 0), [expected]);
     assert_eq!(fixture.0.len(), 1);
 }
+
+/// The tick of a sweep is read before it begins; entries and endpoints that
+/// are used meanwhile may be younger.
+#[test]
+fn a_sweep_that_began_a_tick_ago_leaves_what_is_younger() {
+    for now in [5, 63] {
+        for pass in [Pass::Age, Pass::Dead] {
+            let fixture = Fixture::new(SETTINGS, 1);
+            let registry = &fixture.0;
+            let next = (now + 1) % 64;
+            registry.bind(0, &endpoint(53), next);
+            registry.connect(0, &udp(1), true, next);
+            // So that the region is looked at.
+            registry.connect(0, &udp(2), true, (now + 64 - SETTINGS.age - 1) % 64);
+            registry.connect(0, &udp(3), true, next);
+            let (_, why, ..) = gone(&fixture, pass, now)[0];
+            assert_eq!(why, Why::Aged);
+            assert_eq!(registry.query(0, &udp(1)), (Verdict::Repeated, 1));
+            assert_eq!(registry.query(0, &udp(3)), (Verdict::Repeated, 1));
+            assert_eq!(registry.endpoints(), 1);
+        }
+    }
+}

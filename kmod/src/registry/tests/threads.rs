@@ -229,6 +229,7 @@ fn no_tuple_has_two_owners_and_no_reference_is_lost() {
             .filter(|one| one.protocol == 6)
             .count();
         assert_eq!(listed, held);
+        invariants::check(registry);
         // Nothing is left of the rest, once it is gone.
         registry
             .share(&[10, 11, 12].map(|last| v4(last).words()))
@@ -241,12 +242,7 @@ fn no_tuple_has_two_owners_and_no_reference_is_lost() {
             (registry.len(), registry.endpoints(), registry.locals.used()),
             (0, 0, 0)
         );
-        let credit: u64 = registry
-            .regions
-            .iter()
-            .map(|region| u64::from(region.lock().credit()))
-            .sum();
-        assert_eq!(Word::load(&registry.pool) + credit, SETTINGS.most as u64);
+        invariants::check(registry);
     }
 }
 
@@ -284,4 +280,5 @@ fn of_many_at_once_one_registers() {
         assert_eq!(first, 1, "{verdicts:?}");
         registry.maintain(allocate).unwrap();
     }
+    invariants::check(registry);
 }

@@ -353,3 +353,21 @@ fn the_age_is_listed() {
     ages.sort_unstable();
     assert_eq!(ages, [(6, 0), (17, 7)]);
 }
+
+/// Nobody uses it any more, and nobody else makes anybody sweep.
+#[test]
+fn an_endpoint_whose_generations_ran_out_goes_when_it_is_too_old() {
+    let Fixture(registry) = fixture();
+    for _ in 0..300 {
+        registry.bind(0, &endpoint(53), 0);
+        registry.connect(0, &udp(1), true, 0);
+        registry.unbind(0, &endpoint(53));
+    }
+    for tick in 1..AGE + 8 {
+        registry.sweep(Pass::Age, tick, |_, _| {}).unwrap();
+        if registry.is_dirty() {
+            registry.sweep(Pass::Dead, tick, |_, _| {}).unwrap();
+        }
+    }
+    assert_eq!((registry.len(), registry.endpoints()), (0, 0));
+}

@@ -1,0 +1,228 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Numbers whose meaning changes under a call.
+
+use super::super::names::{rival_nodes, rivals};
+use super::*;
+
+/// Either the one who adds the name sees that its address is not shared any
+/// more, or the one who took it from the set sees the name.
+#[test]
+fn no_name_outlives_its_address_in_the_set() {
+    Scene::new(&[v4(10), v4(11)]).play(
+        idle,
+        (
+            |registry| connect(registry, &tcp(1)),
+            idle,
+            |registry| registry.share(&[v4(11).words()]).unwrap(),
+        ),
+        |registry, verdict, (), ()| {
+            assert!(matches!(verdict, Verdict::Registered | Verdict::NotShared));
+            assert!(registry.locals.find(&local(0, &v4(10))).is_none());
+            registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+            assert!(registry.is_empty());
+        },
+    );
+}
+
+fn at(addr: Addr, mut tuple: FiveTuple) -> FiveTuple {
+    tuple.local.addr = addr;
+    tuple
+}
+
+std::thread_local! {
+    /// Two addresses that want the same number.
+    static RIVALS: (Addr, Addr) = rivals();
+}
+
+fn one() -> FiveTuple {
+    at(RIVALS.with(|rivals| rivals.0), tcp(1))
+}
+
+fn two() -> FiveTuple {
+    at(RIVALS.with(|rivals| rivals.1), tcp(1))
+}
+
+/// The number of the first address is swept and given to the second one,
+/// whose entry nobody else's call may touch.
+fn while_the_number_changes_hands(call: Part<()>) {
+    Scene::new(&[one().local.addr, two().local.addr]).play(
+        |registry| {
+            connect(registry, &one());
+            registry.bind(0, &endpoint_of(one()), 0);
+        },
+        (call, idle, |registry| {
+            registry.share(&[two().local.addr.words()]).unwrap();
+            registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+            registry.bind(0, &endpoint_of(two()), 0);
+            connect(registry, &two())
+        }),
+        |registry, (), (), verdict| {
+            assert_eq!(verdict, Verdict::Registered);
+            assert_eq!(registry.query(0, &two()), (Verdict::Repeated, 1));
+            registry.bind(0, &endpoint_of(two()), 0);
+            connect(
+                registry,
+                &FiveTuple {
+                    protocol: Protocol::Udp,
+                    ..two()
+                },
+            );
+            registry.unbind(0, &endpoint_of(two()));
+            let (verdict, _) = registry.query(
+                0,
+                &FiveTuple {
+                    protocol: Protocol::Udp,
+                    ..two()
+                },
+            );
+            assert_eq!(verdict, Verdict::Repeated);
+            assert_eq!(registry.len(), 2);
+        },
+    );
+}
+
+fn endpoint_of(tuple: FiveTuple) -> Endpoint {
+    Endpoint {
+        protocol: Protocol::Udp,
+        ..tuple.endpoint()
+    }
+}
+
+#[test]
+fn a_number_gets_no_second_meaning_under_a_connect() {
+    while_the_number_changes_hands(|registry| {
+        let _answer = connect(registry, &one());
+    });
+}
+
+#[test]
+fn a_number_gets_no_second_meaning_under_a_disconnect() {
+    while_the_number_changes_hands(|registry| {
+        let _known = registry.disconnect(0, &one());
+    });
+}
+
+#[test]
+fn a_number_gets_no_second_meaning_under_an_unbind() {
+    while_the_number_changes_hands(|registry| {
+        let _known = registry.unbind(0, &endpoint_of(one()));
+    });
+}
+
+#[test]
+fn a_number_gets_no_second_meaning_under_an_install() {
+    while_the_number_changes_hands(|registry| {
+        assert_ne!(registry.install(2, &one()), Err(NotInstalled::Invalid));
+    });
+}
+
+#[test]
+fn a_purged_node_comes_back_beside_a_connect() {
+    Scene::new(&[v4(10)]).play(
+        |registry| assert!(registry.install(2, &tcp(1)).is_ok()),
+        (
+            |registry| connect(registry, &tcp(1)),
+            idle,
+            |registry| {
+                assert!(registry.purge(2));
+                registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+                registry.install(2, &tcp(1)).map(drop)
+            },
+        ),
+        |registry, connected, (), installed| {
+            let (verdict, references) = registry.query(0, &tcp(1));
+            match connected {
+                Verdict::Registered => {
+                    assert_eq!(installed, Err(NotInstalled::OwnedBy(1)));
+                    assert_eq!((verdict, references), (Verdict::Repeated, 1));
+                }
+                _ => {
+                    assert_eq!((connected, installed), (Verdict::OwnedBy(2), Ok(())));
+                    assert_eq!(verdict, Verdict::OwnedBy(2));
+                }
+            }
+            registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+            assert_eq!(registry.len(), 1);
+        },
+    );
+}
+
+/// What is dead and not swept yet makes somebody sweep.
+#[test]
+fn no_purge_is_forgotten_by_a_sweep_that_begins() {
+    Scene::new(&[v4(10)]).play(
+        |registry| {
+            assert!(registry.install(2, &tcp(1)).is_ok());
+            assert!(registry.install(3, &tcp(2)).is_ok());
+            assert!(registry.purge(3));
+        },
+        (
+            |registry| assert!(registry.purge(2)),
+            idle,
+            |registry| {
+                let _swept = registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+            },
+        ),
+        |registry, (), (), ()| {
+            assert!(registry.is_dirty() || registry.is_empty());
+        },
+    );
+}
+
+std::thread_local! {
+    /// Two nodes that want the same number.
+    static NODES: (Node, Node) = rival_nodes();
+}
+
+/// The number of a node that is purged goes to another one, whose entry the
+/// first one's call may not take.
+#[test]
+fn a_number_gets_no_second_meaning_under_a_withdraw() {
+    let (one, two) = NODES.with(|nodes| *nodes);
+    let mut scene = Scene::new(&[v4(10)]);
+    scene.add_nodes(&[one, two]);
+    scene.play(
+        |registry| {
+            let (one, _) = NODES.with(|nodes| *nodes);
+            assert!(registry.install(one, &tcp(1)).is_ok());
+        },
+        (
+            |registry| registry.withdraw(NODES.with(|nodes| nodes.0), &tcp(1)),
+            idle,
+            |registry| {
+                let (one, two) = NODES.with(|nodes| *nodes);
+                assert!(registry.purge(one));
+                registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+                assert!(registry.install(two, &tcp(1)).is_ok());
+            },
+        ),
+        |registry, withdrawn, (), ()| {
+            assert!(withdrawn.is_some());
+            let (_, two) = NODES.with(|nodes| *nodes);
+            assert_eq!(registry.query(0, &tcp(1)), (Verdict::OwnedBy(two), 0));
+        },
+    );
+}
+
+/// From an uncounted bind on no unbind drops anything: a bind whose address
+/// just left the set is none.
+#[test]
+fn a_bind_beside_a_change_of_the_set_is_counted_or_nobodys() {
+    Scene::new(&[v4(10), v4(11)]).play(
+        |registry| {
+            connect(registry, &tcp(1));
+        },
+        (
+            |registry| registry.bind(0, &endpoint(53), 0),
+            idle,
+            |registry| registry.share(&[v4(11).words()]).unwrap(),
+        ),
+        |registry, counted, (), ()| {
+            assert_ne!(counted, Some(false));
+            assert_eq!(registry.uncounted.load(), 0);
+        },
+    );
+}

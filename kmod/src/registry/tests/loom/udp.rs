@@ -1,0 +1,117 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! UDP: two locks are taken one after the other, the endpoint's and the
+//! entry's.
+
+use super::*;
+
+#[test]
+fn one_of_connect_and_install_wins_for_udp() {
+    Scene::new(&[v4(10)]).play(
+        |registry| assert!(registry.is_empty()),
+        (
+            |registry| connect(registry, &udp(1)),
+            idle,
+            |registry| registry.install(2, &udp(1)).map(drop),
+        ),
+        |registry, connected, (), installed| {
+            let now = registry.query(0, &udp(1));
+            match connected {
+                Verdict::Registered => {
+                    assert_eq!(installed, Err(NotInstalled::OwnedBy(1)));
+                    assert_eq!(now, (Verdict::Repeated, 1));
+                }
+                _ => {
+                    assert_eq!((connected, installed), (Verdict::OwnedBy(2), Ok(())));
+                    assert_eq!(now, (Verdict::OwnedBy(2), 0));
+                }
+            }
+        },
+    );
+}
+
+/// The endpoint moves on between the two: what another socket has registered
+/// by then stays.
+#[test]
+fn what_is_registered_after_a_bind_outlives_a_connect_from_before_it() {
+    Scene::new(&[v4(10)]).play(
+        |registry| {
+            connect(registry, &udp(2));
+        },
+        (
+            |registry| connect(registry, &udp(1)),
+            idle,
+            |registry| {
+                assert_eq!(registry.bind(0, &udp(1).endpoint(), 0), Some(true));
+                connect(registry, &udp(1))
+            },
+        ),
+        |registry, _, (), verdict| {
+            assert!(matches!(verdict, Verdict::Registered | Verdict::Repeated));
+            let (now, references) = registry.query(0, &udp(1));
+            assert_eq!(now, Verdict::Repeated);
+            assert!((1..=2).contains(&references));
+        },
+    );
+}
+
+/// What another node installs never takes the place of what was registered
+/// for a socket that is bound.
+#[test]
+fn an_endpoint_moves_on_under_an_install() {
+    Scene::new(&[v4(10)]).play(
+        |registry| {
+            connect(registry, &udp(1));
+        },
+        (
+            |registry| registry.install(2, &udp(1)).map(drop),
+            idle,
+            |registry| {
+                assert_eq!(registry.bind(0, &udp(1).endpoint(), 0), Some(true));
+                connect(registry, &udp(1))
+            },
+        ),
+        |registry, installed, (), connected| {
+            let now = registry.query(0, &udp(1));
+            match connected {
+                Verdict::Registered => {
+                    assert_eq!(installed, Err(NotInstalled::OwnedBy(1)));
+                    assert_eq!(now, (Verdict::Repeated, 1));
+                }
+                _ => {
+                    assert_eq!((connected, installed), (Verdict::OwnedBy(2), Ok(())));
+                    assert_eq!(now, (Verdict::OwnedBy(2), 0));
+                }
+            }
+        },
+    );
+}
+
+/// However often the endpoint moves on afterwards, what it dropped beside a
+/// sweep does not come back.
+#[test]
+fn no_generation_is_free_before_a_whole_sweep() {
+    Scene::new(&[v4(10)]).play(
+        |registry| {
+            connect(registry, &udp(1));
+        },
+        (
+            |registry| {
+                for n in 2..4 {
+                    assert!(registry.unbind(0, &udp(1).endpoint()));
+                    connect(registry, &udp(n));
+                }
+            },
+            idle,
+            |registry| {
+                let _swept = registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+            },
+        ),
+        |registry, (), (), ()| {
+            assert!(registry.unbind(0, &udp(1).endpoint()));
+            invariants::check_of_one_thread(registry);
+        },
+    );
+}
