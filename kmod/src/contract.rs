@@ -13,7 +13,7 @@ use crate::kernel::constant::Constant;
 use crate::kernel::errno::Errno;
 use crate::kernel::slot::{Connect, Disconnect, End, Local, Provider, Slot};
 use crate::kernel::sys;
-use crate::stats::{self, Counter};
+use crate::stats;
 
 /// Asks whether a 5-tuple is unique in the cluster.
 #[unsafe(no_mangle)]
@@ -134,25 +134,24 @@ pub fn ask_provider(provider: Provider, tuple: &FiveTuple, outgoing: bool) -> Re
     let (protocol, family) = (ends.protocol, ends.family);
     let (local, foreign) = ends.each();
     let answer = provider.ask(protocol, outgoing, family, local, foreign);
-    let (asked, refused) = counters(tuple.protocol, outgoing);
-    asked.bump();
+    stats::count(|counters| match (tuple.protocol, outgoing) {
+        (Protocol::Tcp, true) => &counters.cs_tcp_out_asked,
+        (Protocol::Tcp, false) => &counters.cs_tcp_in_asked,
+        (Protocol::Udp, _) => &counters.cs_udp_asked,
+    });
     if answer == 0 {
         return Ok(());
     }
-    refused.bump();
+    let counters = stats::counters();
+    match (tuple.protocol, outgoing) {
+        (Protocol::Tcp, true) => counters.cs_tcp_out_refused.bump(),
+        (Protocol::Tcp, false) => counters.cs_tcp_in_refused.bump(),
+        (Protocol::Udp, _) => counters.cs_udp_refused.bump(),
+    }
     Err(Errno::from_answer(answer).unwrap_or_else(|| {
         stats::counters().cs_bad_answer.bump();
         Errno::ADDRNOTAVAIL
     }))
-}
-
-fn counters(protocol: Protocol, outgoing: bool) -> (&'static Counter, &'static Counter) {
-    let counters = stats::counters();
-    match (protocol, outgoing) {
-        (Protocol::Tcp, true) => (&counters.cs_tcp_out_asked, &counters.cs_tcp_out_refused),
-        (Protocol::Tcp, false) => (&counters.cs_tcp_in_asked, &counters.cs_tcp_in_refused),
-        (Protocol::Udp, _) => (&counters.cs_udp_asked, &counters.cs_udp_refused),
-    }
 }
 
 /// Tells the provider that a 5-tuple is no longer in use. As with questions,
@@ -165,7 +164,7 @@ pub fn end(tuple: &FiveTuple) {
     let (protocol, family) = (ends.protocol, ends.family);
     let (local, foreign) = ends.each();
     if cl_inet_disconnect.tell(protocol, family, local, foreign) {
-        stats::counters().cs_ended.bump();
+        stats::count(|counters| &counters.cs_ended);
     }
 }
 
