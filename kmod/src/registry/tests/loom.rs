@@ -18,6 +18,7 @@ use ::loom::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use ::loom::thread;
 
 use super::names::rivals;
+use super::region::{Load, Moved};
 use super::*;
 
 struct World;
@@ -185,7 +186,7 @@ impl Scene {
             shared: (0..shared::WORDS)
                 .map(|n| word(self.shared.contains(&n)))
                 .collect(),
-            wanting: [word(true)].into(),
+            wanting: [(); MARKS].map(|()| word(true)).into(),
             scratch: vec![Asked::default(); ASKED].into(),
         };
         let settings = Settings {
@@ -291,15 +292,19 @@ fn references_are_kept_while_entries_move() {
             |registry| {
                 let region = &registry.regions[0];
                 assert!(region.exchange(vec![Bucket::default(); 5]).is_none());
-                for first in [0, 2] {
-                    assert!(region.lock().advance(first..first + 2, &registry.secret, 0));
+                let two = Load {
+                    buckets: 2,
+                    entries: usize::MAX,
+                };
+                for moved in [Moved::Some, Moved::All] {
+                    assert_eq!(region.lock().advance(two, &registry.secret, 0), moved);
                 }
                 region.lock().take_old().unwrap()
             },
         ),
         |registry, ended, again, old| {
             assert_eq!((ended, again), (Some(false), Verdict::Repeated));
-            assert!(old.iter().all(|bucket| bucket.first().is_none()));
+            assert!(old.iter().all(|bucket| bucket.used().next().is_none()));
             assert_eq!(registry.query(0, &tcp(1)), (Verdict::Repeated, 2));
             assert_eq!(registry.query(0, &tcp(2)), (Verdict::Repeated, 1));
         },
