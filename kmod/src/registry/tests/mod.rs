@@ -25,6 +25,7 @@ mod growth;
 mod listing;
 mod loom;
 mod model;
+mod moving;
 mod names;
 mod sweep;
 mod threads;
