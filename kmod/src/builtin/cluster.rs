@@ -28,7 +28,7 @@ pub fn install(owner: Node, tuple: &FiveTuple) -> Result<(), Errno> {
         Err(NotInstalled::Invalid) => Err(Errno::INVAL),
         Err(NotInstalled::NotShared) => Err(Errno::ADDRNOTAVAIL),
         Err(NotInstalled::Full) => {
-            super::maintain::wake();
+            super::maintain::wake_now();
             Err(Errno::NOSPC)
         }
         Err(NotInstalled::OwnedBy(holder)) => {

@@ -15,7 +15,7 @@ use crate::registry::entry::NAMES;
 use crate::registry::env::{Env, Lock, Word};
 use crate::registry::names::{self, Name};
 use crate::registry::region::Region;
-use crate::registry::{ASKED, Asked, Memory, shared};
+use crate::registry::{ASKED, Asked, MARKS, Memory, shared};
 
 /// The kernel.
 pub struct Kernel;
@@ -109,7 +109,7 @@ pub fn memory(regions: usize) -> Option<Memory<Kernel>> {
         locals: (names()?, words(names::WORDS)?),
         owners: (names()?, words(names::WORDS)?),
         shared: words(shared::WORDS)?,
-        wanting: words(regions.div_ceil(64))?,
+        wanting: words(regions.div_ceil(64) * MARKS)?,
         scratch: KmemSlice::from_fn(ASKED, |_| Asked::default())?,
     })
 }

@@ -14,8 +14,8 @@ use crate::registry::entry::TICKS;
 use crate::registry::{Audit, Busy, Cursor, Listed, Pass, StackId, Swept, Verdict, Why};
 use crate::stats::counters;
 
-/// What a hook calls when there is work.
-static WAKER: Once<fn()> = Once::new();
+/// What a hook calls when there is work: at once, and before long.
+static WAKER: Once<[fn(); 2]> = Once::new();
 
 /// Seconds between two sweeps for the dead at least, in a table with more
 /// memory than [`SWEEP_BYTES`]: a sweep looks at every entry.
@@ -27,14 +27,26 @@ const SWEEP_BYTES: usize = 4 << 20;
 /// When the last sweep for the dead was, in seconds.
 static SWEPT: AtomicU32 = AtomicU32::new(0);
 
-/// Names what a hook calls when there is work; any context.
-pub fn set_waker(wake: fn()) {
-    let _first = WAKER.set(wake);
+/// Names what a hook calls when there is work that should be done at once, and
+/// when it should be before long; any context.
+pub fn set_waker(wake: fn(), nudge: fn()) {
+    let _first = WAKER.set([wake, nudge]);
 }
 
-pub(super) fn wake() {
-    if let Some(wake) = WAKER.get() {
+/// There is work.
+pub(super) fn wake_now() {
+    if let Some([wake, _]) = WAKER.get() {
         wake();
+    }
+}
+
+/// A region wants memory.
+pub(super) fn wake() {
+    let hurries = |builtin: &Builtin| builtin.registry.hurries();
+    match WAKER.get() {
+        Some([wake, _]) if BUILTIN.get().is_some_and(hurries) => wake(),
+        Some([_, nudge]) => nudge(),
+        None => {}
     }
 }
 

@@ -31,7 +31,7 @@ fn init(tunables: &sys::clinet_tunables_t) -> Result<(), Errno> {
         unsafe { take_down() };
         return Err(error);
     }
-    builtin::set_waker(|| TASK.wake());
+    builtin::set_waker(|| TASK.wake(), || TASK.nudge());
     Ok(())
 }
 

@@ -18,7 +18,17 @@ use super::sys;
 /// The time between two pieces of work that nobody asked for.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// A thread that works once a second, and at once when it is woken.
+/// How often the thread looks whether there is work, for a second after it
+/// found some: a tick of the clock.
+const DOZE: Duration = Duration::from_millis(10);
+const DOZES: u32 = 100;
+
+/// A thread that works once a second, at once when it is woken, and soon when
+/// it is nudged and has been busy.
+///
+/// A signal costs whoever gives it some microseconds, since it may interrupt
+/// another processor. So work that can wait for a tick is only noted: where much
+/// is registered the thread looks often, and elsewhere a second is soon enough.
 ///
 /// It is the one task of a task queue with one thread: the documented way to
 /// have a thread that can be joined.
@@ -30,12 +40,16 @@ pub struct Task {
     /// Work is wanted before the second is over. Set without the mutex, so
     /// that waking a task that is awake already costs one atomic operation.
     wanted: AtomicBool,
+    /// The thread waits, and nobody has signalled it.
+    sleeps: AtomicBool,
 }
 
 struct State {
     queue: *mut sys::ddi_taskq_t,
     work: fn(),
     stop: bool,
+    /// Looks that are left before the second is over.
+    dozes: u32,
 }
 
 // SAFETY: the pointer is a handle that any thread may use.
@@ -50,9 +64,11 @@ impl Task {
                 queue: ptr::null_mut(),
                 work,
                 stop: false,
+                dozes: 0,
             }),
             awaited: Condvar::new(),
             wanted: AtomicBool::new(false),
+            sleeps: AtomicBool::new(false),
         }
     }
 
@@ -103,12 +119,21 @@ impl Task {
     /// work takes around this call; takes at most one innermost mutex for the
     /// time of a signal.
     pub fn wake(&self) {
-        if self.wanted.swap(true, Ordering::AcqRel) {
+        // In one order with what `next` does: either it sees that work is
+        // wanted, or it is seen here that it sleeps.
+        self.wanted.swap(true, Ordering::SeqCst);
+        if !self.sleeps.load(Ordering::SeqCst) || !self.sleeps.swap(false, Ordering::SeqCst) {
             return;
         }
         let state = self.state.lock();
         self.awaited.signal();
         drop(state);
+    }
+
+    /// Has the work done within a second, and within a tick of the clock if
+    /// there was some in the last second. Any context, with any lock.
+    pub fn nudge(&self) {
+        self.wanted.store(true, Ordering::Release);
     }
 
     /// Ends the thread and waits until it is gone. Sleeps.
@@ -144,13 +169,28 @@ impl Task {
     /// Waits for the next piece of work. `None`: there is none any more.
     fn next(&self) -> Option<fn()> {
         let mut state = self.state.lock();
-        // Whoever sets `wanted` from now on has to wait for the mutex before
-        // the signal, and by then this thread waits for it.
-        if !state.stop && !self.wanted.swap(false, Ordering::AcqRel) {
-            self.awaited.wait_for(&mut state, PERIOD);
-            self.wanted.store(false, Ordering::Release);
+        loop {
+            if state.stop {
+                return None;
+            }
+            if self.wanted.swap(false, Ordering::SeqCst) {
+                state.dozes = DOZES;
+                return Some(state.work);
+            }
+            let span = if state.dozes > 0 { DOZE } else { PERIOD };
+            self.sleeps.store(true, Ordering::SeqCst);
+            // Whoever wants work from now on has to wait for the mutex before
+            // the signal, and by then this thread waits for it.
+            if !self.wanted.load(Ordering::SeqCst) {
+                self.awaited.wait_for(&mut state, span);
+            }
+            self.sleeps.store(false, Ordering::SeqCst);
+            state.dozes = state.dozes.saturating_sub(1);
+            if state.dozes == 0 && !state.stop && !self.wanted.load(Ordering::SeqCst) {
+                // A second is over, in one piece or in many.
+                return Some(state.work);
+            }
         }
-        (!state.stop).then_some(state.work)
     }
 }
 

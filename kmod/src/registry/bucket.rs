@@ -136,8 +136,9 @@ impl Bucket {
         Left::None
     }
 
+    /// Entries that went past for want of room, at least.
     #[inline]
-    fn passed(&self) -> u64 {
+    pub fn passed(&self) -> u64 {
         (self.head >> PASSED) & BYTE
     }
 
@@ -177,9 +178,11 @@ impl Bucket {
             .filter(move |(place, _)| (head >> (8 * place)) & BYTE != 0)
     }
 
-    /// The first entry in use, with its place.
-    pub fn first(&self) -> Option<(usize, Entry)> {
-        self.used().next().map(|(place, entry)| (place, *entry))
+    /// The entry at a place, if it is in use.
+    #[inline]
+    pub fn get(&self, place: usize) -> Option<Entry> {
+        let used = (self.head >> ((8 * place) & 63)) & BYTE != 0;
+        self.entries.get(place).filter(|_| used).copied()
     }
 
     /// The oldest tick of an entry that ages, at least.

@@ -135,12 +135,13 @@ impl<E: Env> Registry<E> {
         };
         let result = change(&mut bound);
         let verdict = self.add_endpoint(&mut inner, place, bound.entry(&key), tick);
-        let wake = (verdict == Some(Verdict::Late) || inner.is_crowded())
-            && !core::mem::replace(&mut inner.wanting, true);
+        inner.help(&self.secret);
+        let need = match verdict {
+            Some(Verdict::Late) => inner.need_now(),
+            _ => inner.need(),
+        };
         drop(inner);
-        if wake {
-            self.want(number);
-        }
+        let wake = self.note(number, need);
         match verdict {
             Some(verdict) => Err(refuse(verdict, wake)),
             None => Ok((result, wake)),

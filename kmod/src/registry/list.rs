@@ -93,6 +93,8 @@ impl<E: Env> Registry<E> {
         let mut at = cursor;
         let mut left = room;
         while let Some(region) = self.region(at.region as usize) {
+            // What is on its way belongs to buckets of two arrays.
+            self.finish_moving(region);
             let inner = region.lock();
             let len = inner.buckets().len();
             let home = home(at.fraction, len);

@@ -11,11 +11,14 @@
 use super::bucket::{At, Bucket, SLOTS, older};
 use super::entry::{Bound, Entry, Key, Kind, TICKS};
 use super::env::{Env, Lock, Word};
-use super::region::{Place, Region, SMALLEST, larger, smaller};
+use super::region::{Load, Moved, Need, Place, Region, SMALLEST, larger, smaller};
 use super::{Listed, Registry};
 
-/// Buckets that are moved from while a region is locked.
-const MOVES: usize = 4;
+/// What is moved while a region is locked.
+const MOVES: Load = Load {
+    buckets: 4,
+    entries: usize::MAX,
+};
 /// Buckets that are looked at while a region is locked.
 const STEP: usize = 4;
 /// As `STEP`, where only the heads of buckets are read.
@@ -26,6 +29,27 @@ const AHEAD: usize = 64;
 /// By so many ticks an entry may seem to be younger than a sweep, which read
 /// the time before it began.
 const YOUNGER: u8 = 8;
+
+/// What is marked of a region.
+#[derive(Clone, Copy)]
+enum Mark {
+    /// It wants memory, or less of it.
+    Wants,
+    /// It needs memory now.
+    Urgent,
+    /// Its entries are to be moved.
+    Moves,
+}
+
+/// Words for 64 regions.
+pub const MARKS: usize = 3;
+
+/// Who has memory to give.
+struct Giver<A> {
+    allocate: A,
+    /// All that asked got some.
+    complete: bool,
+}
 
 /// What a sweep keeps between two holds of a region's lock: an entry whose
 /// endpoint has to be asked about, and where it is.
@@ -160,29 +184,32 @@ impl<E: Env> Registry<E> {
         complete
     }
 
-    /// Gives memory to the regions that want it. False: there was not enough.
+    /// Gives memory to the regions that want it, first to those that need it
+    /// now, and moves their entries. False: there was not enough.
     ///
     /// # Errors
     ///
     /// Another thread is at it.
     pub fn maintain(
         &self,
-        mut allocate: impl FnMut(usize) -> Option<E::Buckets>,
+        allocate: impl FnMut(usize) -> Option<E::Buckets>,
     ) -> Result<bool, Busy> {
         let _turn = self.turn()?;
-        let mut complete = true;
-        for word in 0..self.wanting.len() {
-            let mut bits = self.wanting.get(word).map_or(0, |word| word.swap(0));
+        let mut giver = Giver {
+            allocate,
+            complete: true,
+        };
+        self.settle(&mut giver);
+        for word in 0..self.words() {
+            let mut bits = self.marks(Mark::Wants, word).map_or(0, |word| word.swap(0));
             while bits != 0 {
                 let number = word * 64 + bits.trailing_zeros() as usize;
                 bits &= bits.wrapping_sub(1);
-                if !self.resize(number, &mut allocate) {
-                    self.want(number);
-                    complete = false;
-                }
+                self.give(number, &mut giver);
+                self.settle(&mut giver);
             }
         }
-        Ok(complete)
+        Ok(giver.complete)
     }
 
     /// The turn to do maintenance.
@@ -195,14 +222,64 @@ impl<E: Env> Registry<E> {
 
     /// Marks a region for [`Registry::maintain`].
     pub(super) fn want(&self, number: usize) {
-        if let Some(word) = self.wanting.get(number / 64) {
+        self.mark(Mark::Wants, number);
+    }
+
+    /// Marks a region as an insertion wishes; true if it does.
+    #[inline]
+    pub(super) fn note(&self, number: usize, need: Need) -> bool {
+        if need == Need::Nothing {
+            return false;
+        }
+        if need == Need::Now {
+            self.mark(Mark::Urgent, number);
+        }
+        self.mark(Mark::Wants, number);
+        true
+    }
+
+    /// Words of a kind of mark.
+    fn words(&self) -> usize {
+        self.wanting.len() / MARKS
+    }
+
+    /// The marks of 64 regions.
+    fn marks(&self, mark: Mark, word: usize) -> Option<&E::Word> {
+        self.wanting.get(word * MARKS + mark as usize)
+    }
+
+    fn mark(&self, mark: Mark, number: usize) {
+        if let Some(word) = self.marks(mark, number / 64) {
             word.or(1 << (number % 64));
         }
     }
 
+    fn is_marked(&self, mark: Mark) -> bool {
+        (0..self.words()).any(|word| self.marks(mark, word).is_some_and(|word| word.load() != 0))
+    }
+
+    /// Takes the mark of a region away, whose number it is.
+    fn take(&self, mark: Mark) -> Option<usize> {
+        (0..self.words()).find_map(|number| {
+            let word = self.marks(mark, number)?;
+            let first = match word.load() {
+                0 => return None,
+                bits => bits.trailing_zeros(),
+            };
+            // Nobody else takes marks away: the bit is still there.
+            word.add((1_u64 << first).wrapping_neg());
+            Some(number * 64 + first as usize)
+        })
+    }
+
     /// Does a region want memory?
     pub fn wants(&self) -> bool {
-        self.wanting.iter().any(|word| word.load() != 0)
+        self.is_marked(Mark::Wants)
+    }
+
+    /// Does a region need it now?
+    pub fn hurries(&self) -> bool {
+        self.is_marked(Mark::Urgent)
     }
 
     /// Is anything dead that a sweep would drop?
@@ -210,6 +287,16 @@ impl<E: Env> Registry<E> {
         self.dirty.load() != 0
     }
 
+    /// Gives a region the memory that it wants, if there is any.
+    fn give(&self, number: usize, giver: &mut Giver<impl FnMut(usize) -> Option<E::Buckets>>) {
+        if !self.resize(number, &mut giver.allocate) {
+            self.want(number);
+            giver.complete = false;
+        }
+    }
+
+    /// Exchanges the array of a region, whose entries then have to move. False:
+    /// there is no memory.
     fn resize(
         &self,
         number: usize,
@@ -218,11 +305,13 @@ impl<E: Env> Registry<E> {
         let Some(region) = self.region(number) else {
             return true;
         };
-        let size = {
+        let (size, old) = {
             let mut inner = region.lock();
-            inner.wanting = false;
+            inner.answered();
+            let old = inner.take_old();
             let len = inner.buckets().len();
-            if inner.old_len() > 0 {
+            let size = if inner.left() > 0 {
+                // Soon over: the task moves, and whoever inserts.
                 None
             } else if len == 0 {
                 Some(SMALLEST)
@@ -232,29 +321,66 @@ impl<E: Env> Registry<E> {
                 Some(smaller(len).max(self.least()))
             } else {
                 return true;
-            }
+            };
+            (size, old)
         };
+        drop(old);
         if let Some(size) = size {
             let Some(buckets) = allocate(size) else {
                 return false;
             };
             region.exchange(buckets);
         }
-        self.advance(region)
+        self.mark(Mark::Moves, number);
+        true
+    }
+
+    /// Moves all entries that have to; regions that need memory now come first
+    /// between two steps, as long as there is any.
+    fn settle(&self, giver: &mut Giver<impl FnMut(usize) -> Option<E::Buckets>>) {
+        loop {
+            self.hurry(giver);
+            let Some(number) = self.take(Mark::Moves) else {
+                return;
+            };
+            let Some(region) = self.region(number) else {
+                continue;
+            };
+            let mut moved = Moved::Some;
+            while moved == Moved::Some {
+                moved = self.step(region);
+                self.hurry(giver);
+            }
+            if moved == Moved::NoRoom {
+                self.want(number);
+                giver.complete = false;
+            }
+        }
+    }
+
+    /// Gives memory to the regions that need it now.
+    fn hurry(&self, giver: &mut Giver<impl FnMut(usize) -> Option<E::Buckets>>) {
+        while giver.complete
+            && let Some(number) = self.take(Mark::Urgent)
+        {
+            self.give(number, giver);
+        }
+    }
+
+    /// Moves entries of a region, for one hold of its lock; gives the old array
+    /// back after the last one.
+    fn step(&self, region: &Region<E>) -> Moved {
+        let mut inner = region.lock();
+        let moved = inner.advance(MOVES, &self.secret);
+        let old = inner.take_old();
+        drop(inner);
+        drop(old);
+        moved
     }
 
     /// Moves what is in the old array of a region, and gives it back.
-    fn advance(&self, region: &Region<E>) -> bool {
-        let len = region.lock().old_len();
-        for first in (0..len).step_by(MOVES) {
-            let end = first.saturating_add(MOVES).min(len);
-            if !region.lock().advance(first..end, &self.secret) {
-                return false;
-            }
-        }
-        let old = region.lock().take_old();
-        drop(old);
-        true
+    pub(super) fn finish_moving(&self, region: &Region<E>) {
+        while self.step(region) == Moved::Some {}
     }
 
     /// Looks at all entries and drops what the pass is for. `gone` is told of
@@ -311,9 +437,7 @@ impl<E: Env> Registry<E> {
 
     fn sweep_region(&self, region: &Region<E>, sweep: &mut Sweep<impl FnMut(&Listed, Why)>) {
         let pass = sweep.pass;
-        if region.lock().old_len() > 0 {
-            self.advance(region);
-        }
+        self.finish_moving(region);
         if pass == Pass::Age {
             return self.age_region(region, sweep);
         }

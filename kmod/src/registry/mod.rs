@@ -42,9 +42,9 @@ use entry::{Entry, Key, Kind};
 use env::{Env, Lock, Word};
 use hash::Secret;
 pub use list::{Cursor, Listed, ROOM};
-pub use maintain::{ASKED, Asked, Busy, Pass, Swept, Why};
+pub use maintain::{ASKED, Asked, Busy, MARKS, Pass, Swept, Why};
 use names::{Meaning, Names, Numbered};
-use region::{Found, Inner, Place, Region};
+use region::{Found, Inner, Need, Place, Region};
 use shared::{NotAList, Shared};
 
 /// A node of the cluster; 0 is none.
@@ -146,7 +146,8 @@ pub struct Registry<E: Env> {
     /// As `pool`, for endpoints: as many, since a connected UDP socket is one
     /// of each.
     endpoint_pool: E::Word,
-    /// Regions that want memory, a bit each.
+    /// Regions that want memory, that need it now, and whose entries move: a bit
+    /// each.
     wanting: E::Words,
     /// Names were retired or generations moved on since the last sweep.
     dirty: E::Word,
@@ -173,7 +174,7 @@ pub struct Memory<E: Env> {
     pub owners: (E::Names, E::Words),
     /// [`shared::WORDS`].
     pub shared: E::Words,
-    /// One for 64 regions.
+    /// [`MARKS`] for 64 regions.
     pub wanting: E::Words,
     /// [`ASKED`].
     pub scratch: E::Scratch,
@@ -460,15 +461,15 @@ impl<E: Env> Registry<E> {
         } else {
             Verdict::Late
         };
-        let wake = match verdict {
-            Verdict::Full => self.dirty.load() != 0,
-            Verdict::Late => true,
-            _ => inner.is_crowded(),
-        } && !core::mem::replace(&mut inner.wanting, true);
+        inner.help(&self.secret);
+        let need = match verdict {
+            Verdict::Late => inner.need_now(),
+            Verdict::Full if self.dirty.load() != 0 => inner.need_now(),
+            Verdict::Full => Need::Nothing,
+            _ => inner.need(),
+        };
         drop(inner);
-        if wake {
-            self.want(place.hash.region(self.shift));
-        }
+        let wake = self.note(place.hash.region(self.shift), need);
         Answer { verdict, wake }
     }
 

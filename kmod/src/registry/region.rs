@@ -5,9 +5,11 @@
 //! A region: one lock, one array of buckets, and a second one while it grows
 //! or shrinks.
 //!
-//! The owner of memory (the module's task) hands in another array and then
-//! moves the entries over, a few buckets at a time; everybody else searches
-//! both meanwhile, inserts into the new one and never moves anything.
+//! The owner of memory (the module's task) hands in another array. The entries
+//! move over in the order of the old one, a few buckets at a time: the task
+//! moves them, and so does each call that inserts one, for a task that comes
+//! late must not stop those who insert. Everybody searches both meanwhile.
+//! Only the task takes the old array away.
 
 use super::bucket::{self, At, AtHome, Bucket, Left, SLOTS};
 use super::entry::{Entry, Key, Kind, Packed};
@@ -58,10 +60,12 @@ pub struct Inner<E: Env> {
     batch: u32,
     /// How many the present array takes.
     most: u32,
-    /// Entries of `old` are on their way into `current`.
-    old: Option<E::Buckets>,
+    /// Entries are on their way into `current`.
+    old: Option<Leaving<E>>,
     /// From so many entries on there should be more memory.
     crowd: u32,
+    /// An insertion that leaves more entries than this asks for memory.
+    asks: u32,
     /// Entries that are endpoints and not 5-tuples.
     endpoints: u32,
     /// Dead entries whose places others took, since the last sweep.
@@ -70,6 +74,55 @@ pub struct Inner<E: Env> {
     pub(super) wanting: bool,
     /// No entry that ages was last used before this tick; `None`: none ages.
     oldest: Option<u8>,
+}
+
+/// An array whose entries move into another one.
+struct Leaving<E: Env> {
+    buckets: E::Buckets,
+    /// The first bucket that was not moved from. Those before it are empty,
+    /// but for what they know of the entries that went past.
+    next: usize,
+    /// An entry that belongs before `next` may be there or behind it.
+    spills: bool,
+}
+
+/// How much is moved at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Old buckets that are looked at, at most.
+    pub buckets: usize,
+    /// No further bucket after so many entries.
+    pub entries: usize,
+}
+
+/// What an insertion moves. A step of a third from two thirds full moves three
+/// entries for each that comes until the next one; an array that came late moves
+/// four. Buckets that were emptied meanwhile go by faster.
+pub const HELP: Load = Load {
+    buckets: 4,
+    entries: 4,
+};
+
+/// How far moving came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// There is more to move.
+    Some,
+    /// Nothing is left in the old array, if there is one.
+    All,
+    /// There is no room in the new one, which can only be if it is smaller.
+    NoRoom,
+}
+
+/// Whether an insertion asks for memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// It does not, or somebody has asked.
+    Nothing,
+    /// There is time until the next look at the regions.
+    Soon,
+    /// There may be none.
+    Now,
 }
 
 /// Where a hash belongs: what every operation on a region needs.
@@ -103,6 +156,7 @@ impl<E: Env> Region<E> {
                 most: 0,
                 old: None,
                 crowd: 0,
+                asks: 0,
                 endpoints: 0,
                 replaced: 0,
                 wanting: false,
@@ -137,9 +191,13 @@ impl<E: Env> Region<E> {
         self.address.store(buckets.as_ptr().addr() as u64);
         self.len.store(buckets.len() as u64);
         let old = core::mem::replace(&mut inner.current, buckets);
-        inner.old = Some(old);
-        inner.wanting = false;
+        inner.old = Some(Leaving {
+            buckets: old,
+            next: 0,
+            spills: false,
+        });
         inner.set_limits();
+        inner.answered();
         None
     }
 }
@@ -154,21 +212,35 @@ impl<E: Env> Inner<E> {
     /// Finds an entry that `wanted` accepts.
     #[inline(always)]
     pub fn find(&self, place: Place, wanted: impl Fn(&Entry) -> bool) -> Option<Found> {
-        match bucket::find(&self.current, place.hash, &wanted) {
-            Some((at, packed)) => Some(Found {
-                old: false,
-                at,
-                packed,
-            }),
-            None if self.old.is_none() => None,
-            None => self.find_old(place, &wanted),
+        if let Some(old) = &self.old {
+            return self.find_in_both(old, place, wanted);
         }
+        let (at, packed) = bucket::find(&self.current, place.hash, wanted)?;
+        let old = false;
+        Some(Found { old, at, packed })
     }
 
-    #[cold]
-    fn find_old(&self, place: Place, wanted: impl Fn(&Entry) -> bool) -> Option<Found> {
-        let old = self.old.as_deref()?;
-        let (at, packed) = bucket::find(old, place.hash, wanted)?;
+    #[inline(never)]
+    fn find_in_both(
+        &self,
+        leaving: &Leaving<E>,
+        place: Place,
+        wanted: impl Fn(&Entry) -> bool,
+    ) -> Option<Found> {
+        let Place { hash } = place;
+        let may_be_old = leaving.may_have(place);
+        if may_be_old {
+            let home = home(hash.fraction(), leaving.buckets.len());
+            ask_for::<E>(leaving.buckets.get(home));
+        }
+        if let Some((at, packed)) = bucket::find(&self.current, hash, &wanted) {
+            let old = false;
+            return Some(Found { old, at, packed });
+        }
+        if !may_be_old {
+            return None;
+        }
+        let (at, packed) = bucket::find(&leaving.buckets, hash, wanted)?;
         let old = true;
         Some(Found { old, at, packed })
     }
@@ -182,7 +254,7 @@ impl<E: Env> Inner<E> {
     #[inline]
     fn array(&mut self, found: Found) -> Option<&mut [Bucket]> {
         if found.old {
-            self.old.as_deref_mut()
+            self.old.as_mut().map(|old| &mut *old.buckets)
         } else {
             Some(&mut self.current)
         }
@@ -273,7 +345,7 @@ impl<E: Env> Inner<E> {
     fn set_bounds(&mut self) {
         self.calm = match self.old {
             Some(_) => 0,
-            None => self.quota.min(self.most).min(self.crowd),
+            None => self.quota.min(self.most).min(self.asks),
         };
         // Credit is given back from two batches on, and a batch of one always.
         self.keep = match self.batch {
@@ -352,13 +424,55 @@ impl<E: Env> Inner<E> {
         };
         self.most = most(self.current.len()) as u32;
         self.crowd = crowd as u32;
-        self.set_bounds();
     }
 
-    /// Should it have more memory?
-    #[inline]
+    /// Should it have more memory? Not before the last exchange is over.
     pub fn is_crowded(&self) -> bool {
-        self.used > self.crowd && self.old.is_none()
+        self.used > self.crowd && self.left() == 0
+    }
+
+    /// After an insertion: does it ask for memory?
+    #[inline]
+    pub fn need(&mut self) -> Need {
+        if self.used <= self.asks {
+            return Need::Nothing;
+        }
+        self.need_more()
+    }
+
+    #[cold]
+    fn need_more(&mut self) -> Need {
+        if self.left() > 0 {
+            return Need::Nothing;
+        }
+        if self.asks > self.crowd {
+            return self.need_now();
+        }
+        // Asks again, for itself, after a quarter of what is left.
+        self.asks = self
+            .crowd
+            .saturating_add(self.most.saturating_sub(self.crowd) / 4);
+        self.set_bounds();
+        if core::mem::replace(&mut self.wanting, true) {
+            Need::Nothing
+        } else {
+            Need::Soon
+        }
+    }
+
+    /// Nothing can be inserted: asks once.
+    pub fn need_now(&mut self) -> Need {
+        self.wanting = true;
+        let asked = core::mem::replace(&mut self.asks, u32::MAX) == u32::MAX;
+        self.set_bounds();
+        if asked { Need::Nothing } else { Need::Now }
+    }
+
+    /// Somebody looks at what the region needs.
+    pub fn answered(&mut self) {
+        self.wanting = false;
+        self.asks = self.crowd;
+        self.set_bounds();
     }
 
     /// Would a quarter of the memory do?
@@ -401,42 +515,89 @@ impl<E: Env> Inner<E> {
         self.used < self.most
     }
 
-    /// Moves the entries of some old buckets into the new array. False: there
-    /// is no room in it, which only happens if it is smaller.
-    pub fn advance(&mut self, buckets: core::ops::Range<usize>, secret: &Secret) -> bool {
-        let Some(old) = &mut self.old else {
-            return true;
-        };
-        for bucket in buckets.clone() {
-            ask_ahead::<E>(old, &self.current, bucket.saturating_add(AHEAD));
+    /// After an insertion, or when there is no room for one: moves a few
+    /// entries if the region grows or shrinks.
+    #[inline]
+    pub fn help(&mut self, secret: &Secret) {
+        if self.old.is_some() {
+            self.help_to_move(secret);
         }
-        for bucket in old.get_mut(buckets).into_iter().flatten() {
+    }
+
+    #[inline(never)]
+    fn help_to_move(&mut self, secret: &Secret) {
+        // Without room the entries stay where they are, and are found there.
+        let _how_far = self.advance(HELP, secret);
+    }
+
+    /// Moves the entries of the next old buckets into the new array.
+    pub fn advance(&mut self, load: Load, secret: &Secret) -> Moved {
+        let Some(old) = &mut self.old else {
+            return Moved::All;
+        };
+        let len = old.buckets.len();
+        let mut moved = 0;
+        for _ in 0..load.buckets {
+            let next = old.next;
+            ask_ahead::<E>(&old.buckets, &self.current, next.saturating_add(AHEAD));
+            let Some(bucket) = old.buckets.get_mut(next) else {
+                break;
+            };
             let oldest = bucket.oldest();
-            while let Some((place, entry)) = bucket.first() {
-                let hash = entry.hash(secret);
-                let len = self.current.len();
-                let Some(at) = bucket::insert(&mut self.current, hash, entry, len) else {
-                    return false;
+            for place in 0..SLOTS {
+                let Some(entry) = bucket.get(place) else {
+                    continue;
+                };
+                let (hash, reach) = (entry.hash(secret), self.current.len());
+                let Some(at) = bucket::insert(&mut self.current, hash, entry, reach) else {
+                    return Moved::NoRoom;
                 };
                 bucket.clear(place);
+                moved += 1;
                 if let (Some(tick), Some(new)) = (oldest, self.current.get_mut(at.bucket)) {
                     new.add_oldest(tick);
                 }
             }
+            old.spills = bucket.passed() > 0;
+            old.next = next.saturating_add(1);
+            if moved >= load.entries {
+                break;
+            }
         }
-        true
+        if old.next < len {
+            Moved::Some
+        } else {
+            Moved::All
+        }
     }
 
-    /// How many buckets are to be moved from.
-    pub fn old_len(&self) -> usize {
-        self.old.as_deref().map_or(0, <[Bucket]>::len)
+    /// How many old buckets are left to be moved from.
+    pub fn left(&self) -> usize {
+        self.old.as_ref().map_or(0, Leaving::left)
     }
 
-    /// Takes the array whose entries have all been moved.
+    /// Takes the old array, once all of its entries have been moved.
     pub fn take_old(&mut self) -> Option<E::Buckets> {
-        let old = self.old.take();
+        if self.left() > 0 {
+            return None;
+        }
+        let old = self.old.take().map(|old| old.buckets);
         self.set_bounds();
         old
+    }
+}
+
+impl<E: Env> Leaving<E> {
+    fn left(&self) -> usize {
+        self.buckets.len().saturating_sub(self.next)
+    }
+
+    /// May an entry of this place be left here? One that belongs to a bucket
+    /// that was moved from is, if it went past all up to `next`.
+    #[inline]
+    fn may_have(&self, place: Place) -> bool {
+        let home = home(place.hash.fraction(), self.buckets.len());
+        self.left() > 0 && (home >= self.next || self.spills)
     }
 }
 
@@ -445,13 +606,20 @@ const AHEAD: usize = 12;
 
 /// Asks for the memory of a bucket of an old array and for that of the new one
 /// where its entries go: both are in the order of the hashes.
+#[inline]
 fn ask_ahead<E: Env>(old: &[Bucket], new: &[Bucket], bucket: usize) {
     let there = bucket
         .saturating_mul(new.len())
         .checked_div(old.len())
         .unwrap_or(0);
-    let from = old.get(bucket);
-    for bucket in from.into_iter().chain(new.get(there)) {
+    ask_for::<E>(old.get(bucket));
+    ask_for::<E>(new.get(there));
+}
+
+/// Asks for the memory of a bucket.
+#[inline]
+fn ask_for<E: Env>(bucket: Option<&Bucket>) {
+    if let Some(bucket) = bucket {
         let address = core::ptr::from_ref(bucket).addr();
         E::prefetch_bucket(address);
     }
@@ -501,6 +669,6 @@ impl<E: Env> Inner<E> {
 
     /// The buckets whose entries are being moved.
     pub(super) fn old_buckets(&self) -> &[Bucket] {
-        self.old.as_deref().unwrap_or(&[])
+        self.old.as_ref().map_or(&[], |old| &*old.buckets)
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::region::Load;
 use super::*;
 
 #[test]
@@ -50,9 +51,13 @@ fn every_entry_is_found_while_another_thread_would_be_moving_it() {
     }
     region.exchange(vec![Bucket::default(); 200]);
     let mut live: BTreeSet<u32> = (0..400).collect();
-    let len = region.lock().old_len();
+    let len = region.lock().left();
     for bucket in 0..len {
-        assert!(region.lock().advance(bucket..bucket + 1, &fixture.0.secret));
+        let one = Load {
+            buckets: 1,
+            entries: 1,
+        };
+        region.lock().advance(one, &fixture.0.secret);
         let gone = bucket as u32 * 400 / len as u32;
         let new = 1000 + bucket as u32;
         assert_eq!(fixture.0.disconnect(0, &tcp(gone)), Some(true));
@@ -76,7 +81,7 @@ fn every_entry_is_found_while_another_thread_would_be_moving_it() {
         }
     }
     let old = region.lock().take_old().unwrap();
-    assert!(old.iter().all(|bucket| bucket.first().is_none()));
+    assert!(old.iter().all(|bucket| bucket.used().next().is_none()));
 }
 
 #[test]
@@ -165,7 +170,7 @@ fn what_comes_while_memory_is_allocated_is_not_left_behind() {
         allocate(buckets)
     };
     assert!(registry.maintain(smaller).unwrap());
-    assert_eq!(registry.regions[0].lock().old_len(), 0);
+    assert_eq!(registry.regions[0].lock().left(), 0);
     assert_eq!(listing(registry, 0).len(), 1000);
     assert_eq!(fixture.connect(&tcp(5000)), Verdict::Registered);
 }

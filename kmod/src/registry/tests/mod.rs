@@ -26,6 +26,7 @@ mod invariants;
 mod listing;
 mod loom;
 mod model;
+mod moving;
 mod names;
 mod sweep;
 mod threads;
@@ -111,7 +112,7 @@ where
         locals: (names(), words(names_of::WORDS)),
         owners: (names(), words(names_of::WORDS)),
         shared: words(shared::WORDS),
-        wanting: words(regions.div_ceil(64)),
+        wanting: words(regions.div_ceil(64) * MARKS),
         scratch: vec![Asked::default(); ASKED].into(),
     }
 }

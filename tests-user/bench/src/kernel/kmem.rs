@@ -6,14 +6,16 @@
 //! are counted as asked for.
 
 use std::collections::HashMap;
+use std::io;
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::heap::Heap;
 use super::imports;
 
-/// From here on a block is made of pages.
-const LARGE: usize = 32 << 10;
+/// From here on a block is made of pages: memory of malloc would have page
+/// faults.
+const LARGE: usize = 2 << 10;
 
 struct Memory {
     heap: Heap,
@@ -46,6 +48,14 @@ pub fn most() -> u64 {
     memory().most
 }
 
+/// Has so many bytes ready, as a kernel has that does not wait for memory.
+///
+/// # Errors
+/// The system has no memory.
+pub fn reserve(bytes: usize) -> io::Result<()> {
+    memory().heap.reserve(bytes)
+}
+
 /// Frees all that the module left.
 ///
 /// # Safety
@@ -59,7 +69,7 @@ pub unsafe fn free_all() {
             unsafe { libc::free(ptr::with_exposed_provenance_mut(address)) };
         }
     }
-    memory.heap = Heap::new();
+    memory.heap.free_all();
     memory.bytes = 0;
     memory.most = 0;
 }

@@ -5,6 +5,7 @@
 //! Calls about one 5-tuple, entries that move, the last credit.
 
 use super::*;
+use crate::registry::region::{Load, Moved};
 
 #[test]
 fn one_of_two_registers_and_the_other_repeats() {
@@ -64,17 +65,73 @@ fn references_are_kept_while_entries_move() {
             |registry| {
                 let region = &registry.regions[0];
                 assert!(region.exchange(vec![Bucket::default(); 5]).is_none());
-                for first in [0, 2] {
-                    assert!(region.lock().advance(first..first + 2, &registry.secret));
+                let two = Load {
+                    buckets: 2,
+                    entries: usize::MAX,
+                };
+                for moved in [Moved::Some, Moved::All] {
+                    assert_eq!(region.lock().advance(two, &registry.secret), moved);
                 }
                 region.lock().take_old().unwrap()
             },
         ),
         |registry, ended, again, old| {
             assert_eq!((ended, again), (Some(false), Verdict::Repeated));
-            assert!(old.iter().all(|bucket| bucket.first().is_none()));
+            assert!(old.iter().all(|bucket| bucket.used().next().is_none()));
             assert_eq!(registry.query(0, &tcp(1)), (Verdict::Repeated, 2));
             assert_eq!(registry.query(0, &tcp(2)), (Verdict::Repeated, 1));
+        },
+    );
+}
+
+/// The task and those who insert move the same entries.
+#[test]
+fn many_hands_move_each_entry_once() {
+    Scene::new(&[v4(10)]).play(
+        |registry| {
+            for n in 0..4 {
+                connect(registry, &tcp(n));
+            }
+            let region = &registry.regions[0];
+            assert!(region.exchange(vec![Bucket::default(); 5]).is_none());
+        },
+        (
+            |registry| connect(registry, &tcp(4)),
+            |registry| registry.disconnect(0, &tcp(1)),
+            |registry| registry.finish_moving(&registry.regions[0]),
+        ),
+        |registry, added, ended, ()| {
+            assert_eq!((added, ended), (Verdict::Registered, Some(true)));
+            for n in [0, 2, 3, 4] {
+                assert_eq!(registry.query(0, &tcp(n)), (Verdict::Repeated, 1), "{n}");
+            }
+            assert_eq!(registry.query(0, &tcp(1)), (Verdict::Registered, 0));
+            assert!(registry.regions[0].lock().take_old().is_none());
+            assert_eq!(registry.len(), 4);
+        },
+    );
+}
+
+/// A region that asks while the task looks at it is looked at again.
+#[test]
+fn no_region_is_forgotten_that_asks() {
+    Scene::new(&[v4(10)]).play(
+        |registry| {
+            for n in 0..4 {
+                connect(registry, &tcp(n));
+            }
+            assert!(!registry.wants());
+            registry.want(0);
+        },
+        (
+            |registry| registry.connect(0, &tcp(4), true, 0).wake,
+            |registry| registry.connect(0, &tcp(5), true, 0).wake,
+            |registry| assert!(registry.maintain(allocate).unwrap()),
+        ),
+        |registry, one, two, ()| {
+            let len = registry.regions[0].lock().buckets().len();
+            assert!(len > 4 || registry.wants(), "{one} {two}");
+            assert!(len > 4 || one || two);
         },
     );
 }

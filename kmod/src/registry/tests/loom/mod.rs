@@ -196,7 +196,7 @@ impl Scene {
             shared: (0..shared::WORDS)
                 .map(|n| word(self.shared.contains(&n)))
                 .collect(),
-            wanting: [word(true)].into(),
+            wanting: [(); MARKS].map(|()| word(true)).into(),
             scratch: vec![Asked::default(); ASKED].into(),
         };
         let settings = Settings {
