@@ -175,3 +175,45 @@ fn nothing_while_it_is_off() {
     assert_eq!(counted(&loaded, &[]), []);
     assert_eq!((loaded.stat("tuples"), loaded.stat("unknown")), (0, 0));
 }
+
+/// What ends, and what is told of things that nobody knows.
+#[test]
+fn ends_and_what_is_unknown() {
+    let loaded = Loaded::new(&[("clinet_max_tuples", 64)]);
+    let ends = || ["removed", "unknown", "binds_uncounted"].map(|name| loaded.stat(name));
+    let endpoint = |call, tuple: &Tuple| {
+        let [protocol, family, laddr, lport, ..] = args(tuple);
+        loaded.tell(call, &[protocol, family, laddr, lport]);
+    };
+    for protocol in [TCP, UDP] {
+        let tuple = Tuple::v4(protocol, 1, 2);
+        let [removed, unknown, _] = ends();
+        for _ in 0..2 {
+            assert_eq!(loaded.connect2(true, &tuple), 0);
+        }
+        loaded.disconnect(&tuple);
+        assert_eq!(ends(), [removed, unknown, 0]);
+        loaded.disconnect(&tuple);
+        assert_eq!(ends(), [removed + 1, unknown, 0]);
+        loaded.disconnect(&tuple);
+        assert_eq!(ends(), [removed + 1, unknown + 1, 0]);
+    }
+    let flow = Tuple::v4(UDP, 1, 2);
+    let any = Tuple {
+        laddr: [0; 16],
+        ..flow
+    };
+    endpoint("clinet_unbind", &any);
+    endpoint("clinet_bind", &any);
+    assert_eq!(ends(), [2, 2, 0]);
+    endpoint("clinet_unbind", &Tuple { lport: 9, ..flow });
+    assert_eq!(ends(), [2, 3, 0]);
+    for lport in 100..164 {
+        endpoint("clinet_bind", &Tuple { lport, ..flow });
+        loaded.kernel.settle();
+    }
+    // One endpoint is there since the connects.
+    assert_eq!(ends(), [2, 3, 1]);
+    endpoint("clinet_unbind", &Tuple { lport: 100, ..flow });
+    assert_eq!(ends(), [2, 3, 1]);
+}
