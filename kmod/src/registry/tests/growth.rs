@@ -187,6 +187,8 @@ fn a_query_and_a_connect_agree_on_the_last_credit() {
             }
         }
         invariants::check_of_one_thread(&fixture.0);
+        fixture.0.sweep(Pass::Ours, 0, |_, _| {}).unwrap();
+        invariants::check_of_one_thread(&fixture.0);
     }
 }
 

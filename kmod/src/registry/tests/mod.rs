@@ -25,6 +25,7 @@ mod growth;
 mod invariants;
 mod listing;
 mod loom;
+mod memory;
 mod model;
 mod moving;
 mod names;

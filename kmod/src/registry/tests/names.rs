@@ -30,6 +30,7 @@ fn addresses_run_out_and_come_back_after_a_sweep_only() {
         );
     }
     let registry = &fixture.0;
+    assert_eq!(verdict(registry, &from_address(40_000)), Verdict::Full);
     assert_eq!(fixture.connect(&from_address(40_000)), Verdict::Full);
     let bound = Endpoint {
         protocol: Protocol::Udp,

@@ -13,6 +13,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use super::super::entry::TICKS;
 use super::*;
 
 const THREADS: u64 = 4;
@@ -54,13 +55,34 @@ enum Owner {
     Other(Node),
 }
 
-fn stream(n: u32) -> FiveTuple {
-    from(10 + (n % 3) as u8, tuple(Protocol::Tcp, 80, n))
+/// A quarter is UDP, from endpoints that are never bound.
+fn flow(n: u32) -> FiveTuple {
+    let protocol = match n % 4 {
+        3 => Protocol::Udp,
+        _ => Protocol::Tcp,
+    };
+    from(10 + (n % 3) as u8, tuple(protocol, 80, n))
+}
+
+/// What is listed of them.
+fn listed(registry: &Registry<Std>) -> Vec<Listed> {
+    let mut all = listing(registry, 0);
+    all.retain(|one| {
+        [10, 11, 12]
+            .map(|last| v4(last).words())
+            .contains(&one.local)
+    });
+    all
 }
 
 /// One call for one 5-tuple, whose answer has to follow from those before.
 fn one_call(registry: &Registry<Std>, owner: &mut Owner, n: u32, what: u32) {
-    let tuple = stream(n);
+    let tuple = flow(n);
+    // A count at its end stays there.
+    let end = match tuple.protocol {
+        Protocol::Tcp => u64::from(u16::MAX),
+        Protocol::Udp => 31,
+    };
     let node = 2 + what % 2;
     match what / 2 {
         0..4 => {
@@ -68,7 +90,9 @@ fn one_call(registry: &Registry<Std>, owner: &mut Owner, n: u32, what: u32) {
             *owner = match (*owner, verdict) {
                 (Owner::Nobody, Verdict::Registered) => Owner::Ours(1),
                 (Owner::Nobody, Verdict::Late) => Owner::Nobody,
-                (Owner::Ours(references), Verdict::Repeated) => Owner::Ours(references + 1),
+                (Owner::Ours(references), Verdict::Repeated) => {
+                    Owner::Ours(end.min(references + 1))
+                }
                 (Owner::Other(node), Verdict::OwnedBy(holder)) if node == holder => *owner,
                 odd => panic!("connect {n}: {odd:?}"),
             };
@@ -77,6 +101,7 @@ fn one_call(registry: &Registry<Std>, owner: &mut Owner, n: u32, what: u32) {
             let ended = registry.disconnect(0, &tuple);
             *owner = match (*owner, ended) {
                 (Owner::Ours(1), Some(true)) => Owner::Nobody,
+                (Owner::Ours(references), Some(false)) if references == end => *owner,
                 (Owner::Ours(references @ 2..), Some(false)) => Owner::Ours(references - 1),
                 (Owner::Nobody | Owner::Other(_), None) => *owner,
                 odd => panic!("disconnect {n}: {odd:?}"),
@@ -109,7 +134,7 @@ fn one_call(registry: &Registry<Std>, owner: &mut Owner, n: u32, what: u32) {
 }
 
 fn check(registry: &Registry<Std>, owner: Owner, n: u32) {
-    let (verdict, references) = registry.query(0, &stream(n));
+    let (verdict, references) = registry.query(0, &flow(n));
     let right = match owner {
         Owner::Nobody => matches!(verdict, Verdict::Registered | Verdict::Late),
         Owner::Ours(held) => (verdict, references) == (Verdict::Repeated, held),
@@ -125,16 +150,16 @@ fn check(registry: &Registry<Std>, owner: Owner, n: u32) {
 /// endpoints, a node that is purged, and an address that is shared at times.
 fn noise(registry: &Registry<Std>, numbers: &mut Numbers) {
     let n = numbers.next(300);
-    let flow = from(20 + (n % 4) as u8, tuple(Protocol::Udp, n as u16 % 7, n));
-    let tick = (n % 8) as u8;
+    let noisy = from(20 + (n % 4) as u8, tuple(Protocol::Udp, n as u16 % 7, n));
+    let tick = (48 + n as u8 % 24) % TICKS;
     match numbers.next(10) {
-        0..3 => drop(registry.connect(0, &flow, true, tick)),
-        3 => drop(registry.disconnect(0, &flow)),
-        4 => drop(registry.bind(0, &flow.endpoint(), tick)),
-        5 => drop(registry.unbind(0, &flow.endpoint())),
-        6 => drop(registry.install(9, &flow)),
-        7 => drop(registry.withdraw(9, &flow)),
-        8 => drop(registry.query(0, &flow)),
+        0..3 => drop(registry.connect(0, &noisy, true, tick)),
+        3 => drop(registry.disconnect(0, &noisy)),
+        4 => drop(registry.bind(0, &noisy.endpoint(), tick)),
+        5 => drop(registry.unbind(0, &noisy.endpoint())),
+        6 => drop(registry.install(9, &noisy)),
+        7 => drop(registry.withdraw(9, &noisy)),
+        8 => drop(registry.query(0, &noisy)),
         _ => {
             registry.purge(9);
             let last = 20 + (n % 4) as u8;
@@ -151,20 +176,14 @@ fn noise(registry: &Registry<Std>, numbers: &mut Numbers) {
 /// What the module's task does, and somebody who lists.
 fn task(registry: &Registry<Std>, numbers: &mut Numbers) {
     registry.maintain(allocate).unwrap();
+    // Some of the noise is too old then, and nothing else is.
+    let tick = numbers.next(1 + u32::from(SETTINGS.age)) as u8;
     match numbers.next(4) {
-        0 => drop(
-            registry
-                .sweep(Pass::Dead, numbers.next(64) as u8, |_, _| {})
-                .unwrap(),
-        ),
-        1 => drop(
-            registry
-                .sweep(Pass::Age, numbers.next(64) as u8, |_, _| {})
-                .unwrap(),
-        ),
+        0 => drop(registry.sweep(Pass::Dead, tick, |_, _| {}).unwrap()),
+        1 => drop(registry.sweep(Pass::Age, tick, |_, _| {}).unwrap()),
         2 => {
             let mut seen = std::collections::BTreeSet::new();
-            for one in listing(registry, 0).iter().filter(|one| one.protocol == 6) {
+            for one in listed(registry) {
                 assert!(
                     seen.insert((one.local, one.foreign, one.owner)),
                     "listed twice: {one:?}"
@@ -224,11 +243,7 @@ fn no_tuple_has_two_owners_and_no_reference_is_lost() {
             .iter()
             .filter(|owner| *owner.lock().unwrap() != Owner::Nobody)
             .count();
-        let listed = listing(registry, 0)
-            .iter()
-            .filter(|one| one.protocol == 6)
-            .count();
-        assert_eq!(listed, held);
+        assert_eq!(listed(registry).len(), held);
         invariants::check(registry);
         // Nothing is left of the rest, once it is gone.
         registry

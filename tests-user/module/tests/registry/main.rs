@@ -8,6 +8,7 @@
 use clinet_kernel::Context;
 use clinet_module_tests::{Loaded, TCP, Tuple, ptr, ptr_mut};
 
+mod counters;
 mod look;
 mod memory;
 mod threads;

@@ -226,3 +226,34 @@ fn a_bind_beside_a_change_of_the_set_is_counted_or_nobodys() {
         },
     );
 }
+
+/// And what the first one installs does not become the other one's.
+#[test]
+fn a_number_of_a_node_gets_no_second_meaning_under_an_install() {
+    let (one, two) = NODES.with(|nodes| *nodes);
+    let mut scene = Scene::new(&[v4(10)]);
+    scene.add_nodes(&[one, two]);
+    scene.play(
+        |registry| {
+            let (one, _) = NODES.with(|nodes| *nodes);
+            assert!(registry.install(one, &tcp(2)).is_ok());
+        },
+        (
+            |registry| registry.install(NODES.with(|nodes| nodes.0), &tcp(1)),
+            idle,
+            |registry| {
+                let (one, two) = NODES.with(|nodes| *nodes);
+                assert!(registry.purge(one));
+                registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+                assert!(registry.install(two, &tcp(3)).is_ok());
+            },
+        ),
+        |registry, installed, (), ()| {
+            assert!(installed.is_ok());
+            let (one, two) = NODES.with(|nodes| *nodes);
+            let (verdict, _) = registry.query(0, &tcp(1));
+            assert!([Verdict::OwnedBy(one), Verdict::Registered].contains(&verdict));
+            assert_eq!(registry.query(0, &tcp(3)), (Verdict::OwnedBy(two), 0));
+        },
+    );
+}
