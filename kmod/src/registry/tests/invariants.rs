@@ -82,7 +82,7 @@ fn contents<E: Env>(registry: &Registry<E>) -> Contents {
         let bound = contents.bounds.len() - before.1;
         assert_eq!(inner.counts(), (here + bound, bound), "region {number}");
         // So little lies idle that a full table is about full.
-        assert!(u64::from(inner.credit) < 2 * registry.batch);
+        assert!(u64::from(inner.credit()) < 2 * registry.batch);
         tuples += here;
         endpoints += bound;
         credit += inner.credit() as usize;
