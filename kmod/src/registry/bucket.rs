@@ -86,18 +86,22 @@ impl Bucket {
         self.entries.get(place).map(Entry::packed)
     }
 
-    /// This node wants a TCP 5-tuple that belongs here: what comes of an entry
-    /// that is here, which gets a reference if it is ours.
+    /// This node wants a 5-tuple that belongs here: what comes of an entry that
+    /// is here. `use_again` gives a reference to one that is ours; false: it
+    /// may be dead.
     #[inline(always)]
-    pub fn meet_tcp(&mut self, hash: Hash, key: &Key) -> Option<AtHome> {
+    pub fn meet(
+        &mut self,
+        hash: Hash,
+        key: &Key,
+        use_again: impl FnOnce(&mut Entry) -> bool,
+    ) -> Option<AtHome> {
         let place = self.position(hash, key)?;
         let entry = self.entries.get_mut(place)?;
         Some(match entry.packed().owner() {
             Some(owner) => AtHome::Others(owner),
-            None => {
-                entry.retain_tcp();
-                AtHome::Ours
-            }
+            None if use_again(entry) => AtHome::Ours,
+            None => AtHome::Unclear,
         })
     }
 

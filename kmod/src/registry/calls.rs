@@ -14,15 +14,16 @@ use super::env::Env;
 use super::hash::Hash;
 use super::names::Numbered;
 use super::region::{Found, Place, Region};
-use super::{Answer, Guard, Registry, StackId, Verdict, is_left, key, local};
+use super::register::is_left;
+use super::{Answer, Guard, Registry, StackId, Verdict, key, local};
 use crate::flow::{Addr, FiveTuple, Protocol};
 
 /// Where a 5-tuple belongs, whose memory was asked for.
 pub struct Located<'a, E: Env> {
     pub(super) local: Numbered<'a, E>,
     pub(super) key: Key,
-    hash: Hash,
-    region: &'a Region<E>,
+    pub(super) hash: Hash,
+    pub(super) region: &'a Region<E>,
 }
 
 /// A question that cannot be answered the short way. A region is locked.

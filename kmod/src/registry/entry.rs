@@ -379,6 +379,20 @@ impl Entry {
         TICK.get(self.packed) as u8
     }
 
+    /// UDP, ours: it is asked about again by what would otherwise be `new`. False:
+    /// it is of another generation, and nothing was changed.
+    #[inline]
+    pub fn use_again(&mut self, new: &Self, tick: u8) -> bool {
+        if self.generation() != new.generation() {
+            return false;
+        }
+        let mut packed = self.packed();
+        packed.retain(&UDP_REFERENCES);
+        TICK.set(&mut packed.0, tick.into());
+        self.packed = packed.0;
+        true
+    }
+
     /// UDP, ours: it is asked about now.
     pub fn touch(&mut self, tick: u8) {
         TICK.set(&mut self.packed, tick.into());

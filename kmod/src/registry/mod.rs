@@ -32,19 +32,20 @@ mod list;
 mod maintain;
 pub mod names;
 pub mod region;
+mod register;
+mod remote;
 pub mod shared;
 
-use core::cell::Cell;
-
-use crate::flow::{Addr, FiveTuple, Protocol};
+use crate::flow::{Addr, FiveTuple};
 pub use calls::{Located, Unclear};
-use entry::{Entry, Key, Kind};
+use entry::{Key, Kind};
 use env::{Env, Lock, Word};
 use hash::Secret;
 pub use list::{Cursor, Listed, ROOM};
 pub use maintain::{ASKED, Asked, Busy, MARKS, Pass, Swept, Why};
 use names::{Meaning, Names, Numbered};
-use region::{Found, Inner, Need, Place, Region};
+use region::{Inner, Place, Region};
+pub use remote::NotInstalled;
 use shared::{NotAList, Shared};
 
 /// A node of the cluster; 0 is none.
@@ -80,19 +81,6 @@ pub struct Answer {
     pub verdict: Verdict,
     /// [`Registry::maintain`] has something to do.
     pub wake: bool,
-}
-
-/// Why an entry of another node was not installed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotInstalled {
-    /// The 5-tuple belongs to this or a third node: a conflict.
-    OwnedBy(Node),
-    /// No other node has this number, or there is no local address.
-    Invalid,
-    /// The local address is not shared.
-    NotShared,
-    /// No room.
-    Full,
 }
 
 /// What an audit learns of a 5-tuple of the stack.
@@ -201,26 +189,6 @@ fn local(stack: StackId, addr: &Addr) -> Meaning {
     }
 }
 
-fn owner(node: Node) -> Meaning {
-    Meaning {
-        words: [0; 2],
-        tag: node,
-    }
-}
-
-/// What registering a 5-tuple of UDP takes beside the entry.
-struct Asking {
-    tick: u8,
-    /// The generation of an entry in the way that is not the endpoint's, as far
-    /// as was known. It is over, and that for good, if the endpoint says so
-    /// again after that. (What it said before tells nothing: it may have moved
-    /// on in between, and the entry with it.)
-    seen: Cell<Option<u8>>,
-}
-
-/// How often an endpoint is asked for a generation while others move it on.
-const ROUNDS: usize = 4;
-
 /// What the lock of a region guards.
 type Guard<'a, E> = <<E as Env>::Lock<Inner<E>> as Lock<Inner<E>>>::Guard<'a>;
 
@@ -318,253 +286,6 @@ impl<E: Env> Registry<E> {
         Ok(local)
     }
 
-    /// The second half of [`Registry::connect`] for UDP.
-    pub fn connect_udp(&self, at: &Located<'_, E>, tick: u8) -> Answer {
-        let (local, key) = (at.local, &at.key);
-        let asking = Asking {
-            tick,
-            seen: Cell::new(None),
-        };
-        let mut answer = Answer::of(Verdict::Late);
-        let mut wake = false;
-        for _ in 0..ROUNDS {
-            let seen = asking.seen.get();
-            let generation = match self.use_endpoint(local, key.lport(), tick) {
-                Ok((generation, crowded)) => {
-                    wake |= crowded;
-                    generation
-                }
-                // Without an endpoint there is no entry of this node.
-                Err(answer) => {
-                    return match self.owner_of(local, key) {
-                        Some(owner) => Answer {
-                            verdict: Verdict::OwnedBy(owner),
-                            ..answer
-                        },
-                        None => answer,
-                    };
-                }
-            };
-            let entry = Entry::udp(key, tick, generation);
-            answer = self.register(local, key, entry, Some(&asking));
-            wake |= answer.wake;
-            if asking.seen.get() == seen {
-                break;
-            }
-        }
-        Answer { wake, ..answer }
-    }
-
-    /// The generation of the UDP entry of a key.
-    #[cold]
-    fn generation_in_the_way(&self, local: Numbered<'_, E>, key: &Key) -> Option<u8> {
-        let (place, region, _) = self.place(key)?;
-        let found = self
-            .lock(region, local)?
-            .find(place, |entry| entry.is(key))?;
-        (found.packed.kind() == Kind::Udp).then(|| found.packed.generation())
-    }
-
-    /// The other node that owns a 5-tuple.
-    #[cold]
-    fn owner_of(&self, local: Numbered<'_, E>, key: &Key) -> Option<Node> {
-        let (place, region, _) = self.place(key)?;
-        let found = self
-            .lock(region, local)?
-            .find(place, |entry| entry.is(key))?;
-        match found.packed.kind() {
-            Kind::Other(owner) => Some(self.owners.meaning(owner)?.tag),
-            _ => None,
-        }
-    }
-
-    fn register(
-        &self,
-        local: Numbered<'_, E>,
-        key: &Key,
-        entry: Entry,
-        udp: Option<&Asking>,
-    ) -> Answer {
-        let Some((place, region, _)) = self.place(key) else {
-            return Answer::of(Verdict::Late);
-        };
-        region.prefetch(place);
-        match self.lock(region, local) {
-            Some(inner) => self.register_locked(inner, (place, key), entry, udp),
-            None => Answer::of(Verdict::NotShared),
-        }
-    }
-
-    fn register_locked(
-        &self,
-        mut inner: Guard<'_, E>,
-        (place, key): (Place, &Key),
-        entry: Entry,
-        udp: Option<&Asking>,
-    ) -> Answer {
-        let found = inner.find(place, |entry| entry.is(key));
-        if let Some(found) = found
-            && let Some(verdict) = self.meet(&mut inner, found, &entry, udp)
-        {
-            return Answer::of(verdict);
-        }
-        self.add(inner, place, entry, udp.map(|udp| udp.tick), found)
-    }
-
-    /// What an entry in the way means; `None`: it is dead. `Late`: its endpoint
-    /// has to be asked again.
-    fn meet(
-        &self,
-        inner: &mut Inner<E>,
-        found: Found,
-        new: &Entry,
-        udp: Option<&Asking>,
-    ) -> Option<Verdict> {
-        match found.packed.kind() {
-            Kind::Other(owner) => {
-                return self
-                    .owners
-                    .meaning(owner)
-                    .map(|owner| Verdict::OwnedBy(owner.tag));
-            }
-            Kind::Udp if found.packed.generation() != new.generation() => {
-                let seen = Some(found.packed.generation());
-                let before = udp.and_then(|udp| udp.seen.replace(seen));
-                return (before != seen).then_some(Verdict::Late);
-            }
-            _ => {}
-        }
-        let entry = inner.get_mut(found)?;
-        entry.retain();
-        if let Some(udp) = udp {
-            entry.touch(udp.tick);
-        }
-        Some(Verdict::Repeated)
-    }
-
-    /// Adds an entry, or puts it in the place of a dead one.
-    fn add(
-        &self,
-        mut inner: Guard<'_, E>,
-        place: Place,
-        entry: Entry,
-        tick: Option<u8>,
-        dead: Option<Found>,
-    ) -> Answer {
-        let verdict = if let Some(dead) = dead {
-            inner.replace(dead, entry, tick);
-            Verdict::Registered
-        } else if !self.credit(&mut inner) {
-            Verdict::Full
-        } else if inner.insert(place, entry, tick) {
-            Verdict::Registered
-        } else {
-            Verdict::Late
-        };
-        inner.help(&self.secret);
-        let need = match verdict {
-            Verdict::Late => inner.need_now(),
-            Verdict::Full if self.dirty.load() != 0 => inner.need_now(),
-            Verdict::Full => Need::Nothing,
-            _ => inner.need(),
-        };
-        drop(inner);
-        let wake = self.note(place.hash.region(self.shift), need);
-        Answer { verdict, wake }
-    }
-
-    /// Another node says that it owns the 5-tuple (of the global stack). Ok if
-    /// it did already.
-    ///
-    /// # Errors
-    ///
-    /// Why not; then nothing changed.
-    pub fn install(&self, owner: Node, tuple: &FiveTuple) -> Result<bool, NotInstalled> {
-        if !self.is_other(owner) {
-            return Err(NotInstalled::Invalid);
-        }
-        let local = self
-            .local(0, &tuple.local.addr)
-            .map_err(|verdict| match verdict {
-                Verdict::Unspecified => NotInstalled::Invalid,
-                Verdict::NotShared => NotInstalled::NotShared,
-                _ => NotInstalled::Full,
-            })?;
-        let name = self
-            .owners
-            .find_or_add(&self::owner(owner))
-            .ok_or(NotInstalled::Full)?;
-        let key = key(local, tuple);
-        let seen = match tuple.protocol {
-            Protocol::Tcp => None,
-            Protocol::Udp => self.generation_in_the_way(local, &key),
-        };
-        // Asked in this order, as for `Asking`.
-        let over = seen.filter(|seen| self.generation(local, tuple) != Some(*seen));
-        let (place, region, _) = self.place(&key).ok_or(NotInstalled::Full)?;
-        region.prefetch(place);
-        let inner = self.lock(region, local).ok_or(NotInstalled::NotShared)?;
-        let found = inner.find(place, |entry| entry.is(&key));
-        if let Some(Found { packed: entry, .. }) = found {
-            let holder = match entry.kind() {
-                Kind::Other(holder) => self.owners.meaning(holder).map(|holder| holder.tag),
-                Kind::Udp if over == Some(entry.generation()) => None,
-                _ => Some(self.settings.node),
-            };
-            match holder {
-                Some(holder) if holder == owner => return Ok(false),
-                Some(holder) => return Err(NotInstalled::OwnedBy(holder)),
-                None => {}
-            }
-        }
-        if !name.holds() {
-            return Ok(false);
-        }
-        let entry = Entry::other(&key, name.number);
-        let answer = self.add(inner, place, entry, None, found);
-        match answer.verdict {
-            Verdict::Registered => Ok(answer.wake),
-            _ => Err(NotInstalled::Full),
-        }
-    }
-
-    /// Another node gives the 5-tuple up. False if it did not own it. `None`:
-    /// no other node has this number.
-    pub fn withdraw(&self, owner: Node, tuple: &FiveTuple) -> Option<bool> {
-        if !self.is_other(owner) {
-            return None;
-        }
-        Some(self.withdraw_found(owner, tuple).is_some())
-    }
-
-    fn withdraw_found(&self, owner: Node, tuple: &FiveTuple) -> Option<()> {
-        let local = self.locals.find(&local(0, &tuple.local.addr))?;
-        let name = self.owners.find(&self::owner(owner))?;
-        let key = key(local, tuple);
-        let (place, region, _) = self.place(&key)?;
-        let mut inner = self.lock(region, local)?;
-        let found = inner.find(place, |entry| entry.is(&key))?;
-        // The name is looked at under the lock, too: its number may be another
-        // node's by now.
-        if found.packed.kind() != Kind::Other(name.number) || !name.holds() {
-            return None;
-        }
-        self.remove(&mut inner, place, found);
-        Some(())
-    }
-
-    /// Another node left: all that it owned is gone, and swept later. False for
-    /// 0 and this node.
-    pub fn purge(&self, owner: Node) -> bool {
-        if !self.is_other(owner) {
-            return false;
-        }
-        if self.owners.retire(&self::owner(owner)) {
-            self.dirty.or(1);
-        }
-        true
-    }
-
     /// An audit found the 5-tuple in the stack.
     pub fn audit_seen(&self, stack: StackId, tuple: &FiveTuple) -> Audit {
         if !self.is_shared(&tuple.local.addr) {
@@ -602,10 +323,6 @@ impl<E: Env> Registry<E> {
         self.settings.node
     }
 
-    fn is_other(&self, node: Node) -> bool {
-        node != 0 && node != self.settings.node
-    }
-
     #[inline]
     fn place(&self, key: &Key) -> Option<(Place, &Region<E>, usize)> {
         let hash = key.hash(&self.secret);
@@ -623,50 +340,6 @@ impl<E: Env> Registry<E> {
         // either later and finds what is added now, or earlier and is seen here.
         local.holds().then_some(inner)
     }
-
-    /// Takes an entry away and gives its credit back.
-    fn remove(&self, inner: &mut Inner<E>, place: Place, found: Found) {
-        inner.remove(place, found);
-        self.give_credit(inner);
-    }
-
-    /// May one more 5-tuple be added here? Regions take credit in batches, so
-    /// that they seldom touch what they have in common.
-    fn credit(&self, inner: &mut Inner<E>) -> bool {
-        if inner.credit() > 0 {
-            return true;
-        }
-        let batch = self.batch;
-        // Signed: another region may have taken more than there is, for as
-        // long as it takes to give it back.
-        if self.pool.add(batch.wrapping_neg()).cast_signed() < batch.cast_signed() {
-            self.pool.add(batch);
-            return false;
-        }
-        inner.add_credit(batch as u32);
-        true
-    }
-
-    /// Would a region without credit get some?
-    fn is_batch_left(&self) -> bool {
-        self.pool.load().cast_signed() >= self.batch.cast_signed()
-    }
-
-    /// A 5-tuple went from a region: the region keeps less than two batches of
-    /// credit, and with batches of one nothing.
-    fn give_credit(&self, inner: &mut Inner<E>) {
-        let batch = self.batch;
-        if u64::from(inner.credit()) >= 2 * batch || batch == 1 {
-            self.pool.add(batch);
-            inner.take_credit(batch as u32);
-        }
-    }
-}
-
-/// Is anything left of this credit? It is below nothing for a moment when many
-/// want the last of it.
-fn is_left(pool: &impl Word) -> bool {
-    pool.load().cast_signed() > 0
 }
 
 /// The key of a 5-tuple.

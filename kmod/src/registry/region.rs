@@ -289,10 +289,38 @@ impl<E: Env> Inner<E> {
         let Some(home) = bucket::home_mut(&mut self.current, hash) else {
             return AtHome::Unclear;
         };
-        if let Some(met) = home.meet_tcp(hash, key) {
+        if let Some(met) = home.meet(hash, key, |found| {
+            found.retain_tcp();
+            true
+        }) {
             return met;
         }
         if self.used < self.calm && home.add(hash, || Entry::tcp(key, outgoing)) {
+            self.used = self.used.wrapping_add(1);
+            AtHome::Added
+        } else {
+            AtHome::Unclear
+        }
+    }
+
+    /// As [`Inner::register_at_home`] for UDP. `tick` is the entry's.
+    #[inline]
+    pub fn register_udp_at_home(
+        &mut self,
+        hash: Hash,
+        key: &Key,
+        entry: Entry,
+        tick: u8,
+    ) -> AtHome {
+        let Some(home) = bucket::home_mut(&mut self.current, hash) else {
+            return AtHome::Unclear;
+        };
+        if let Some(met) = home.meet(hash, key, |found| found.use_again(&entry, tick)) {
+            return met;
+        }
+        if self.used < self.calm && home.add(hash, || entry) {
+            home.add_oldest(tick);
+            self.oldest = bucket::older(self.oldest, tick);
             self.used = self.used.wrapping_add(1);
             AtHome::Added
         } else {

@@ -10,13 +10,14 @@ use std::vec::Vec;
 use std::{boxed::Box, vec};
 
 use super::bucket::Bucket;
-use super::entry::NAMES;
+use super::entry::{Entry, NAMES};
 use super::env::{Env, Lock, Word};
 use super::hash::{SECRET_BYTES, Secret};
 use super::maintain::{ASKED, Asked};
 use super::names as names_of;
 use super::names::Name;
 use super::region::Region;
+use super::remote::owner;
 use super::*;
 use crate::flow::{Endpoint, Protocol, SockAddr};
 
