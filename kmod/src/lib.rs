@@ -46,14 +46,17 @@
 //!
 //! *Maintenance.* One thread at a time exchanges memory, moves entries, sweeps or
 //! lists. A flag says whose turn it is, and others who may sleep try again a
-//! tick later; no call of the stack looks at it. A sweep's notes have a mutex of
-//! their own, which is taken before a region's.
+//! tick later; no call of the stack looks at it. A call that inserts into a
+//! region whose entries are moving moves a few of them, under the same mutex as
+//! its insertion, so that growth keeps up with those who insert. A sweep's notes
+//! have a mutex of their own, which is taken before a region's.
 //!
 //! *What we do not lock.* The slots are single words: associated by one
 //! compare-and-swap from NULL, loaded once per question, never cleared. A
 //! caller that has loaded a slot may call it at any later time, which is why
 //! `_fini` is EBUSY from the first association on. Counters are relaxed
-//! atomics. The most recent UDP destination belongs to the stack and is
+//! atomics; those of every call are not even added to atomically, in stripes
+//! that belong to a page of one stack each (`stats`). The most recent UDP destination belongs to the stack and is
 //! protected by the endpoint's own lock, which is not held across a question;
 //! `udp` says how the gap is closed. A `clinet_tcp_t` belongs to one
 //! connection, whose squeue serialises its calls.

@@ -11,7 +11,8 @@
 //! The table has regions, each with a lock of its own and an array of buckets
 //! ([`region`], [`bucket`], [`entry`]). A call takes one lock at a time, for a few
 //! cache lines, and never allocates: memory is handed in by whoever calls
-//! [`Registry::maintain`], who also moves the entries when a region grows.
+//! [`Registry::maintain`]. Entries then move from one array to another, a few
+//! with each insertion and the rest by that caller.
 //!
 //! An entry of this node counts references, because the stack may ask twice
 //! before it ends once. UDP has no end: its entries age, and hang on their
