@@ -19,9 +19,11 @@ use super::hash::{Hash, Secret, home};
 /// Buckets of an array at least.
 pub const SMALLEST: usize = 4;
 
-/// Buckets of a small array, and of a very small one.
+/// Buckets of a small array, of a very small one, and of one that may be the
+/// first.
 const SMALL: usize = 128;
-const VERY_SMALL: usize = 8;
+const VERY_SMALL: usize = 32;
+const FIRST: usize = 8;
 
 /// Buckets of a large one: with a thousand regions, five million entries.
 const LARGE: usize = 1536;
@@ -49,9 +51,9 @@ pub struct Inner<E: Env> {
     most: u32,
     /// Entries are on their way into `current`.
     old: Option<Leaving<E>>,
-    /// From so many entries on there should be more memory.
+    /// With so many entries there should be more memory.
     crowd: u32,
-    /// An insertion that leaves more entries than this asks for memory.
+    /// An insertion that leaves so many entries asks for memory.
     asks: u32,
     /// Entries that are endpoints and not 5-tuples.
     endpoints: u32,
@@ -333,18 +335,18 @@ impl<E: Env> Inner<E> {
             _ => places / 20 * 13,
         };
         self.most = most(self.current.len()) as u32;
-        self.crowd = crowd as u32;
+        self.crowd = crowd as u32 + 1;
     }
 
     /// Should it have more memory? Not before the last exchange is over.
     pub fn is_crowded(&self) -> bool {
-        self.used > self.crowd && self.left() == 0
+        self.used >= self.crowd && self.left() == 0
     }
 
     /// After an insertion: does it ask for memory?
     #[inline]
     pub fn need(&mut self) -> Need {
-        if self.used <= self.asks {
+        if self.used < self.asks {
             return Need::Nothing;
         }
         self.need_more()
@@ -358,15 +360,35 @@ impl<E: Env> Inner<E> {
         if self.asks > self.crowd {
             return self.need_now();
         }
-        // Asks again, for itself, after a quarter of what is left.
-        self.asks = self
-            .crowd
-            .saturating_add(self.most.saturating_sub(self.crowd) / 4);
+        self.asks = self.crowd.saturating_add(self.patience());
         if core::mem::replace(&mut self.wanting, true) {
             Need::Nothing
         } else {
             Need::Soon
         }
+    }
+
+    /// Entries that may still come before the region asks again. A small one
+    /// waits until most of its room is used up: a tick of the clock brings it
+    /// as many as that, if entries come as fast as they can. One of the first
+    /// size has no time for that, and a large one no need.
+    fn patience(&self) -> u32 {
+        let room = self.most.saturating_sub(self.crowd);
+        match self.current.len() {
+            ..=FIRST => room / 4,
+            ..=SMALL => room / 8 * 5,
+            _ => room / 4,
+        }
+    }
+
+    /// Is the array of the first size?
+    pub fn is_first(&self) -> bool {
+        self.current.len() <= FIRST
+    }
+
+    /// Entries will come: there should be more memory in any case.
+    pub fn expect_entries(&mut self) {
+        self.crowd = 0;
     }
 
     /// Nothing can be inserted: asks once.
