@@ -375,7 +375,7 @@ impl<E: Env> Registry<E> {
     fn expect_entries(&self) {
         for (number, region) in self.regions.iter().enumerate() {
             let mut inner = region.lock();
-            if inner.is_first() && inner.buckets().len() > 0 {
+            if inner.is_first() && !inner.buckets().is_empty() {
                 inner.expect_entries();
                 self.want(number);
             }

@@ -374,10 +374,10 @@ impl<E: Env> Inner<E> {
     /// size has no time for that, and a large one no need.
     fn patience(&self) -> u32 {
         let room = self.most.saturating_sub(self.crowd);
-        match self.current.len() {
-            ..=FIRST => room / 4,
-            ..=SMALL => room / 8 * 5,
-            _ => room / 4,
+        if self.current.len() <= SMALL && !self.is_first() {
+            room / 8 * 5
+        } else {
+            room / 4
         }
     }
 
