@@ -406,9 +406,12 @@ impl<E: Env> Inner<E> {
         self.asks = self.crowd;
     }
 
-    /// Would a quarter of the memory do?
+    /// Would a quarter of the memory do? Not if that were crowded at once, which
+    /// a small array is with fewer entries.
     pub fn is_sparse(&self) -> bool {
-        self.current.len() > SMALLEST && (self.used as usize) < self.current.len() * SLOTS / 12
+        let len = self.current.len();
+        let part = if len <= 4 * VERY_SMALL { 24 } else { 12 };
+        len > SMALLEST && (self.used as usize) < len * SLOTS / part
     }
 
     /// The buckets of the present array.
