@@ -7,7 +7,7 @@
 
 use core::ffi::{CStr, c_void};
 use core::ptr;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use core::time::Duration;
 
 use super::condvar::Condvar;
@@ -24,11 +24,11 @@ const DOZE: Duration = Duration::from_millis(10);
 const DOZES: u32 = 100;
 
 /// A thread that works once a second, at once when it is woken, and soon when
-/// it is nudged and has been busy.
+/// it is nudged.
 ///
 /// A signal costs whoever gives it some microseconds, since it may interrupt
-/// another processor. So work that can wait for a tick is only noted: where much
-/// is registered the thread looks often, and elsewhere a second is soon enough.
+/// another processor. So after work the thread looks again each tick of the
+/// clock for a second, and work that can wait for a tick is only noted then.
 ///
 /// It is the one task of a task queue with one thread: the documented way to
 /// have a thread that can be joined.
@@ -40,9 +40,16 @@ pub struct Task {
     /// Work is wanted before the second is over. Set without the mutex, so
     /// that waking a task that is awake already costs one atomic operation.
     wanted: AtomicBool,
-    /// The thread waits, and nobody has signalled it.
-    sleeps: AtomicBool,
+    /// How the thread waits, if it does and nobody has signalled it.
+    waits: AtomicU8,
 }
+
+/// It does not wait.
+const AWAKE: u8 = 0;
+/// It waits for a tick.
+const DOZING: u8 = 1;
+/// It waits for a second.
+const ASLEEP: u8 = 2;
 
 struct State {
     queue: *mut sys::ddi_taskq_t,
@@ -68,7 +75,7 @@ impl Task {
             }),
             awaited: Condvar::new(),
             wanted: AtomicBool::new(false),
-            sleeps: AtomicBool::new(false),
+            waits: AtomicU8::new(AWAKE),
         }
     }
 
@@ -119,21 +126,26 @@ impl Task {
     /// work takes around this call; takes at most one innermost mutex for the
     /// time of a signal.
     pub fn wake(&self) {
-        // In one order with what `next` does: either it sees that work is
-        // wanted, or it is seen here that it sleeps.
-        self.wanted.swap(true, Ordering::SeqCst);
-        if !self.sleeps.load(Ordering::SeqCst) || !self.sleeps.swap(false, Ordering::SeqCst) {
-            return;
-        }
-        let state = self.state.lock();
-        self.awaited.signal();
-        drop(state);
+        self.rouse_from(DOZING);
     }
 
-    /// Has the work done within a second, and within a tick of the clock if
-    /// there was some in the last second. Any context, with any lock.
+    /// Has the work done within a tick of the clock. Context and locks as for
+    /// [`Task::wake`]; nobody is signalled if there was work in the last second.
     pub fn nudge(&self) {
-        self.wanted.store(true, Ordering::Release);
+        self.rouse_from(ASLEEP);
+    }
+
+    /// Notes that work is wanted, and ends a wait of this kind or a longer one.
+    fn rouse_from(&self, least: u8) {
+        // In one order with what `next` does: either it sees that work is
+        // wanted, or it is seen here that it waits.
+        self.wanted.swap(true, Ordering::SeqCst);
+        let waits = self.waits.load(Ordering::SeqCst) >= least;
+        if waits && self.waits.swap(AWAKE, Ordering::SeqCst) != AWAKE {
+            let state = self.state.lock();
+            self.awaited.signal();
+            drop(state);
+        }
     }
 
     /// Ends the thread and waits until it is gone. Sleeps.
@@ -177,14 +189,17 @@ impl Task {
                 state.dozes = DOZES;
                 return Some(state.work);
             }
-            let span = if state.dozes > 0 { DOZE } else { PERIOD };
-            self.sleeps.store(true, Ordering::SeqCst);
+            let (span, waits) = match state.dozes {
+                0 => (PERIOD, ASLEEP),
+                _ => (DOZE, DOZING),
+            };
+            self.waits.store(waits, Ordering::SeqCst);
             // Whoever wants work from now on has to wait for the mutex before
             // the signal, and by then this thread waits for it.
             if !self.wanted.load(Ordering::SeqCst) {
                 self.awaited.wait_for(&mut state, span);
             }
-            self.sleeps.store(false, Ordering::SeqCst);
+            self.waits.store(AWAKE, Ordering::SeqCst);
             state.dozes = state.dozes.saturating_sub(1);
             if state.dozes == 0 && !state.stop && !self.wanted.load(Ordering::SeqCst) {
                 // A second is over, in one piece or in many.

@@ -29,7 +29,8 @@ fn grow(loaded: &Loaded, count: u32, refuse: u64) -> Vec<u32> {
     let mut late = Vec::new();
     for n in 0..count {
         if n % 10 == 0 {
-            loaded.kernel.settle();
+            // A region that is crowded and not in need waits for the second.
+            loaded.kernel.advance(Duration::from_secs(1));
         }
         let answer = loaded.connect2(true, &numbered(n));
         if query(loaded, &numbered(n)).1.reason == OURS {
