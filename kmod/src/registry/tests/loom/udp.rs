@@ -89,6 +89,30 @@ fn an_endpoint_moves_on_under_an_install() {
     );
 }
 
+/// A sweep looks at an entry, asks its endpoint, and comes back: what took the
+/// place of a dead entry meanwhile stays.
+#[test]
+fn a_sweep_drops_what_it_asked_about_and_nothing_else() {
+    Scene::new(&[v4(10)]).play(
+        |registry| {
+            connect(registry, &udp(1));
+            assert!(registry.unbind(0, &udp(1).endpoint()));
+        },
+        (
+            |registry| connect(registry, &udp(1)),
+            idle,
+            |registry| {
+                let _swept = registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+            },
+        ),
+        |registry, verdict, (), ()| {
+            assert_eq!(verdict, Verdict::Registered);
+            assert_eq!(registry.query(0, &udp(1)), (Verdict::Repeated, 1));
+            assert_eq!(registry.len(), 1);
+        },
+    );
+}
+
 /// However often the endpoint moves on afterwards, what it dropped beside a
 /// sweep does not come back.
 #[test]
