@@ -153,3 +153,29 @@ fn binds_get_memory_as_fast_as_connects() {
     }
     assert_eq!(loaded.stat("binds_uncounted"), 0);
 }
+
+#[test]
+fn what_other_nodes_install_gets_memory_as_fast_as_connects() {
+    let loaded = Loaded::new(&[("clinet_max_tuples", 65536)]);
+    for n in 0..MORE {
+        let tuple = numbered(n);
+        assert_eq!(loaded.other_node("clinet_install", 2, &tuple), 0, "{n}");
+        if n % 100 == 0 {
+            loaded.kernel.settle();
+        }
+    }
+}
+
+#[test]
+fn an_install_that_found_no_memory_asks_for_it() {
+    let loaded = Loaded::new(&[("clinet_max_tuples", 65536)]);
+    loaded.kernel.settle();
+    loaded.kernel.fail_allocations(true);
+    let install = |n: u32| loaded.other_node("clinet_install", 2, &numbered(n));
+    let refused = (0..MORE).find(|n| install(*n) == ENOSPC).unwrap();
+    loaded.kernel.settle();
+    loaded.kernel.fail_allocations(false);
+    assert_eq!(install(refused), ENOSPC);
+    loaded.kernel.settle();
+    assert_eq!(install(refused), 0);
+}
