@@ -28,6 +28,7 @@ mod loom;
 mod memory;
 mod model;
 mod names;
+mod passes;
 mod sweep;
 mod threads;
 mod udp;
