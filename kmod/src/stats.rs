@@ -340,29 +340,32 @@ pub fn rejected(reject: Reject) -> Result<(), Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Barrier;
     use std::vec::Vec;
 
     fn purged() -> u64 {
         sum(|counters| &counters.cs_purged)
     }
 
-    /// More threads than there are stripes for one page each: some share, and
-    /// none of what they count is lost.
+    /// More threads at a time than there are stripes for one page each: some
+    /// share, and none of what they count is lost.
     #[test]
     fn nothing_is_lost_whoever_counts_where() {
-        const THREADS: u64 = 100;
+        const THREADS: usize = 100;
         const EACH: u64 = 20_000;
         let before = purged();
+        let all = Barrier::new(THREADS);
         std::thread::scope(|scope| {
             for _ in 0..THREADS {
                 scope.spawn(|| {
+                    all.wait();
                     for _ in 0..EACH {
                         count(|counters| &counters.cs_purged);
                     }
                 });
             }
         });
-        assert_eq!(purged() - before, THREADS * EACH);
+        assert_eq!(purged() - before, THREADS as u64 * EACH);
         let own = |owned: &&Owned| owned.counters.cs_purged.get() > 0;
         assert!(OWNED.iter().filter(own).count() > 1);
         assert!(SHARED.iter().any(|counters| counters.cs_purged.get() > 0));

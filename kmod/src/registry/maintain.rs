@@ -468,19 +468,26 @@ impl<E: Env> Registry<E> {
 
     /// Drops what is too old, if the region has any such entry.
     fn age_region(&self, region: &Region<E>, sweep: &mut Sweep<impl FnMut(&Listed, Why)>) {
-        let (oldest, len) = {
-            let inner = region.lock();
-            (inner.oldest(), inner.buckets().len())
+        let len = {
+            let mut inner = region.lock();
+            let oldest = inner.oldest();
+            if !oldest.is_some_and(|oldest| self.is_old(oldest, sweep.tick)) {
+                return;
+            }
+            // From here on it is the oldest of what is registered meanwhile, by
+            // threads that may have read the time before.
+            inner.set_oldest(None);
+            inner.buckets().len()
         };
-        if !oldest.is_some_and(|oldest| self.is_old(oldest, sweep.tick)) {
-            return;
-        }
-        // What is registered meanwhile is not older than now.
         let mut oldest = Some(sweep.tick);
         for first in (0..len).step_by(GLANCE) {
             self.glance(region, first, &mut oldest, sweep);
         }
-        region.lock().set_oldest(oldest);
+        let mut inner = region.lock();
+        if let Some(meanwhile) = inner.oldest() {
+            oldest = older(oldest, meanwhile);
+        }
+        inner.set_oldest(oldest);
     }
 
     /// Looks for old entries in [`GLANCE`] buckets, by their heads.

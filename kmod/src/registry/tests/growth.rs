@@ -164,14 +164,14 @@ fn what_comes_while_memory_is_allocated_is_not_left_behind() {
     registry.sweep(Pass::Age, 0, |_, _| {}).unwrap();
     assert!(registry.wants());
     let smaller = |buckets| {
-        for n in 10..1000 {
+        for n in 10..2000 {
             registry.connect(0, &tcp(n), true, 0);
         }
         allocate(buckets)
     };
     assert!(registry.maintain(smaller).unwrap());
     assert_eq!(registry.regions[0].lock().left(), 0);
-    assert_eq!(listing(registry, 0).len(), 1000);
+    assert_eq!(listing(registry, 0).len(), 2000);
     assert_eq!(fixture.connect(&tcp(5000)), Verdict::Registered);
 }
 
@@ -200,4 +200,21 @@ fn an_endpoint_that_fills_a_region_asks_for_memory_at_once() {
         let flow = from(n as u8, tuple(Protocol::Udp, (n >> 8) as u16, n));
         assert_eq!(fixture.connect(&flow), Verdict::Registered, "{n}");
     }
+}
+
+#[test]
+fn memory_that_is_fixed_stays() {
+    let settings = Settings {
+        fixed: true,
+        ..SETTINGS
+    };
+    let fixture = Fixture::new(settings, 1);
+    for n in 0..2000 {
+        fixture.connect(&tcp(n));
+    }
+    let buckets = || fixture.0.regions[0].lock().buckets().len();
+    let before = buckets();
+    fixture.0.sweep(Pass::Ours, 0, |_, _| {}).unwrap();
+    assert!(fixture.0.maintain(allocate).unwrap());
+    assert_eq!((fixture.0.len(), buckets()), (0, before));
 }

@@ -30,6 +30,7 @@ mod memory;
 mod model;
 mod moving;
 mod names;
+mod passes;
 mod sweep;
 mod threads;
 mod udp;

@@ -371,3 +371,21 @@ fn an_endpoint_whose_generations_ran_out_goes_when_it_is_too_old() {
     }
     assert_eq!((registry.len(), registry.endpoints()), (0, 0));
 }
+
+/// The places of another node's dead entries, in regions that nothing that ages
+/// was in.
+#[test]
+fn what_takes_the_place_of_a_dead_entry_ages() {
+    let Fixture(registry) = Fixture::new(SETTINGS, 16);
+    for n in 0..50 {
+        assert!(registry.install(2, &udp(n)).is_ok());
+    }
+    assert!(registry.purge(2));
+    for n in 0..50 {
+        let answer = registry.connect(0, &udp(n), true, 3);
+        assert_eq!(answer.verdict, Verdict::Registered);
+    }
+    invariants::check_of_one_thread(&registry);
+    let swept = registry.sweep(Pass::Age, 3 + AGE + 1, |_, _| {}).unwrap();
+    assert_eq!((swept.aged, registry.len()), (50, 0));
+}

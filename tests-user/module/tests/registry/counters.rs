@@ -4,7 +4,7 @@
 
 //! Each reason is counted, apart for each protocol and direction.
 
-use clinet_module_tests::{EADDRINUSE, EADDRNOTAVAIL, Loaded, STATS, TCP, Tuple, UDP};
+use clinet_module_tests::{EADDRINUSE, EADDRNOTAVAIL, EINVAL, Loaded, STATS, TCP, Tuple, UDP};
 
 use super::*;
 
@@ -216,4 +216,34 @@ fn ends_and_what_is_unknown() {
     assert_eq!(ends(), [2, 3, 1]);
     endpoint("clinet_unbind", &Tuple { lport: 100, ..flow });
     assert_eq!(ends(), [2, 3, 1]);
+}
+
+#[test]
+fn a_purge_is_counted_if_there_is_such_a_node() {
+    let loaded = Loaded::with_builtin();
+    assert_eq!(loaded.call("clinet_purge", &[2]), 0);
+    assert_eq!(loaded.call("clinet_purge", &[0]), EINVAL);
+    assert_eq!(loaded.stat("purged"), 1);
+}
+
+/// Who calls the slot and not the contract's function may pass anything, also
+/// about an address that is not shared.
+#[test]
+fn what_the_provider_is_asked_wrongly_is_counted_as_that() {
+    let loaded = Loaded::with_builtin();
+    let text = loaded.kernel.string("203.0.113.1");
+    assert_eq!(
+        loaded.call_in(&Context::thread(), "clinet_set_addrs", &[text]),
+        0
+    );
+    let [protocol, family, laddr, lport, faddr, fport] = args(&Tuple::v4(TCP, 1, 2));
+    let slot = clinet_module_tests::read(loaded.slot("cl_inet_connect2"));
+    let ask = |faddr| {
+        let question = [protocol, 1, family, laddr, lport, faddr, fport];
+        // SAFETY: a provider's function; the pointers are NULL or good.
+        unsafe { loaded.module.call(&loaded.context, slot, &question) as i32 }
+    };
+    let counts = || ["bad_argument", "flow_tcp_out_not_shared"].map(|name| loaded.stat(name));
+    assert_eq!((ask(faddr), counts()), (0, [0, 1]));
+    assert_eq!((ask(0), counts()), (EINVAL, [1, 1]));
 }

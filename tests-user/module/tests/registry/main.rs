@@ -15,6 +15,7 @@ mod threads;
 
 const ENOENT: i32 = 2;
 const ENXIO: i32 = 6;
+const ENOSPC: i32 = 28;
 const EPROTONOSUPPORT: i32 = 120;
 
 /// The reasons of `include/clinet.h`.

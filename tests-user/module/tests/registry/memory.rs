@@ -154,3 +154,52 @@ fn binds_get_memory_as_fast_as_connects() {
     }
     assert_eq!(loaded.stat("binds_uncounted"), 0);
 }
+
+#[test]
+fn what_other_nodes_install_gets_memory_as_fast_as_connects() {
+    let loaded = Loaded::new(&[("clinet_max_tuples", 65536)]);
+    for n in 0..MORE {
+        let tuple = numbered(n);
+        assert_eq!(loaded.other_node("clinet_install", 2, &tuple), 0, "{n}");
+        if n % 100 == 0 {
+            loaded.kernel.settle();
+        }
+    }
+}
+
+#[test]
+fn an_install_that_found_no_memory_asks_for_it() {
+    let loaded = Loaded::new(&[("clinet_max_tuples", 65536)]);
+    loaded.kernel.settle();
+    loaded.kernel.fail_allocations(true);
+    let install = |n: u32| loaded.other_node("clinet_install", 2, &numbered(n));
+    let refused = (0..MORE).find(|n| install(*n) == ENOSPC).unwrap();
+    loaded.kernel.settle();
+    loaded.kernel.fail_allocations(false);
+    assert_eq!(install(refused), ENOSPC);
+    loaded.kernel.settle();
+    assert_eq!(install(refused), 0);
+}
+
+/// A small table is swept within a second or two, a large one every ten
+/// seconds.
+#[test]
+fn the_dead_are_swept_by_the_module_itself() {
+    let loaded = Loaded::new(&[("clinet_max_tuples", 1 << 18)]);
+    let purge = |count: u32, seconds: u64| {
+        for n in 0..count {
+            assert_eq!(loaded.other_node("clinet_install", 2, &numbered(n)), 0);
+            if n % 100 == 0 {
+                loaded.kernel.settle();
+            }
+        }
+        assert_eq!(loaded.stat("tuples"), u64::from(count));
+        assert_eq!(loaded.call("clinet_purge", &[2]), 0);
+        loaded.kernel.advance(Duration::from_secs(seconds));
+        assert_eq!(loaded.stat("tuples"), 0);
+    };
+    for _ in 0..3 {
+        purge(10, 2);
+    }
+    purge(60_000, 12);
+}

@@ -76,7 +76,7 @@ fn checked_call(loaded: &Loaded, context: &Context, owner: &mut Owner, n: u32, w
                 loaded.call_in(context, "clinet_install", &[node.into(), a, b, c, d, e, f]);
             *owner = match (*owner, installed) {
                 (Owner::Nobody, 0) => Owner::Other(node),
-                (Owner::Nobody, 28) => Owner::Nobody,
+                (Owner::Nobody, ENOSPC) => Owner::Nobody,
                 (Owner::Other(holder), 0) if holder == node => *owner,
                 (Owner::Other(holder), EADDRINUSE) if holder != node => *owner,
                 (Owner::Ours(_), EADDRINUSE) => *owner,

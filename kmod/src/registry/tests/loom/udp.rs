@@ -89,6 +89,30 @@ fn an_endpoint_moves_on_under_an_install() {
     );
 }
 
+/// A sweep looks at an entry, asks its endpoint, and comes back: what took the
+/// place of a dead entry meanwhile stays.
+#[test]
+fn a_sweep_drops_what_it_asked_about_and_nothing_else() {
+    Scene::new(&[v4(10)]).play(
+        |registry| {
+            connect(registry, &udp(1));
+            assert!(registry.unbind(0, &udp(1).endpoint()));
+        },
+        (
+            |registry| connect(registry, &udp(1)),
+            idle,
+            |registry| {
+                let _swept = registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+            },
+        ),
+        |registry, verdict, (), ()| {
+            assert_eq!(verdict, Verdict::Registered);
+            assert_eq!(registry.query(0, &udp(1)), (Verdict::Repeated, 1));
+            assert_eq!(registry.len(), 1);
+        },
+    );
+}
+
 /// However often the endpoint moves on afterwards, what it dropped beside a
 /// sweep does not come back.
 #[test]
@@ -111,6 +135,36 @@ fn no_generation_is_free_before_a_whole_sweep() {
         ),
         |registry, (), (), ()| {
             assert!(registry.unbind(0, &udp(1).endpoint()));
+            invariants::check_of_one_thread(registry);
+        },
+    );
+}
+
+/// Whoever registers it may have read the time before the sweep did.
+#[test]
+fn what_is_registered_during_a_sweep_is_not_too_young_for_the_next_one() {
+    Scene::new(&[v4(10)]).play(
+        |registry| {
+            // What the region knows of is gone, so that all it knows comes from
+            // this sweep.
+            connect(registry, &udp(1));
+            assert!(registry.unbind(0, &udp(1).endpoint()));
+            for _ in 0..4 {
+                registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+            }
+            assert_eq!(registry.endpoints(), 0);
+        },
+        (
+            |registry| registry.connect(0, &udp(2), true, SETTINGS.age).verdict,
+            idle,
+            |registry| {
+                let _swept = registry
+                    .sweep(Pass::Age, SETTINGS.age + 1, |_, _| {})
+                    .unwrap();
+            },
+        ),
+        |registry, verdict, (), ()| {
+            assert_eq!(verdict, Verdict::Registered);
             invariants::check_of_one_thread(registry);
         },
     );
