@@ -301,3 +301,16 @@ fn an_address_that_stays_in_the_set_is_shared_all_the_time() {
         |_, shared, (), ()| assert!(shared),
     );
 }
+
+#[test]
+fn the_filter_excludes_nothing_that_became_shared() {
+    Scene::new(&[v4(10), v4(11)]).play(
+        |registry| registry.share(&[v4(10).words()]).unwrap(),
+        (
+            |registry| registry.is_shared(&v4(11)) && registry.excludes(&v4(11)),
+            idle,
+            |registry| registry.share(&[v4(11).words()]).unwrap(),
+        ),
+        |_, excluded, (), ()| assert!(!excluded),
+    );
+}
