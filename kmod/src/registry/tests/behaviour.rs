@@ -309,6 +309,22 @@ fn a_list_has_256_addresses_and_no_unspecified_one() {
     assert!(!registry.is_shared(&v4(10)));
 }
 
+/// It is what most machines' flows end at.
+#[test]
+fn the_filter_excludes_most_that_is_not_shared_and_nothing_that_is() {
+    let Fixture(registry) = fixture();
+    let excluded = || (0..=255).filter(|n| registry.excludes(&v4(*n))).count();
+    assert_eq!(excluded(), 0);
+    for shared in [[10, 11], [20, 21]] {
+        registry.share(&shared.map(|n| v4(n).words())).unwrap();
+        assert!((240..255).contains(&excluded()), "{}", excluded());
+        assert!(shared.iter().all(|n| !registry.excludes(&v4(*n))));
+        assert!(!registry.excludes(&Addr::v4([0; 4])) && !registry.excludes(&Addr::v6([0; 16])));
+    }
+    registry.share_all();
+    assert_eq!(excluded(), 0);
+}
+
 #[test]
 fn a_query_changes_nothing() {
     let Fixture(registry) = Fixture::new(

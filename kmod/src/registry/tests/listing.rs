@@ -153,3 +153,21 @@ fn nobody_waits_for_the_turn_of_another() {
     drop(turn);
     assert_eq!(registry.maintain(allocate), Ok(true));
 }
+
+#[test]
+fn a_cursor_names_the_first_place_that_was_not_listed() {
+    let fixture = Fixture::new(SETTINGS, 1);
+    let registry = &fixture.0;
+    fixture.connect(&tcp(1));
+    let name = registry.locals.find(&local(0, &v4(10))).unwrap();
+    let place = key(name, &tcp(1)).hash(&registry.secret).fraction(0);
+    for (fraction, listed) in [(0, 1), (place - 1, 1), (place, 1), (place + 1, 0)] {
+        let cursor = Cursor {
+            region: 0,
+            fraction,
+        };
+        let mut count = 0;
+        registry.list(cursor, 0, ROOM, |_| count += 1).unwrap();
+        assert_eq!(count, listed, "from {fraction:#x}, it is at {place:#x}");
+    }
+}

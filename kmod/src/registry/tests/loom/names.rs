@@ -257,3 +257,60 @@ fn a_number_of_a_node_gets_no_second_meaning_under_an_install() {
         },
     );
 }
+
+/// Somebody looks for a name that gets a number while he looks at what the
+/// number meant before: he finds it as it is, or not yet.
+#[test]
+fn a_name_is_found_with_the_state_that_its_number_has_then() {
+    Scene::new(&[one().local.addr, two().local.addr]).play(
+        |registry| {
+            connect(registry, &one());
+        },
+        (
+            |registry| {
+                let found = registry.locals.find(&local(0, &two().local.addr));
+                found.is_none_or(|found| registry.locals.holds(found))
+            },
+            idle,
+            |registry| {
+                assert!(registry.locals.retire(&local(0, &one().local.addr)));
+                registry.dirty.store(1);
+                registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+                connect(registry, &two())
+            },
+        ),
+        |_, holds, (), verdict| assert_eq!((holds, verdict), (true, Verdict::Registered)),
+    );
+}
+
+/// The set that is looked at is written again meanwhile.
+#[test]
+fn an_address_that_stays_in_the_set_is_shared_all_the_time() {
+    Scene::new(&[v4(10), v4(11)]).play(
+        |registry| registry.share(&[v4(10).words()]).unwrap(),
+        (
+            |registry| registry.is_shared(&v4(10)) && !registry.excludes(&v4(10)),
+            idle,
+            |registry| {
+                registry
+                    .share(&[v4(10), v4(11)].map(|addr| addr.words()))
+                    .unwrap();
+                registry.share(&[v4(10).words()]).unwrap();
+            },
+        ),
+        |_, shared, (), ()| assert!(shared),
+    );
+}
+
+#[test]
+fn the_filter_excludes_nothing_that_became_shared() {
+    Scene::new(&[v4(10), v4(11)]).play(
+        |registry| registry.share(&[v4(10).words()]).unwrap(),
+        (
+            |registry| registry.is_shared(&v4(11)) && registry.excludes(&v4(11)),
+            idle,
+            |registry| registry.share(&[v4(11).words()]).unwrap(),
+        ),
+        |_, excluded, (), ()| assert!(!excluded),
+    );
+}
