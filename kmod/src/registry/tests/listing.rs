@@ -160,7 +160,7 @@ fn a_cursor_names_the_first_place_that_was_not_listed() {
     let registry = &fixture.0;
     fixture.connect(&tcp(1));
     let name = registry.locals.find(&local(0, &v4(10))).unwrap();
-    let place = key(name, &tcp(1)).hash(&registry.secret).fraction(0);
+    let place = key(name, &tcp(1)).hash(&registry.secret).fraction();
     for (fraction, listed) in [(0, 1), (place - 1, 1), (place, 1), (place + 1, 0)] {
         let cursor = Cursor {
             region: 0,

@@ -269,7 +269,7 @@ fn a_name_is_found_with_the_state_that_its_number_has_then() {
         (
             |registry| {
                 let found = registry.locals.find(&local(0, &two().local.addr));
-                found.is_none_or(|found| registry.locals.holds(found))
+                found.is_none_or(|found| found.holds())
             },
             idle,
             |registry| {
