@@ -6,6 +6,7 @@
 
 use std::io;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The size of a large page on amd64.
 pub const LARGE_PAGE: usize = 2 << 20;
@@ -42,12 +43,16 @@ impl Pages {
         Ok(pages)
     }
 
-    /// For kernels older than `MADV_POPULATE_WRITE`.
-    fn touch(&self) {
+    /// Stores to each page what is there already: for kernels older than
+    /// `MADV_POPULATE_WRITE`, and for pages that were not used for a while.
+    pub fn touch(&self) {
         for offset in (0..self.len).step_by(4096) {
             // SAFETY: offset < len, so the byte is in the mapping, which is
-            // readable, writable and not shared yet.
-            unsafe { self.start.as_ptr().add(offset).write_volatile(0) };
+            // readable and writable, and nobody makes a reference to it.
+            let byte = unsafe { AtomicU8::from_ptr(self.start.as_ptr().add(offset)) };
+            // Others may use it: what they store meanwhile stays.
+            let is = byte.load(Ordering::Relaxed);
+            let _stored = byte.compare_exchange(is, is, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 

@@ -5,8 +5,10 @@
 //! `cv_*`. The word of a condition variable counts who waits, so that a
 //! signal for nobody costs a load, as on illumos.
 
+use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,49 @@ use super::{clock, imports, mutex, taskq};
 /// How often each condition variable was signalled.
 static SIGNALS: Mutex<Option<HashMap<usize, u64>>> = Mutex::new(None);
 static SIGNALLED: Condvar = Condvar::new();
+/// All signals.
+static COUNT: AtomicU64 = AtomicU64::new(0);
+/// Threads that wait for `SIGNALLED`.
+static BLOCKED: AtomicUsize = AtomicUsize::new(0);
+/// Who waits watches `COUNT`.
+static WATCH: AtomicBool = AtomicBool::new(false);
+
+/// From now on a thread that waits watches a word of memory, as an idle
+/// processor does in illumos (mwait), so that a signal is a store; or it sleeps,
+/// and a signal wakes it, which may interrupt a processor of a virtual machine.
+/// Watching takes a processor.
+pub fn watch(watch: bool) {
+    WATCH.store(watch, Ordering::SeqCst);
+    COUNT.fetch_add(1, Ordering::SeqCst);
+    SIGNALLED.notify_all();
+}
+
+/// Waits for any signal, or a while.
+fn pause(signals: Signals, at_most: Duration) {
+    if !WATCH.load(Ordering::SeqCst) {
+        BLOCKED.fetch_add(1, Ordering::SeqCst);
+        drop(SIGNALLED.wait_timeout(signals, at_most));
+        BLOCKED.fetch_sub(1, Ordering::SeqCst);
+        return;
+    }
+    // Signals are counted with the lock held.
+    let seen = COUNT.load(Ordering::SeqCst);
+    drop(signals);
+    let end = Instant::now() + at_most;
+    while COUNT.load(Ordering::SeqCst) == seen && Instant::now() < end {
+        for _ in 0..100 {
+            spin_loop();
+        }
+    }
+}
+
+thread_local! {
+    /// When this thread's last wait ended because it was over.
+    static OVER: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Between two waits of a thread that did nothing in between.
+const NOTHING: Duration = Duration::from_micros(20);
 
 type Signals = MutexGuard<'static, Option<HashMap<usize, u64>>>;
 
@@ -51,7 +96,9 @@ pub(super) unsafe fn wait(cv: *mut u16, lock: *mut u64, time: Option<Duration>) 
     // is not lost.
     unsafe { mutex::exit(lock) };
     let mut signalled = false;
-    taskq::wait(|| {
+    // One that only looks at a clock now and then is at rest.
+    let goes_on = OVER.take().is_some_and(|over| over.elapsed() < NOTHING);
+    taskq::wait(goes_on, || {
         let mut signals = signals();
         signalled = count(&mut signals, cv) != seen;
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
@@ -59,9 +106,10 @@ pub(super) unsafe fn wait(cv: *mut u16, lock: *mut u64, time: Option<Duration>) 
             return true;
         }
         let short = Duration::from_millis(20);
-        drop(SIGNALLED.wait_timeout(signals, left.map_or(short, |left| left.min(short))));
+        pause(signals, left.map_or(short, |left| left.min(short)));
         false
     });
+    OVER.set((!signalled).then(Instant::now));
     // SAFETY: passed on by the caller.
     unsafe {
         word(cv).fetch_sub(1, Ordering::Relaxed);
@@ -130,7 +178,10 @@ pub(super) unsafe extern "C" fn cv_broadcast(cv: *mut u16) {
     let mut signals = signals();
     let next = count(&mut signals, cv) + 1;
     signals.get_or_insert_default().insert(cv.addr(), next);
-    SIGNALLED.notify_all();
+    COUNT.fetch_add(1, Ordering::SeqCst);
+    if BLOCKED.load(Ordering::SeqCst) > 0 {
+        SIGNALLED.notify_all();
+    }
 }
 
 imports! {

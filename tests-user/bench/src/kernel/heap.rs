@@ -56,6 +56,14 @@ impl Heap {
         Ok(())
     }
 
+    /// Touches all pages. Under some virtual machines the first store to a page
+    /// that was left alone for a while takes a hundred microseconds.
+    pub fn touch(&self) {
+        for pages in &self.pages {
+            pages.touch();
+        }
+    }
+
     /// Nothing is in use any more.
     pub fn free_all(&mut self) {
         self.free.clear();

@@ -56,6 +56,11 @@ pub fn reserve(bytes: usize) -> io::Result<()> {
     memory().heap.reserve(bytes)
 }
 
+/// Touches all memory of the heap, whoever uses it.
+pub fn touch() {
+    memory().heap.touch();
+}
+
 /// Frees all that the module left.
 ///
 /// # Safety

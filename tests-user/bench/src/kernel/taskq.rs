@@ -48,12 +48,12 @@ fn with_threads<R>(f: impl FnOnce(&mut Threads) -> R) -> R {
 
 /// Notes that a task waits. `step` is called, with at most a short sleep
 /// each, until it says that the waiting is over.
-pub(super) fn wait(mut step: impl FnMut() -> bool) {
+pub(super) fn wait(goes_on: bool, mut step: impl FnMut() -> bool) {
     let is_task = IS_TASK.get();
     if is_task {
         with_threads(|threads| {
             threads.waiting += 1;
-            threads.waits += 1;
+            threads.waits += u64::from(!goes_on);
         });
     }
     loop {
@@ -93,7 +93,7 @@ fn leave() -> ! {
 /// Sleeps as a kernel thread.
 pub(super) fn sleep(time: Duration) {
     let end = Instant::now() + time;
-    wait(|| {
+    wait(false, || {
         let left = end.saturating_duration_since(Instant::now());
         std::thread::sleep(left.min(Duration::from_millis(20)));
         left.is_zero()
@@ -164,7 +164,7 @@ impl Queue {
     /// The next job; None: the queue is destroyed.
     fn next(&self) -> Option<Job> {
         let mut next = None;
-        wait(|| {
+        wait(false, || {
             let mut state = self.state();
             if state.jobs.is_empty() && !state.destroyed {
                 let short = Duration::from_millis(20);
@@ -194,7 +194,7 @@ impl Queue {
     }
 
     fn wait_for_all(&self) {
-        wait(|| {
+        wait(false, || {
             let state = self.state();
             if state.jobs.is_empty() && state.running == 0 {
                 return true;

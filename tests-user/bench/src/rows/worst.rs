@@ -12,7 +12,7 @@ use crate::api::Stat;
 use crate::bench::Bench;
 use crate::cpu;
 use crate::error::{Error, Result};
-use crate::kernel::kmem;
+use crate::kernel::{condvar, kmem};
 use crate::keys::{Keys, TCP, Tuple};
 use crate::marks::Measured;
 use crate::module::Load;
@@ -22,6 +22,8 @@ pub const GROWING: &str = "insert-growing";
 pub const PREALLOCATED: &str = "insert-preallocated";
 
 const GROWTHS: usize = 3;
+/// So many tuples come and go before.
+const WARM: u32 = 100;
 /// The kernel's memory for each tuple: a machine that has it free. An old array
 /// goes when its entries are in the new one.
 const RESERVED: usize = 96;
@@ -89,9 +91,18 @@ fn measure(bench: &mut Bench, prealloc: bool) -> Result<Measured> {
         })?;
         let caller = module.caller();
         let connect = caller.connect2()?;
+        // The text and the data of a kernel's module are in memory.
+        let disconnect = caller.disconnect()?;
+        for tuple in (0..WARM).map(|index| keys.get(tuples + index)) {
+            connect(&tuple);
+            disconnect(&tuple);
+        }
         let before = caller.stat(Stat::Registered)?;
         let mut refused = 0_u64;
+        kmem::touch();
+        condvar::watch(true);
         fewest.grow(&keys, |tuple| refused += u64::from(connect(tuple) != 0));
+        condvar::watch(false);
         let registered = caller.stat(Stat::Registered)?.wrapping_sub(before);
         let full = caller.stat(Stat::FullRefused)?;
         if registered > u64::from(tuples) || refused > full {
