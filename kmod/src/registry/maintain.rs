@@ -363,26 +363,7 @@ impl<E: Env> Registry<E> {
         while giver.complete
             && let Some(number) = self.take(Mark::Urgent)
         {
-            let first = self
-                .region(number)
-                .is_some_and(|region| region.lock().is_first());
             self.give(number, giver);
-            if first {
-                self.expect_entries();
-            }
-        }
-    }
-
-    /// Where one region of the first size is in need, all are before long: there
-    /// are as many entries for each, and it is so few that the next ones would
-    /// not leave the time to ask.
-    fn expect_entries(&self) {
-        for (number, region) in self.regions.iter().enumerate() {
-            let mut inner = region.lock();
-            if inner.is_first() && !inner.buckets().is_empty() {
-                inner.expect_entries();
-                self.want(number);
-            }
         }
     }
 

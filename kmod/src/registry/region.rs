@@ -19,11 +19,9 @@ use super::hash::{Hash, Secret, home};
 /// Buckets of an array at least.
 pub const SMALLEST: usize = 4;
 
-/// Buckets of a small array, of a very small one, and of one that may be the
-/// first.
+/// Buckets of a small array, and of a very small one.
 const SMALL: usize = 128;
-const VERY_SMALL: usize = 32;
-const FIRST: usize = 8;
+const VERY_SMALL: usize = 8;
 
 /// Buckets of a large one: with a thousand regions, five million entries.
 const LARGE: usize = 1536;
@@ -64,9 +62,9 @@ pub struct Inner<E: Env> {
     most: u32,
     /// Entries are on their way into `current`.
     old: Option<Leaving<E>>,
-    /// With so many entries there should be more memory.
+    /// From so many entries on there should be more memory.
     crowd: u32,
-    /// An insertion that leaves so many entries asks for memory.
+    /// An insertion that leaves more entries than this asks for memory.
     asks: u32,
     /// Entries that are endpoints and not 5-tuples.
     endpoints: u32,
@@ -453,18 +451,18 @@ impl<E: Env> Inner<E> {
             _ => places / 20 * 13,
         };
         self.most = most(self.current.len()) as u32;
-        self.crowd = crowd as u32 + 1;
+        self.crowd = crowd as u32;
     }
 
     /// Should it have more memory? Not before the last exchange is over.
     pub fn is_crowded(&self) -> bool {
-        self.used >= self.crowd && self.left() == 0
+        self.used > self.crowd && self.left() == 0
     }
 
     /// After an insertion: does it ask for memory?
     #[inline]
     pub fn need(&mut self) -> Need {
-        if self.used < self.asks {
+        if self.used <= self.asks {
             return Need::Nothing;
         }
         self.need_more()
@@ -478,36 +476,16 @@ impl<E: Env> Inner<E> {
         if self.asks > self.crowd {
             return self.need_now();
         }
-        self.asks = self.crowd.saturating_add(self.patience());
+        // Asks again, for itself, after a quarter of what is left.
+        self.asks = self
+            .crowd
+            .saturating_add(self.most.saturating_sub(self.crowd) / 4);
         self.set_bounds();
         if core::mem::replace(&mut self.wanting, true) {
             Need::Nothing
         } else {
             Need::Soon
         }
-    }
-
-    /// Entries that may still come before the region asks again. A small one
-    /// waits until most of its room is used up: a tick of the clock brings it
-    /// as many as that, if entries come as fast as they can. One of the first
-    /// size has no time for that, and a large one no need.
-    fn patience(&self) -> u32 {
-        let room = self.most.saturating_sub(self.crowd);
-        if self.current.len() <= SMALL && !self.is_first() {
-            room / 8 * 5
-        } else {
-            room / 4
-        }
-    }
-
-    /// Is the array of the first size?
-    pub fn is_first(&self) -> bool {
-        self.current.len() <= FIRST
-    }
-
-    /// Entries will come: there should be more memory in any case.
-    pub fn expect_entries(&mut self) {
-        self.crowd = 0;
     }
 
     /// Nothing can be inserted: asks once.
@@ -525,12 +503,9 @@ impl<E: Env> Inner<E> {
         self.set_bounds();
     }
 
-    /// Would a quarter of the memory do? Not if that were crowded at once, which
-    /// a small array is with fewer entries.
+    /// Would a quarter of the memory do?
     pub fn is_sparse(&self) -> bool {
-        let len = self.current.len();
-        let part = if len <= 4 * VERY_SMALL { 24 } else { 12 };
-        len > SMALLEST && (self.used as usize) < len * SLOTS / part
+        self.current.len() > SMALLEST && (self.used as usize) < self.current.len() * SLOTS / 12
     }
 
     /// The buckets of the present array.
