@@ -473,7 +473,8 @@ impl<E: Env> Inner<E> {
         if self.left() > 0 {
             return Need::Nothing;
         }
-        if self.asks > self.crowd {
+        // A very small array is full before a tick of the clock is over.
+        if self.asks > self.crowd || self.current.len() <= VERY_SMALL {
             return self.need_now();
         }
         // Asks again, for itself, after a quarter of what is left.

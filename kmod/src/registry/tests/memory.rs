@@ -31,14 +31,14 @@ fn whoever_finds_no_memory_asks_for_it_and_nobody_after_him() {
 }
 
 #[test]
-fn a_region_that_fills_up_asks_for_memory_in_time_and_then_at_once() {
+fn a_first_array_that_fills_up_asks_for_memory_once_and_at_once() {
     let Fixture(registry) = Fixture::new(SETTINGS, 1);
     let wakes = |from: u32| {
         (from..from + 12)
             .filter(|n| asked(&registry, &tcp(*n)).1)
             .count()
     };
-    assert_eq!((wakes(0), registry.wants()), (2, true));
+    assert_eq!((wakes(0), registry.hurries()), (1, true));
     assert!(registry.maintain(allocate).unwrap());
     assert_eq!((wakes(100), registry.wants()), (0, false));
 }

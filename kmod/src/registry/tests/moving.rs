@@ -343,10 +343,20 @@ fn an_insertion_moves_little() {
     }
 }
 
+/// Regions whose arrays are no longer those that they began with.
+fn grown(regions: usize) -> Registry<Std> {
+    let registry = Fixture::new(SETTINGS, regions).0;
+    for region in &registry.regions {
+        assert!(region.exchange(vec![Bucket::default(); 16]).is_none());
+        registry.finish_moving(region);
+    }
+    registry
+}
+
 /// Those in need do not wait for those who only want.
 #[test]
 fn who_needs_memory_now_gets_it_first() {
-    let registry = Fixture::new(SETTINGS, 64).0;
+    let registry = grown(64);
     let mut first = None;
     let mut wake = false;
     for n in 0.. {
@@ -365,7 +375,7 @@ fn who_needs_memory_now_gets_it_first() {
     assert!(wanting.count() > 1);
     let mut given = Vec::new();
     let give = |buckets| {
-        let grown = (0..64).filter(|number| registry.regions[*number].lock().buckets().len() > 4);
+        let grown = (0..64).filter(|number| registry.regions[*number].lock().buckets().len() > 16);
         given.push(grown.collect::<Vec<_>>());
         allocate(buckets)
     };
@@ -378,9 +388,9 @@ fn who_needs_memory_now_gets_it_first() {
 /// and then not for each that comes.
 #[test]
 fn a_region_asks_twice_and_then_once_for_what_is_late() {
-    let registry = Fixture::new(SETTINGS, 1).0;
+    let registry = grown(1);
     let mut asked = Vec::new();
-    for n in 0..60 {
+    for n in 0..100 {
         let answer = registry.connect(0, &tcp(n), true, 0);
         if answer.wake {
             asked.push((answer.verdict, registry.hurries()));
@@ -390,10 +400,10 @@ fn a_region_asks_twice_and_then_once_for_what_is_late() {
     assert_eq!(asked, expected);
     // Somebody looked, and there was no memory.
     assert!(!registry.maintain(|_| None).unwrap());
-    let answers = [60, 61, 62].map(|n| registry.connect(0, &tcp(n), true, 0));
+    let answers = [100, 101, 102].map(|n| registry.connect(0, &tcp(n), true, 0));
     assert_eq!(answers.map(|answer| answer.wake), [true, false, false]);
     assert!(answers.iter().all(|answer| answer.verdict == Verdict::Late));
     assert!(registry.maintain(allocate).unwrap());
-    let verdict = registry.connect(0, &tcp(63), true, 0).verdict;
+    let verdict = registry.connect(0, &tcp(103), true, 0).verdict;
     assert_eq!(verdict, Verdict::Registered);
 }

@@ -91,6 +91,8 @@ fn measure(bench: &mut Bench, prealloc: bool) -> Result<Measured> {
         })?;
         let caller = module.caller();
         let connect = caller.connect2()?;
+        kmem::touch();
+        condvar::watch(true);
         // The text and the data of a kernel's module are in memory.
         let disconnect = caller.disconnect()?;
         for tuple in (0..WARM).map(|index| keys.get(tuples + index)) {
@@ -99,8 +101,6 @@ fn measure(bench: &mut Bench, prealloc: bool) -> Result<Measured> {
         }
         let before = caller.stat(Stat::Registered)?;
         let mut refused = 0_u64;
-        kmem::touch();
-        condvar::watch(true);
         fewest.grow(&keys, |tuple| refused += u64::from(connect(tuple) != 0));
         condvar::watch(false);
         let registered = caller.stat(Stat::Registered)?.wrapping_sub(before);
