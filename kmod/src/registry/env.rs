@@ -9,9 +9,9 @@
 use core::ops::{Deref, DerefMut};
 
 use super::bucket::Bucket;
-use super::maintain::Asked;
 use super::names::Name;
 use super::region::Region;
+use super::sweep::Asked;
 
 /// A mutual exclusion around a value. In the kernel an adaptive mutex.
 pub trait Lock<T> {

@@ -36,6 +36,7 @@ pub mod region;
 mod register;
 mod remote;
 pub mod shared;
+mod sweep;
 
 use crate::flow::{Addr, FiveTuple};
 pub use calls::{Located, Unclear};
@@ -43,11 +44,12 @@ use entry::{Key, Kind};
 use env::{Env, Lock, Word};
 use hash::Secret;
 pub use list::{Cursor, Listed, ROOM};
-pub use maintain::{ASKED, Asked, Busy, MARKS, Pass, Swept, Why};
+pub use maintain::{Busy, MARKS};
 use names::{Meaning, Names, Numbered};
 use region::{Inner, Place, Region};
 pub use remote::NotInstalled;
 use shared::{NotAList, Shared};
+pub use sweep::{ASKED, Asked, Pass, Swept, Why};
 
 /// A node of the cluster; 0 is none.
 pub type Node = u32;

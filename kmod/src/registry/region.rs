@@ -11,20 +11,18 @@
 //! late must not stop those who insert. Everybody searches both meanwhile.
 //! Only the task takes the old array away.
 
-use super::bucket::{self, At, AtHome, Bucket, Left, SLOTS};
-use super::entry::{Entry, Key, Kind, Packed};
+mod home;
+mod limits;
+mod moving;
+
+use super::bucket::{self, At, Bucket};
+use super::entry::{Entry, Kind, Packed};
 use super::env::{Env, Lock, Word};
-use super::hash::{Hash, Secret, home};
-
-/// Buckets of an array at least.
-pub const SMALLEST: usize = 4;
-
-/// Buckets of a small array, and of a very small one.
-const SMALL: usize = 128;
-const VERY_SMALL: usize = 8;
-
-/// Buckets of a large one: with a thousand regions, five million entries.
-const LARGE: usize = 1536;
+use super::hash::{Hash, home};
+use limits::most;
+pub use limits::{Need, SMALLEST, larger, smaller};
+pub use moving::{HELP, Load, Moved};
+use moving::{Leaving, ask_for};
 
 /// How many buckets an insertion looks at. With four fifths of the places in
 /// use, which is the most, entries end up 49 buckets from home at most (measured
@@ -74,55 +72,6 @@ pub struct Inner<E: Env> {
     pub(super) wanting: bool,
     /// No entry that ages was last used before this tick; `None`: none ages.
     oldest: Option<u8>,
-}
-
-/// An array whose entries move into another one.
-struct Leaving<E: Env> {
-    buckets: E::Buckets,
-    /// The first bucket that was not moved from. Those before it are empty,
-    /// but for what they know of the entries that went past.
-    next: usize,
-    /// An entry that belongs before `next` may be there or behind it.
-    spills: bool,
-}
-
-/// How much is moved at once.
-#[derive(Clone, Copy, Debug)]
-pub struct Load {
-    /// Old buckets that are looked at, at most.
-    pub buckets: usize,
-    /// No further bucket after so many entries.
-    pub entries: usize,
-}
-
-/// What an insertion moves. A step of a third from two thirds full moves three
-/// entries for each that comes until the next one; an array that came late moves
-/// four. Buckets that were emptied meanwhile go by faster.
-pub const HELP: Load = Load {
-    buckets: 4,
-    entries: 4,
-};
-
-/// How far moving came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moved {
-    /// There is more to move.
-    Some,
-    /// Nothing is left in the old array, if there is one.
-    All,
-    /// There is no room in the new one, which can only be if it is smaller.
-    NoRoom,
-}
-
-/// Whether an insertion asks for memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// It does not, or somebody has asked.
-    Nothing,
-    /// There is time until the next look at the regions.
-    Soon,
-    /// There may be none.
-    Now,
 }
 
 /// Where a hash belongs: what every operation on a region needs.
@@ -282,109 +231,6 @@ impl<E: Env> Inner<E> {
         true
     }
 
-    /// Registers a TCP 5-tuple of this node, if it is enough for that to look at
-    /// the bucket where it belongs; that of an entry here gets a reference.
-    #[inline(always)]
-    pub fn register_at_home(&mut self, hash: Hash, key: &Key, outgoing: bool) -> AtHome {
-        let Some(home) = bucket::home_mut(&mut self.current, hash) else {
-            return AtHome::Unclear;
-        };
-        if let Some(met) = home.meet(hash, key, |found| {
-            found.retain_tcp();
-            true
-        }) {
-            return met;
-        }
-        if self.used < self.calm && home.add(hash, || Entry::tcp(key, outgoing)) {
-            self.used = self.used.wrapping_add(1);
-            AtHome::Added
-        } else {
-            AtHome::Unclear
-        }
-    }
-
-    /// As [`Inner::register_at_home`] for UDP. `tick` is the entry's.
-    #[inline]
-    pub fn register_udp_at_home(
-        &mut self,
-        hash: Hash,
-        key: &Key,
-        entry: Entry,
-        tick: u8,
-    ) -> AtHome {
-        let Some(home) = bucket::home_mut(&mut self.current, hash) else {
-            return AtHome::Unclear;
-        };
-        if let Some(met) = home.meet(hash, key, |found| found.use_again(&entry, tick)) {
-            return met;
-        }
-        if self.used < self.calm && home.add(hash, || entry) {
-            home.add_oldest(tick);
-            self.oldest = bucket::older(self.oldest, tick);
-            self.used = self.used.wrapping_add(1);
-            AtHome::Added
-        } else {
-            AtHome::Unclear
-        }
-    }
-
-    /// Takes a reference from a TCP 5-tuple of this node, and with the last one
-    /// the entry away, if it is enough for that to look at the bucket where it
-    /// belongs.
-    #[inline(always)]
-    pub fn release_at_home(&mut self, hash: Hash, key: &Key) -> Left {
-        let poor = self.used > self.keep;
-        let Some(home) = bucket::home_mut(&mut self.current, hash) else {
-            return Left::Unclear;
-        };
-        let left = home.release_tcp(hash, key, poor);
-        if left == Left::None {
-            self.used = self.used.wrapping_sub(1);
-        }
-        left
-    }
-
-    /// The entry of a 5-tuple, if it is where it belongs.
-    #[inline(always)]
-    pub fn look_at_home(&self, hash: Hash, key: &Key) -> Option<Packed> {
-        bucket::at_home(&self.current, hash)?.look(hash, key)
-    }
-
-    /// How many 5-tuples may be added without asking the registry.
-    pub fn credit(&self) -> u32 {
-        self.quota.saturating_sub(self.used)
-    }
-
-    /// A batch of credit came.
-    pub fn add_credit(&mut self, batch: u32) {
-        self.batch = batch;
-        self.quota = self.quota.saturating_add(batch);
-        self.set_bounds();
-    }
-
-    /// A batch of credit went back.
-    pub fn take_credit(&mut self, batch: u32) {
-        self.batch = batch;
-        self.quota = self.quota.saturating_sub(batch);
-        self.set_bounds();
-    }
-
-    /// Sets `calm` and `keep`, which follow from other members.
-    fn set_bounds(&mut self) {
-        self.calm = match self.old {
-            Some(_) => 0,
-            None => self.quota.min(self.most).min(self.asks),
-        };
-        // Credit is given back from two batches on, and a batch of one always.
-        self.keep = match self.batch {
-            0 | 1 => u32::MAX,
-            batch => self
-                .quota
-                .saturating_add(1)
-                .saturating_sub(batch.saturating_mul(2)),
-        };
-    }
-
     /// Replaces a dead entry by another one of the same key.
     pub fn replace(&mut self, found: Found, entry: Entry, ages: Option<u8>) {
         if let Some(old) = self.get_mut(found) {
@@ -437,78 +283,6 @@ impl<E: Env> Inner<E> {
         self.used.saturating_sub(self.endpoints) as usize
     }
 
-    /// There should be more memory from 65 % on: with steps of a third the
-    /// places are then 49 to 65 % in use, 46 bytes an entry at ten million. A smaller
-    /// array asks earlier, since it fills up faster than memory comes: entries
-    /// are registered faster while the table fits into caches, and all regions
-    /// are of about the same size then.
-    fn set_limits(&mut self) {
-        let places = self.current.len() * SLOTS;
-        let crowd = match self.current.len() {
-            len if len <= VERY_SMALL => places / 5,
-            len if len <= SMALL => places / 5 * 2,
-            len if len < LARGE => places / 20 * 9,
-            _ => places / 20 * 13,
-        };
-        self.most = most(self.current.len()) as u32;
-        self.crowd = crowd as u32;
-    }
-
-    /// Should it have more memory? Not before the last exchange is over.
-    pub fn is_crowded(&self) -> bool {
-        self.used > self.crowd && self.left() == 0
-    }
-
-    /// After an insertion: does it ask for memory?
-    #[inline]
-    pub fn need(&mut self) -> Need {
-        if self.used <= self.asks {
-            return Need::Nothing;
-        }
-        self.need_more()
-    }
-
-    #[cold]
-    fn need_more(&mut self) -> Need {
-        if self.left() > 0 {
-            return Need::Nothing;
-        }
-        // A very small array is full before a tick of the clock is over.
-        if self.asks > self.crowd || self.current.len() <= VERY_SMALL {
-            return self.need_now();
-        }
-        // Asks again, for itself, after a quarter of what is left.
-        self.asks = self
-            .crowd
-            .saturating_add(self.most.saturating_sub(self.crowd) / 4);
-        self.set_bounds();
-        if core::mem::replace(&mut self.wanting, true) {
-            Need::Nothing
-        } else {
-            Need::Soon
-        }
-    }
-
-    /// Nothing can be inserted: asks once.
-    pub fn need_now(&mut self) -> Need {
-        self.wanting = true;
-        let asked = core::mem::replace(&mut self.asks, u32::MAX) == u32::MAX;
-        self.set_bounds();
-        if asked { Need::Nothing } else { Need::Now }
-    }
-
-    /// Somebody looks at what the region needs.
-    pub fn answered(&mut self) {
-        self.wanting = false;
-        self.asks = self.crowd;
-        self.set_bounds();
-    }
-
-    /// Would a quarter of the memory do?
-    pub fn is_sparse(&self) -> bool {
-        self.current.len() > SMALLEST && (self.used as usize) < self.current.len() * SLOTS / 12
-    }
-
     /// The buckets of the present array.
     pub fn buckets(&self) -> &[Bucket] {
         &self.current
@@ -537,148 +311,6 @@ impl<E: Env> Inner<E> {
     pub fn find_oldest(&mut self, bucket: usize) {
         bucket::find_oldest(&mut self.current, bucket);
     }
-
-    /// Is there room for one more?
-    #[inline]
-    pub fn has_room(&self) -> bool {
-        self.used < self.most
-    }
-
-    /// After an insertion, or when there is no room for one: moves a few
-    /// entries if the region grows or shrinks.
-    #[inline]
-    pub fn help(&mut self, secret: &Secret) {
-        if self.old.is_some() {
-            self.help_to_move(secret);
-        }
-    }
-
-    #[inline(never)]
-    fn help_to_move(&mut self, secret: &Secret) {
-        // Without room the entries stay where they are, and are found there.
-        let _how_far = self.advance(HELP, secret);
-    }
-
-    /// Moves the entries of the next old buckets into the new array.
-    pub fn advance(&mut self, load: Load, secret: &Secret) -> Moved {
-        let Some(old) = &mut self.old else {
-            return Moved::All;
-        };
-        let len = old.buckets.len();
-        let mut moved = 0;
-        for _ in 0..load.buckets {
-            let next = old.next;
-            ask_ahead::<E>(&old.buckets, &self.current, next.saturating_add(AHEAD));
-            let Some(bucket) = old.buckets.get_mut(next) else {
-                break;
-            };
-            let oldest = bucket.oldest();
-            for place in 0..SLOTS {
-                let Some(entry) = bucket.get(place) else {
-                    continue;
-                };
-                let (hash, reach) = (entry.hash(secret), self.current.len());
-                let Some(at) = bucket::insert(&mut self.current, hash, entry, reach) else {
-                    return Moved::NoRoom;
-                };
-                bucket.clear(place);
-                moved += 1;
-                if let (Some(tick), Some(new)) = (oldest, self.current.get_mut(at.bucket)) {
-                    new.add_oldest(tick);
-                }
-            }
-            old.spills = bucket.passed() > 0;
-            old.next = next.saturating_add(1);
-            if moved >= load.entries {
-                break;
-            }
-        }
-        if old.next < len {
-            Moved::Some
-        } else {
-            Moved::All
-        }
-    }
-
-    /// How many old buckets are left to be moved from.
-    pub fn left(&self) -> usize {
-        self.old.as_ref().map_or(0, Leaving::left)
-    }
-
-    /// Takes the old array, once all of its entries have been moved.
-    pub fn take_old(&mut self) -> Option<E::Buckets> {
-        if self.left() > 0 {
-            return None;
-        }
-        let old = self.old.take().map(|old| old.buckets);
-        self.set_bounds();
-        old
-    }
-}
-
-impl<E: Env> Leaving<E> {
-    fn left(&self) -> usize {
-        self.buckets.len().saturating_sub(self.next)
-    }
-
-    /// May an entry of this place be left here? One that belongs to a bucket
-    /// that was moved from is, if it went past all up to `next`.
-    #[inline]
-    fn may_have(&self, place: Place) -> bool {
-        let home = home(place.hash.fraction(), self.buckets.len());
-        self.left() > 0 && (home >= self.next || self.spills)
-    }
-}
-
-/// Buckets between one that is moved from and one whose memory is asked for.
-const AHEAD: usize = 12;
-
-/// Asks for the memory of a bucket of an old array and for that of the new one
-/// where its entries go: both are in the order of the hashes.
-#[inline]
-fn ask_ahead<E: Env>(old: &[Bucket], new: &[Bucket], bucket: usize) {
-    let there = bucket
-        .saturating_mul(new.len())
-        .checked_div(old.len())
-        .unwrap_or(0);
-    ask_for::<E>(old.get(bucket));
-    ask_for::<E>(new.get(there));
-}
-
-/// Asks for the memory of a bucket.
-#[inline]
-fn ask_for<E: Env>(bucket: Option<&Bucket>) {
-    if let Some(bucket) = bucket {
-        let address = core::ptr::from_ref(bucket).addr();
-        E::prefetch_bucket(address);
-    }
-}
-
-/// Entries that an array takes: four fifths of its places, and all of them in
-/// a small one, which is searched quickly.
-#[inline]
-fn most(len: usize) -> usize {
-    if len <= SMALL { len * SLOTS } else { len * 4 }
-}
-
-/// The size after this one, for the region with this number. Small ones grow in
-/// large steps, since each entry is moved in each; later a step is a third.
-/// Regions take different steps once, so that they do not all grow at the same
-/// time.
-pub fn larger(len: usize, region: usize) -> usize {
-    match len {
-        0..24 => 24,
-        24..96 => 96 + region % 16,
-        96..256 => len + len / 2,
-        256..384 => len + len / 2 + region % 128,
-        384..LARGE => len + len / 2,
-        _ => len + len / 3,
-    }
-}
-
-/// The size before this one.
-pub fn smaller(len: usize) -> usize {
-    (len / 4).max(SMALLEST)
 }
 
 /// For tests that count what is there.

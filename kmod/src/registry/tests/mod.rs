@@ -13,11 +13,11 @@ use super::bucket::Bucket;
 use super::entry::{Entry, NAMES};
 use super::env::{Env, Lock, Word};
 use super::hash::{SECRET_BYTES, Secret};
-use super::maintain::{ASKED, Asked};
 use super::names as names_of;
 use super::names::Name;
 use super::region::Region;
 use super::remote::owner;
+use super::sweep::{ASKED, Asked};
 use super::*;
 use crate::flow::{Endpoint, Protocol, SockAddr};
 
