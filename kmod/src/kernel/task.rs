@@ -55,7 +55,7 @@ struct State {
     queue: *mut sys::ddi_taskq_t,
     work: fn(),
     stop: bool,
-    /// Looks that are left before the second is over.
+    /// How often the thread still dozes before it sleeps.
     dozes: u32,
 }
 
@@ -202,7 +202,7 @@ impl Task {
             self.waits.store(AWAKE, Ordering::SeqCst);
             state.dozes = state.dozes.saturating_sub(1);
             if state.dozes == 0 && !state.stop && !self.wanted.load(Ordering::SeqCst) {
-                // A second is over, in one piece or in many.
+                // The second is over, or the time to doze.
                 return Some(state.work);
             }
         }
