@@ -15,13 +15,15 @@ use super::errno::Errno;
 use super::mutex::KMutex;
 use super::sys;
 
-/// The time between two pieces of work that nobody asked for.
-const PERIOD: Duration = Duration::from_secs(1);
+/// Milliseconds between two pieces of work that nobody asked for.
+const PERIOD: u32 = 1000;
 
 /// How often the thread looks whether there is work, and how many times after
 /// it found some: each tick of the clock, for a fifth of a second.
-const DOZE: Duration = Duration::from_millis(10);
+const DOZE: u32 = 10;
 const DOZES: u32 = 20;
+/// What is left of the period then.
+const REST: u32 = PERIOD - DOZE * DOZES;
 
 /// A thread that works once a second, at once when it is woken, and soon when
 /// it is nudged.
@@ -55,8 +57,10 @@ struct State {
     queue: *mut sys::ddi_taskq_t,
     work: fn(),
     stop: bool,
-    /// How often the thread still dozes before it sleeps.
+    /// How often the thread still dozes before it sleeps, ...
     dozes: u32,
+    /// ... and for how long then.
+    sleep: u32,
 }
 
 // SAFETY: the pointer is a handle that any thread may use.
@@ -72,6 +76,7 @@ impl Task {
                 work,
                 stop: false,
                 dozes: 0,
+                sleep: PERIOD,
             }),
             awaited: Condvar::new(),
             wanted: AtomicBool::new(false),
@@ -181,31 +186,32 @@ impl Task {
     /// Waits for the next piece of work. `None`: there is none any more.
     fn next(&self) -> Option<fn()> {
         let mut state = self.state.lock();
-        loop {
-            if state.stop {
-                return None;
-            }
+        while !state.stop {
             if self.wanted.swap(false, Ordering::SeqCst) {
                 state.dozes = DOZES;
+                state.sleep = REST;
                 return Some(state.work);
             }
-            let (span, waits) = match state.dozes {
-                0 => (PERIOD, ASLEEP),
+            let dozes = state.dozes;
+            let (span, waits) = match dozes {
+                0 => (state.sleep, ASLEEP),
                 _ => (DOZE, DOZING),
             };
             self.waits.store(waits, Ordering::SeqCst);
             // Whoever wants work from now on has to wait for the mutex before
             // the signal, and by then this thread waits for it.
             if !self.wanted.load(Ordering::SeqCst) {
+                let span = Duration::from_millis(span.into());
                 self.awaited.wait_for(&mut state, span);
             }
             self.waits.store(AWAKE, Ordering::SeqCst);
-            state.dozes = state.dozes.saturating_sub(1);
-            if state.dozes == 0 && !state.stop && !self.wanted.load(Ordering::SeqCst) {
-                // The second is over, or the time to doze.
+            state.dozes = dozes.saturating_sub(1);
+            if dozes == 0 && !state.stop && !self.wanted.load(Ordering::SeqCst) {
+                state.sleep = PERIOD;
                 return Some(state.work);
             }
         }
+        None
     }
 }
 

@@ -144,7 +144,9 @@ impl<E: Env> Registry<E> {
     pub fn connect_tcp_long(&self, unclear: Unclear<'_, E>, outgoing: bool) -> Answer {
         let Unclear { inner, key, hash } = unclear;
         let entry = Entry::tcp(&key, outgoing);
-        self.register_locked(inner, (Place { hash }, &key), entry, None)
+        let answer = self.register_locked(inner, (Place { hash }, &key), entry, None);
+        self.help_after(answer, hash);
+        answer
     }
 
     /// One use of the 5-tuple ended. True if it was the last one of an entry

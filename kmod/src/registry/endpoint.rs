@@ -135,12 +135,12 @@ impl<E: Env> Registry<E> {
         };
         let result = change(&mut bound);
         let verdict = self.add_endpoint(&mut inner, place, bound.entry(&key), tick);
-        inner.help(&self.secret);
         let need = match verdict {
             Some(Verdict::Late) => inner.need_now(),
             _ => inner.need(),
         };
         drop(inner);
+        self.help(place.hash);
         let wake = self.note(number, need);
         match verdict {
             Some(verdict) => Err(refuse(verdict, wake)),

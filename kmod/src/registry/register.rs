@@ -10,6 +10,7 @@ use core::cell::Cell;
 use super::bucket::AtHome;
 use super::entry::{Entry, Key, Kind};
 use super::env::{Env, Word};
+use super::hash::Hash;
 use super::names::Numbered;
 use super::region::{Found, Inner, Need, Place};
 use super::{Answer, Guard, Located, Node, Registry, Verdict};
@@ -65,10 +66,11 @@ impl<E: Env> Registry<E> {
                 break;
             }
         }
+        self.help_after(answer, at.hash);
         Answer { wake, ..answer }
     }
 
-    #[inline]
+    #[inline(never)]
     fn register_udp(
         &self,
         mut inner: Guard<'_, E>,
@@ -83,6 +85,23 @@ impl<E: Env> Registry<E> {
         }
         let place = Place { hash: at.hash };
         self.register_locked(inner, (place, &at.key), entry, Some(asking))
+    }
+
+    /// [`Registry::help`] after this answer, if something was to be added.
+    pub(super) fn help_after(&self, answer: Answer, hash: Hash) {
+        if let Verdict::Registered | Verdict::Late | Verdict::Full = answer.verdict {
+            self.help(hash);
+        }
+    }
+
+    /// Moves a few entries of the region that something was added to, if they are
+    /// moving. Apart, with the region locked once more, since adding takes enough
+    /// of the stack.
+    #[inline(never)]
+    pub(super) fn help(&self, hash: Hash) {
+        if let Some(region) = self.region(hash.region(self.shift)) {
+            region.lock().help(&self.secret);
+        }
     }
 
     /// The generation of the UDP entry of a key.
@@ -174,7 +193,6 @@ impl<E: Env> Registry<E> {
         } else {
             Verdict::Late
         };
-        inner.help(&self.secret);
         let need = match verdict {
             Verdict::Late => inner.need_now(),
             Verdict::Full if self.dirty.load() != 0 => inner.need_now(),

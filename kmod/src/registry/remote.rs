@@ -81,6 +81,7 @@ impl<E: Env> Registry<E> {
         }
         let entry = Entry::other(&key, name.number);
         let answer = self.add(inner, place, entry, None, found);
+        self.help(place.hash);
         match answer.verdict {
             Verdict::Registered => Ok(answer.wake),
             _ => Err(NotInstalled::Full),
