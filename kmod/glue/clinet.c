@@ -21,6 +21,7 @@
  * loaded.  A value that is out of range is replaced and a warning says so.
  * Those that are volatile are read again every second and may be changed on a
  * running system, as in: echo 'clinet_mode/W 1' | mdb -kw
+ * What is out of range there is put back.
  */
 
 /* 1: the built-in provider associates itself.  0: leave that to another. */
@@ -36,7 +37,11 @@ uint32_t clinet_attach = 1;
  */
 uint32_t clinet_hook_disconnect = 1;
 
-/* 0: ask nobody.  1: decide and count, refuse nothing.  2: refuse. */
+/*
+ * 0: off, ip's hooks return at once, ends are not heard, nothing is registered;
+ * what follows a 0 clears this node's entries and has audits make them anew.
+ * 1: decide and count, refuse nothing.  2: refuse.
+ */
 volatile uint32_t clinet_mode = 2;
 
 /* 1: detach from ip: its hooks accept everything.  0 again: attach. */
@@ -117,6 +122,8 @@ _init(void)
 	if ((error = clinet_module_init(&tunables)) != 0)
 		return (error);
 	if ((error = mod_install(&modlinkage)) != 0) {
+		cmn_err(CE_WARN, "clinet: not loaded: mod_install() returned "
+		    "%d", error);
 		clinet_module_fini();
 		return (error);
 	}
