@@ -8,6 +8,10 @@
 //! ip here is what the module sees of it: twelve variables and a walk. Calls
 //! go as ip's do: the variable is tested, loaded again, and called.
 
+mod step;
+
+pub use step::each_instruction;
+
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use clinet_attach_tests::{Machine, SET, VARIABLES, connect_arguments};
+use clinet_attach_tests::{Machine, SET, VARIABLES, connect_arguments, each_instruction};
 use clinet_kernel::Context;
 use clinet_module_tests::{EADDRINUSE, TCP, Tuple, UDP};
 
@@ -333,60 +333,85 @@ fn another_module_that_stores_over_a_hook_is_left_alone() {
 }
 
 /// What makes a registration is never there without what ends it, at attach
-/// and at detach. A watcher looks all the time; a phase that is odd is a
-/// detach, and what was read in two phases proves nothing.
+/// and at detach, between any two instructions.
 #[test]
 fn no_registration_misses_its_end() {
-    const ROUNDS: usize = 1000;
-    let machine = Machine::attached(&[]);
+    let machine = Machine::attached(&[("clinet_max_tuples", 64)]);
     let adapters = machine.hooks();
-    // Looked up beforehand: the moments to be caught are short.
-    let look = |name: &str| {
+    let hook = |name: &str| {
         let index = VARIABLES.iter().position(|other| *other == name);
         (machine.variable(name), adapters[index.expect("a variable")])
     };
     let asks = |(variable, adapter): (&AtomicU64, u64)| variable.load(Ordering::SeqCst) == adapter;
-    let phase = AtomicU64::new(0);
-    let done = AtomicBool::new(false);
+    let hooks = SET.map(hook);
     let pairs = [
         ("cl_inet_connect2", "cl_inet_disconnect"),
         ("cl_inet_connect2", "cl_inet_unbind"),
         ("cl_inet_connect2", "cl_inet_bind"),
         ("cl_inet_bind", "cl_inet_unbind"),
-    ]
-    .map(|(makes, ends)| (makes, look(makes), ends, look(ends)));
-    let watch = || {
-        for (makes, making, ends, ending) in pairs.iter().cycle() {
-            if done.load(Ordering::SeqCst) {
-                return;
+    ];
+    let looks = pairs.map(|(makes, ends)| (hook(makes), hook(ends)));
+    let alone = AtomicU64::new(0);
+    // By how many hooks ask at the same time: one bit each.
+    let seen = AtomicU64::new(0);
+    let look = || {
+        for (pair, (makes, ends)) in looks.iter().enumerate() {
+            if asks(*makes) && !asks(*ends) {
+                alone.fetch_or(1 << pair, Ordering::SeqCst);
             }
-            let before = phase.load(Ordering::SeqCst);
-            let (made, ended);
-            if before.is_multiple_of(2) {
-                made = asks(*making);
-                ended = asks(*ending);
-            } else {
-                ended = asks(*ending);
-                made = asks(*making);
-            }
-            let same = phase.load(Ordering::SeqCst) == before;
-            assert!(
-                !(made && !ended && same),
-                "{makes} without {ends}, phase {before}"
-            );
         }
+        let asking = hooks.iter().filter(|hook| asks(**hook)).count();
+        seen.fetch_or(1 << asking, Ordering::SeqCst);
     };
-    std::thread::scope(|scope| {
-        let watcher = scope.spawn(watch);
-        for _ in 0..ROUNDS {
-            phase.fetch_add(1, Ordering::SeqCst);
-            assert_eq!(machine.call("clinet_detach_ip", &[]), 0);
-            phase.fetch_add(1, Ordering::SeqCst);
-            assert_eq!(machine.call("clinet_attach_ip", &[]), 0);
-        }
-        done.store(true, Ordering::SeqCst);
-        watcher.join().expect("nothing was alone");
-    });
+    for function in ["clinet_detach_ip", "clinet_attach_ip"] {
+        seen.store(0, Ordering::SeqCst);
+        assert_eq!(each_instruction(&look, || machine.call(function, &[])), 0);
+        let alone = alone.load(Ordering::SeqCst);
+        let pair = pairs.get(alone.trailing_zeros() as usize);
+        assert_eq!(pair, None, "{function}: the first without the second");
+        assert_eq!(seen.load(Ordering::SeqCst), 0b11111, "{function}");
+    }
+}
+
+/// `_fini` has agreed: whoever attaches now would leave ip with pointers into
+/// a module that is gone.
+#[test]
+fn nothing_is_attached_after_fini_has_agreed() {
+    let machine = Machine::new();
+    machine.load(&[("clinet_provider", 0), ("clinet_attach", 0)]);
+    machine.write("clinet_detach", 1);
+    machine.seconds(1);
+    assert_eq!(machine.call("clinet_module_busy", &[]), 0);
+    assert_eq!(machine.call("clinet_attach_ip", &[]), EBUSY);
+    machine.write("clinet_detach", 0);
+    machine.seconds(1);
+    assert_eq!(machine.hooks(), [0; 12]);
+    machine.unload().expect("nothing was touched");
+}
+
+/// A module that stores without asking: ip does not ask us any more, and
+/// somebody has to be told.
+#[test]
+fn a_hook_that_is_replaced_is_noticed_once() {
+    let machine = Machine::attached(&[]);
+    let adapters = machine.hooks();
+    for (others, name) in (1..).zip(["cl_inet_bind", "cl_inet_connect2"]) {
+        machine.variable(name).store(7, Ordering::SeqCst);
+        machine.seconds(3);
+        assert_eq!(machine.number("attach", "hooks"), 4 - others);
+    }
+    assert_eq!(machine.string("state"), "attached");
+    let [warning] = &machine.warnings()[..] else {
+        panic!("{:?}", machine.warnings());
+    };
+    assert!(warning.contains("cl_inet_bind"), "{warning}");
+    assert_eq!(machine.string("reason"), *warning);
+    for (name, adapter) in VARIABLES.iter().zip(adapters) {
+        machine.variable(name).store(adapter, Ordering::SeqCst);
+    }
+    machine.seconds(1);
+    assert_eq!(machine.number("attach", "hooks"), 4);
+    assert_eq!(machine.string("reason"), "");
 }
 
 /// Sockets of two threads, while a third attaches, detaches and audits.

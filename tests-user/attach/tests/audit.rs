@@ -72,6 +72,23 @@ fn a_second_attach_seeds_anew() {
     assert!(machine.has(&tuple(1)));
 }
 
+/// What an audit before the attach saw is not one of the two in a row.
+#[test]
+fn an_attach_forgets_what_the_last_audit_saw() {
+    let machine = attached(&[]);
+    machine.connections(&[established(1)]);
+    next_audit(&machine);
+    assert_eq!(machine.call("clinet_detach_ip", &[]), 0);
+    machine.seconds(1);
+    let before = audits(&machine);
+    assert_eq!(machine.call("clinet_attach_ip", &[]), 0);
+    machine.kernel.settle();
+    assert_eq!(audits(&machine), before + 1);
+    assert!(!machine.has(&tuple(1)), "after one audit");
+    machine.seconds(1);
+    assert!(machine.has(&tuple(1)));
+}
+
 #[test]
 fn audits_are_periodic_or_are_not() {
     let machine = attached(&[]);
@@ -333,7 +350,40 @@ fn a_stack_may_go_during_the_walk() {
     assert_eq!(walks.load(Ordering::Relaxed), 1);
     // Nobody holds it any more, or the id would be in use.
     machine.kernel.add_netstack(3);
-    assert_eq!(machine.number("attach", "audits"), 2);
+    assert_eq!(machine.number("attach", "audits"), 1);
+    assert_eq!(machine.number("attach", "audits_incomplete"), 1);
+}
+
+/// The kernel's list is gone through by place: a stack that leaves it meanwhile
+/// hides the one behind it.
+#[test]
+fn a_stack_that_another_hides_keeps_its_entries() {
+    let machine = attached(&[]);
+    machine.kernel.add_netstack(3);
+    assert_eq!(machine.connect(3, &tuple(1)), 0);
+    let tuples = || machine.number("registry", "tuples");
+    let kernel = Arc::downgrade(&machine.kernel);
+    machine.walk(move |stack| {
+        if stack > 3 {
+            kernel.upgrade().expect("it is on").remove_netstack(stack);
+        }
+        Some(if stack == 3 {
+            vec![established(1)]
+        } else {
+            Vec::new()
+        })
+    });
+    let before = audits(&machine);
+    for going in 4..8 {
+        machine.kernel.add_netstack(going);
+        machine.seconds(PERIOD);
+        assert_eq!(tuples(), 1, "stack {going} went");
+    }
+    assert_eq!(audits(&machine), before);
+    assert_eq!(machine.number("attach", "audits_incomplete"), 4);
+    machine.seconds(4 * PERIOD);
+    assert_eq!(audits(&machine), before + 4);
+    assert_eq!(tuples(), 1);
 }
 
 /// What registers while the walk has passed its place already is not taken
