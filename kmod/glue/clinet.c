@@ -33,7 +33,7 @@ uint32_t clinet_attach = 1;
 /*
  * 1: ip tells the end of each TCP connection.  0: its cl_inet_disconnect stays
  * NULL, which keeps ip's fast way to reclaim connections in TIME_WAIT; then
- * only the audit removes what has ended, up to two periods later.
+ * only audits remove what has ended, the second one after its end.
  */
 uint32_t clinet_hook_disconnect = 1;
 
@@ -44,7 +44,10 @@ uint32_t clinet_hook_disconnect = 1;
  */
 volatile uint32_t clinet_mode = 2;
 
-/* 1: detach from ip: its hooks accept everything.  0 again: attach. */
+/*
+ * 1: detach from ip: its hooks accept everything.  0 again: attach.  The hooks
+ * do not become NULL again, so ip's slow way out of TIME_WAIT stays.
+ */
 volatile uint32_t clinet_detach = 0;
 
 /* Anything but 0: compare with ip's connections now; becomes 0 again. */
@@ -122,9 +125,8 @@ _init(void)
 	if ((error = clinet_module_init(&tunables)) != 0)
 		return (error);
 	if ((error = mod_install(&modlinkage)) != 0) {
-		cmn_err(CE_WARN, "clinet: not loaded: mod_install() returned "
-		    "%d", error);
 		clinet_module_fini();
+		clinet_log(CE_WARN, "clinet: not loaded: mod_install() failed");
 		return (error);
 	}
 	clinet_module_start();

@@ -88,7 +88,7 @@ fn a_table_that_is_too_large_for_the_machine_is_refused_with_its_size() {
 fn without_a_thread_or_a_linkage_the_module_is_not_loaded() {
     for (function, errno, says) in [
         ("ddi_taskq_create", 12, "thread"),
-        ("mod_install", 11, "mod_install() returned 11"),
+        ("mod_install", 11, "mod_install() failed"),
     ] {
         let kernel = Kernel::new();
         kernel.fail_next(function);
