@@ -10,7 +10,6 @@ use crate::attach::state::{self, AUDITS, PASSED};
 use crate::kernel::kstat::{Kstat, Source, Value};
 use crate::kernel::log;
 use crate::kernel::mutex::KMutex;
-use crate::kernel::slot;
 use crate::{builtin, settings, stats};
 
 /// The bond with ip.
@@ -42,7 +41,7 @@ impl Source for Attach {
 }
 
 fn provider() -> &'static CStr {
-    if slot::own_is_asked() {
+    if builtin::is_associated() {
         c"built-in"
     } else {
         c"foreign or none"

@@ -8,14 +8,14 @@
 //! Any context; any lock of ip may be held.
 
 use core::ffi::CStr;
-use core::sync::atomic::Ordering;
 
 use super::env::Kernel;
-use super::{BUILTIN, Builtin, MODE, MODE_ENFORCE, MODE_OFF, maintain, tick};
+use super::{BUILTIN, Builtin, maintain, tick};
 use crate::flow::{Addr, Direction, Endpoint, FiveTuple, Protocol};
 use crate::kernel::errno::Errno;
 use crate::kernel::probe;
 use crate::registry::{Answer, Node, StackId, Unclear, Verdict};
+use crate::settings::{self, Mode};
 use crate::stats::{self, FlowCounters, counters};
 
 /// Who asks for what.
@@ -25,7 +25,7 @@ type Question<'a> = (StackId, &'a FiveTuple, Direction);
 #[inline]
 pub(super) fn active() -> Option<&'static Builtin> {
     let builtin = BUILTIN.get()?;
-    (MODE.load(Ordering::Relaxed) != MODE_OFF).then_some(builtin)
+    (settings::mode() != Mode::Off).then_some(builtin)
 }
 
 /// Counts a question that nobody looks at, if it surely is one. This is all
@@ -165,7 +165,7 @@ fn refuse(
     (owner, reason): (Node, &'static CStr),
     errno: Errno,
 ) -> Result<(), Errno> {
-    let enforced = MODE.load(Ordering::Relaxed) == MODE_ENFORCE;
+    let enforced = settings::mode() == Mode::Enforce;
     let outgoing = direction == Direction::Outgoing;
     probe::refuse(tuple.as_probe(), stack, outgoing, owner, reason, enforced);
     if !enforced {

@@ -8,12 +8,12 @@
 //! comes to (counters, probes, mode, the full table), `cluster` what other nodes
 //! own, `maintain` what the module's task does.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 
 use crate::kernel::errno::Errno;
 use crate::kernel::once::Once;
-use crate::kernel::{log, random, time};
-use crate::registry::hash::{SECRET_BYTES, Secret};
+use crate::kernel::time;
+use crate::registry::hash::Secret;
 use crate::registry::{Registry, Settings};
 use crate::settings::Settings as Wanted;
 
@@ -30,7 +30,7 @@ pub use maintain::{
     audit_add, audit_finish, audit_seen, clear_local, gauges, list, maintain, seconds, set_waker,
     sweep,
 };
-pub use provider::associate;
+pub use provider::{associate, is_associated, is_built_in};
 
 use env::{Buckets, Kernel};
 
@@ -46,16 +46,6 @@ static BUILTIN: Once<Builtin> = Once::new();
 
 /// The registry's time.
 static TICK: AtomicU8 = AtomicU8::new(0);
-
-/// What is done with a decision: one of `clinet_mode`.
-static MODE: AtomicU32 = AtomicU32::new(MODE_ENFORCE);
-
-/// Nothing is looked at.
-pub const MODE_OFF: u32 = 0;
-/// Decisions are counted, and nothing is refused.
-pub const MODE_OBSERVE: u32 = 1;
-/// Decisions hold.
-pub const MODE_ENFORCE: u32 = 2;
 
 /// The ticks that the age of UDP entries has at most: they are dropped a
 /// sixteenth of it late at most.
@@ -75,7 +65,7 @@ const AT_ONCE: usize = 12_000;
 /// `ENOMEM` if there is not that much memory; `EBUSY` if it is set up already,
 /// which takes a second call.
 #[inline(never)]
-pub fn init(wanted: &Wanted) -> Result<(), Errno> {
+pub fn init(wanted: &Wanted, secret: Secret) -> Result<(), Errno> {
     if !wanted.provider {
         return Ok(());
     }
@@ -88,7 +78,6 @@ pub fn init(wanted: &Wanted) -> Result<(), Errno> {
     };
     let regions = (wanted.max_tuples / 64).clamp(1, MOST_REGIONS);
     let memory = env::memory(1 << regions.ilog2()).ok_or(Errno::NOMEM)?;
-    let secret = secret();
     let builtin = BUILTIN
         .set_with(|| Builtin {
             registry: Registry::new(settings, secret, memory),
@@ -112,31 +101,9 @@ pub fn init(wanted: &Wanted) -> Result<(), Errno> {
     Err(Errno::NOMEM)
 }
 
-/// The secret of the hash. Without one the module still does its work, only
-/// remote ends could make it slow.
-fn secret() -> Secret {
-    if let Some(bytes) = random::bytes::<SECRET_BYTES>() {
-        return Secret::new(bytes);
-    }
-    log::warn(c"clinet: no random numbers: who knows this may slow the table down");
-    let mut bytes = [0; SECRET_BYTES];
-    // Anything that spreads: steps of the golden ratio.
-    let mut byte = 0_u8;
-    for slot in &mut bytes {
-        byte = byte.wrapping_add(159);
-        *slot = byte;
-    }
-    Secret::new(bytes)
-}
-
 /// Is there a provider?
 pub fn is_set_up() -> bool {
     BUILTIN.get().is_some()
-}
-
-/// What is done with decisions from now on: one of the `MODE_`s.
-pub fn set_mode(mode: u32) {
-    MODE.store(mode, Ordering::Relaxed);
 }
 
 fn tick() -> u8 {

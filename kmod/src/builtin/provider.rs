@@ -8,16 +8,31 @@
 //! with anything, which they check.
 
 use core::ffi::c_int;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::decide;
 use crate::contract;
 use crate::flow::{Direction, Endpoint, FiveTuple, Protocol};
+use crate::kernel::slot::Provider;
 use crate::kernel::{errno, log, sys};
 use crate::registry::StackId;
 use crate::stats::rejected;
 
 /// The contract knows one stack only.
 const GLOBAL: StackId = 0;
+
+/// The contract's question is answered here, and for ever.
+static ASSOCIATED: AtomicBool = AtomicBool::new(false);
+
+/// Does this provider answer the questions? Does not read the slot.
+pub fn is_associated() -> bool {
+    ASSOCIATED.load(Ordering::Relaxed)
+}
+
+/// Is what was loaded from the slot this provider?
+pub fn is_built_in(provider: Provider) -> bool {
+    provider.is(connect2)
+}
 
 /// Associates the provider with the contract, if it is set up: companions
 /// first, the question last. From then on the module stays.
@@ -34,6 +49,7 @@ pub fn associate() {
         && contract::cl_inet_unbind.set(unbind)
         && contract::cl_inet_bind.set(bind)
         && contract::cl_inet_connect2.set(connect2);
+    ASSOCIATED.store(associated, Ordering::Relaxed);
     if !associated {
         log::warn(c"clinet: another provider is associated; the built-in one is not");
     }

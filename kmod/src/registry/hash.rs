@@ -55,6 +55,12 @@ impl Secret {
 pub struct Hash(pub(super) u64);
 
 impl Hash {
+    /// All of it.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+
     /// The shard, of two to the power of `63 - shift`.
     #[inline]
     #[must_use]

@@ -61,10 +61,9 @@ pub fn mode() -> Mode {
     Mode::from_number(MODE.load(Ordering::Relaxed).into()).unwrap_or(Mode::Enforce)
 }
 
-/// Changes the mode and returns the one before.
-pub fn set_mode(mode: Mode) -> Mode {
-    let before = MODE.swap(mode as u8, Ordering::Relaxed);
-    Mode::from_number(before.into()).unwrap_or(Mode::Enforce)
+/// Changes the mode.
+pub fn set_mode(mode: Mode) {
+    MODE.store(mode as u8, Ordering::Relaxed);
 }
 
 /// What was set at load, in range.
@@ -72,8 +71,10 @@ pub fn set_mode(mode: Mode) -> Mode {
 pub struct Settings {
     /// The built-in provider associates itself.
     pub provider: bool,
-    /// ip's hooks are set at load.
+    /// ip's hooks are set at load, unless `detach` says otherwise.
     pub attach: bool,
+    /// `clinet_detach` to begin with.
+    pub detach: bool,
     /// ip's `cl_inet_disconnect` is among them.
     pub hook_disconnect: bool,
     /// The mode to begin with.
@@ -168,11 +169,10 @@ impl Settings {
             warn(BAD_MODE);
             Mode::Enforce
         });
-        let wanted = ATTACH.check(tunables.ct_attach, warn) != 0;
-        let detached = DETACH.check(tunables.ct_detach, warn) != 0;
         Self {
             provider: PROVIDER.check(tunables.ct_provider, warn) != 0,
-            attach: wanted && !detached,
+            attach: ATTACH.check(tunables.ct_attach, warn) != 0,
+            detach: DETACH.check(tunables.ct_detach, warn) != 0,
             hook_disconnect: HOOK_DISCONNECT.check(tunables.ct_hook_disconnect, warn) != 0,
             mode,
             node: NODE_ID.check(tunables.ct_node_id, warn),
@@ -223,6 +223,7 @@ mod tests {
         let (settings, warnings) = check(&defaults());
         assert!(warnings.is_empty(), "{warnings:?}");
         assert!(settings.provider && settings.attach && settings.hook_disconnect);
+        assert!(!settings.detach);
         assert!(!settings.all_addresses && !settings.prealloc && !settings.full_refuses);
         assert_eq!(settings.mode, Mode::Enforce);
     }
@@ -294,12 +295,5 @@ mod tests {
                 assert!(warning.starts_with(&std::format!("clinet: {name} is ")));
             }
         }
-    }
-
-    #[test]
-    fn detached_from_the_beginning_is_not_attached() {
-        let mut tunables = defaults();
-        tunables.ct_detach = 1;
-        assert!(!check(&tunables).0.attach);
     }
 }
