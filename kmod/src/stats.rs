@@ -223,10 +223,22 @@ pub fn snapshot(cs_tuples: u64, cs_capacity: u64, mut put: impl FnMut(usize, u64
     put(offset_of!(Stats, cs_tuples), cs_tuples);
     put(offset_of!(Stats, cs_capacity), cs_capacity);
     let total = |of: fn(&FlowCounters) -> &Counter| (0..3).map(|flow| flow_sum(flow, of)).sum();
-    put(offset_of!(Stats, cs_registered), total(|flow| &flow.cf_registered));
-    put(offset_of!(Stats, cs_repeated), total(|flow| &flow.cf_repeated));
-    put(offset_of!(Stats, cs_owned_elsewhere), total(|flow| &flow.cf_owned));
-    put(offset_of!(Stats, cs_unspecified), total(|flow| &flow.cf_no_address));
+    put(
+        offset_of!(Stats, cs_registered),
+        total(|flow| &flow.cf_registered),
+    );
+    put(
+        offset_of!(Stats, cs_repeated),
+        total(|flow| &flow.cf_repeated),
+    );
+    put(
+        offset_of!(Stats, cs_owned_elsewhere),
+        total(|flow| &flow.cf_owned),
+    );
+    put(
+        offset_of!(Stats, cs_unspecified),
+        total(|flow| &flow.cf_no_address),
+    );
     let flows = [
         offset_of!(Stats, cs_tcp_out),
         offset_of!(Stats, cs_tcp_in),

@@ -42,7 +42,7 @@ pub fn audit_add(stack: StackId, tuple: &FiveTuple) -> Audit {
 /// Ends an audit that saw every stack: entries that came through ip's hooks, and
 /// neither it nor the one before saw, go. How many that were.
 pub fn audit_finish() -> u64 {
-    BUILTIN
-        .get()
-        .map_or(0, |builtin| maintain::sweep_for(builtin, Pass::Audit).unseen)
+    BUILTIN.get().map_or(0, |builtin| {
+        maintain::sweep_for(builtin, Pass::Audit).unseen
+    })
 }
