@@ -22,9 +22,12 @@
 //! Shrinking is the same in the other direction, done by the module's task. The
 //! direction may turn at any step.
 
+use core::ops::Range;
+
 use super::bucket::{Bucket, SLOTS};
+use super::entry::Entry;
 use super::env::{Env, SEGMENT};
-use super::hash::Secret;
+use super::hash::{Hash, Secret};
 use super::layout::{Layout, Move};
 use super::table::{At, PAD, Table};
 
@@ -181,32 +184,63 @@ impl<E: Env> Table<E> {
         free >= moving
     }
 
-    /// Moves the entries. One that was moved may be met again further on; then it
-    /// goes to the first free place once more.
+    /// Moves the entries. The counts of overflow change first, all of them: one that
+    /// was moved may be met again further on, and then it is counted from the home
+    /// where it went, as the others are.
     fn carry_out(&mut self, next: &Move, secret: &Secret) {
-        let mut index = next.home;
-        while let Some(overflow) = self.bucket(index).map(Bucket::overflow) {
+        let run = next.home..self.end_of_run(next.home);
+        self.each_moving(&run, next, secret, Self::count_from);
+        self.each_moving(&run, next, secret, Self::carry);
+    }
+
+    /// One more than the last bucket where an entry that belongs here may be.
+    fn end_of_run(&self, home: usize) -> usize {
+        let overflown = |index: &usize| {
+            let bucket = self.bucket(*index);
+            bucket.is_some_and(|bucket| bucket.overflow() > 0)
+        };
+        let behind = (home..).take_while(overflown).count();
+        home.saturating_add(behind).saturating_add(1)
+    }
+
+    /// Calls `each` with the entries that move, and where they come from and go.
+    fn each_moving(
+        &mut self,
+        run: &Range<usize>,
+        next: &Move,
+        secret: &Secret,
+        each: fn(&mut Self, At, (Hash, Entry), (usize, usize)),
+    ) {
+        for index in run.clone() {
             for place in 0..SLOTS {
                 let at = At::new(index, place);
                 let Some(entry) = self.get(at).copied() else {
                     continue;
                 };
                 let hash = entry.hash(secret);
-                if !next.has(hash.fraction()) {
-                    continue;
-                }
-                let Some(to) = self.put(next.target(hash.fraction()), hash, entry) else {
-                    continue;
-                };
-                self.take(next.home, at);
-                if let (Some(tick), Some(bucket)) = (entry.ages(), self.bucket_mut(to)) {
-                    bucket.add_tick(tick);
+                if next.has(hash.fraction()) {
+                    let target = next.target(hash.fraction());
+                    each(self, at, (hash, entry), (next.home, target));
                 }
             }
-            if overflow == 0 {
-                return;
-            }
-            index = index.wrapping_add(1);
+        }
+    }
+
+    /// Counts an entry as one that is on its way from `target`, where it is. One
+    /// that lies before that is not counted.
+    fn count_from(&mut self, at: At, _: (Hash, Entry), (home, target): (usize, usize)) {
+        match target < home {
+            true => self.change(target..home, Bucket::add_overflow),
+            false => self.change(home..target.min(at.bucket), Bucket::subtract_overflow),
+        }
+    }
+
+    /// Puts an entry into the first free place from `target` on, which may be its own.
+    fn carry(&mut self, at: At, (hash, entry): (Hash, Entry), (_, target): (usize, usize)) {
+        self.take(target.min(at.bucket), at);
+        let to = self.put(target, hash, entry);
+        if let (Some(tick), Some(bucket)) = (entry.ages(), to.and_then(|to| self.bucket_mut(to))) {
+            bucket.add_tick(tick);
         }
     }
 
