@@ -448,7 +448,8 @@ impl<E: Env> Registry<E> {
             if !moves {
                 continue;
             }
-            while self.advance(number, STEPS) == Step::Moved {}
+            // Not after that: a step would begin again with a first segment.
+            while shard.lock().layout.is_moving() && self.advance(number, STEPS) == Step::Moved {}
             while let Some(segment) = shard.release() {
                 drop(segment);
             }
