@@ -64,6 +64,7 @@ impl Auditor {
         let Some(secret) = self.secret else {
             return;
         };
+        builtin::audit_begin();
         let before = netstack::for_each(|_| {});
         let mut complete = true;
         let walked = netstack::for_each(|id| {
@@ -134,11 +135,14 @@ impl Visit<'_> {
     fn missing(&mut self, tuple: &FiveTuple) {
         let fingerprint = fingerprint(self.secret, self.stack, tuple);
         if self.auditor.missed.contains(fingerprint) {
-            if builtin::audit_add(self.stack, tuple) {
-                AUDITS.added.bump();
-                probe::audit_fix(tuple.as_probe(), self.stack, c"added", 0);
-            } else {
-                self.conflict(tuple, 0);
+            match builtin::audit_add(self.stack, tuple) {
+                Audit::Added => {
+                    AUDITS.added.bump();
+                    probe::audit_fix(tuple.as_probe(), self.stack, c"added", 0);
+                }
+                Audit::OwnedBy(owner) => self.conflict(tuple, owner),
+                Audit::NoRoom => self.conflict(tuple, 0),
+                Audit::Present | Audit::Absent | Audit::NotShared => {}
             }
         } else if !self
             .auditor

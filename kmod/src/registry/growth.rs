@@ -122,7 +122,7 @@ impl<E: Env> Table<E> {
         if let Some(home) = [last, first].into_iter().find(missing) {
             return Step::Needs(home / SEGMENT);
         }
-        if !self.has_room_for(&next, last) {
+        if !self.has_room_for(&next, last, secret) {
             return Step::Stalled;
         }
         self.carry_out(&next, secret);
@@ -172,16 +172,24 @@ impl<E: Env> Table<E> {
     }
 
     /// Do all entries that move find a place near where they go?
-    fn has_room_for(&self, next: &Move, last: usize) -> bool {
-        let moving = self.run(next.home).count();
+    fn has_room_for(&self, next: &Move, last: usize, secret: &Secret) -> bool {
+        let run = self.run(next.home).map(|(_, entry)| entry);
+        let moves = |entry: &&Entry| next.has(entry.hash(secret).fraction());
+        // Most runs are short; one of a full table is longer than what moves of it.
+        self.has_free(last, self.run(next.home).count())
+            || self.has_free(last, run.filter(moves).count())
+    }
+
+    /// Are so many places free from a bucket on?
+    fn has_free(&self, from: usize, wanted: usize) -> bool {
         let mut free = 0;
-        for index in last..last.saturating_add(SEGMENT / 2) {
+        for index in from.. {
             match self.bucket(index) {
-                Some(bucket) if free < moving => free += bucket.count_free(),
+                Some(bucket) if free < wanted => free += bucket.count_free(),
                 _ => break,
             }
         }
-        free >= moving
+        free >= wanted
     }
 
     /// Moves the entries. The counts of overflow change first, all of them: one that
@@ -235,10 +243,11 @@ impl<E: Env> Table<E> {
         }
     }
 
-    /// Puts an entry into the first free place from `target` on, which may be its own.
+    /// Puts an entry into the first free place from `target` on, which may be its own,
+    /// however far that is: in a table that memory came late for all are far.
     fn carry(&mut self, at: At, (hash, entry): (Hash, Entry), (_, target): (usize, usize)) {
         self.take(target.min(at.bucket), at);
-        let to = self.put(target, hash, entry);
+        let to = self.put(target, hash, entry, usize::MAX);
         if let (Some(tick), Some(bucket)) = (entry.ages(), to.and_then(|to| self.bucket_mut(to))) {
             bucket.add_tick(tick);
         }
