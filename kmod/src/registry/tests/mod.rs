@@ -26,6 +26,9 @@ use crate::flow::{Direction, Endpoint, Protocol, SockAddr};
 mod behaviour;
 mod growth;
 mod invariants;
+mod memory;
+mod overflow;
+mod pools;
 mod threads;
 
 /// The world of `std`.
