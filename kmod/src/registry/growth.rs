@@ -22,17 +22,18 @@
 //! Shrinking is the same in the other direction, done by the module's task. The
 //! direction may turn at any step.
 
-use core::ops::Range;
-
 use super::bucket::{Bucket, SLOTS};
 use super::entry::Entry;
 use super::env::{Env, SEGMENT};
-use super::hash::{Hash, Secret};
+use super::hash::Secret;
 use super::layout::{Layout, Move};
 use super::table::{At, PAD, Table};
 
 /// Homes whose entries an insertion moves.
 pub const STEPS: usize = 2;
+
+/// Entries that a step moves at most.
+const BATCH: usize = 8;
 
 /// How far a step came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,21 +115,46 @@ impl<E: Env> Table<E> {
         if self.used() as u32 >= self.grow_at {
             self.begin_to_grow(shard);
         }
-        let Some(next) = self.layout.next() else {
-            return self.finish();
+        let (next, moving) = match self.next_move(secret) {
+            Ok(next) => next,
+            Err(Step::Rest) => return self.finish(),
+            Err(stalled) => return stalled,
         };
         let (first, last) = next.targets();
         let missing = |home: &usize| self.bucket(*home).is_none();
         if let Some(home) = [last, first].into_iter().find(missing) {
             return Step::Needs(home / SEGMENT);
         }
-        if !self.has_room_for(&next, last, secret) {
+        if !self.has_room_for(moving, last) {
             return Step::Stalled;
         }
         self.carry_out(&next, secret);
         match self.layout.moved(&next) {
             true => self.finish(),
             false => Step::Moved,
+        }
+    }
+
+    /// What a step moves, and how many entries: those of a home or, if they are more
+    /// than [`BATCH`], the half of its fractions that is next.
+    ///
+    /// # Errors
+    ///
+    /// `Rest`: nothing has to move. `Stalled`: more than [`BATCH`] share a fraction,
+    /// which chance does not bring about.
+    fn next_move(&self, secret: &Secret) -> Result<(Move, usize), Step> {
+        let mut next = self.layout.next().ok_or(Step::Rest)?;
+        let moves = |next: &Move| {
+            let run = self.run(next.home);
+            run.filter(|(_, entry)| next.has(entry.hash(secret).fraction()))
+                .count()
+        };
+        loop {
+            match moves(&next) {
+                moving @ ..=BATCH => return Ok((next, moving)),
+                _ if next.halve(self.layout.is_shrinking()) => {}
+                _ => return Err(Step::Stalled),
+            }
         }
     }
 
@@ -171,85 +197,50 @@ impl<E: Env> Table<E> {
         Step::Shrunk
     }
 
-    /// Do all entries that move find a place near where they go?
-    fn has_room_for(&self, next: &Move, last: usize, secret: &Secret) -> bool {
-        let run = self.run(next.home).map(|(_, entry)| entry);
-        let moves = |entry: &&Entry| next.has(entry.hash(secret).fraction());
-        // Most runs are short; one of a full table is longer than what moves of it.
-        self.has_free(last, self.run(next.home).count())
-            || self.has_free(last, run.filter(moves).count())
-    }
-
-    /// Are so many places free from a bucket on?
-    fn has_free(&self, from: usize, wanted: usize) -> bool {
+    /// Do so many entries find a place from a bucket on? It may be far: where memory
+    /// came late, all is full.
+    fn has_room_for(&self, moving: usize, last: usize) -> bool {
         let mut free = 0;
-        for index in from.. {
-            match self.bucket(index) {
-                Some(bucket) if free < wanted => free += bucket.count_free(),
-                _ => break,
+        for bucket in (last..).map_while(|index| self.bucket(index)) {
+            free += bucket.count_free();
+            if free >= moving {
+                return true;
             }
         }
-        free >= wanted
+        false
     }
 
-    /// Moves the entries. The counts of overflow change first, all of them: one that
-    /// was moved may be met again further on, and then it is counted from the home
-    /// where it went, as the others are.
+    /// Moves the entries. All are taken before the first one is put where it goes,
+    /// since nothing tells one that was moved from one that is not yet.
     fn carry_out(&mut self, next: &Move, secret: &Secret) {
-        let run = next.home..self.end_of_run(next.home);
-        self.each_moving(&run, next, secret, Self::count_from);
-        self.each_moving(&run, next, secret, Self::carry);
-    }
-
-    /// One more than the last bucket where an entry that belongs here may be.
-    fn end_of_run(&self, home: usize) -> usize {
-        let overflown = |index: &usize| {
-            let bucket = self.bucket(*index);
-            bucket.is_some_and(|bucket| bucket.overflow() > 0)
-        };
-        let behind = (home..).take_while(overflown).count();
-        home.saturating_add(behind).saturating_add(1)
-    }
-
-    /// Calls `each` with the entries that move, and where they come from and go.
-    fn each_moving(
-        &mut self,
-        run: &Range<usize>,
-        next: &Move,
-        secret: &Secret,
-        each: fn(&mut Self, At, (Hash, Entry), (usize, usize)),
-    ) {
-        for index in run.clone() {
-            for place in 0..SLOTS {
-                let at = At::new(index, place);
-                let Some(entry) = self.get(at).copied() else {
-                    continue;
-                };
-                let hash = entry.hash(secret);
-                if next.has(hash.fraction()) {
-                    let target = next.target(hash.fraction());
-                    each(self, at, (hash, entry), (next.home, target));
+        let mut moving = [Entry::EMPTY; BATCH];
+        let mut free = moving.iter_mut();
+        let mut index = next.home;
+        while let Some(overflow) = self.bucket(index).map(Bucket::overflow) {
+            for at in (0..SLOTS).map(|place| At::new(index, place)) {
+                let entry = self.get(at).copied();
+                let moves = |entry: &Entry| next.has(entry.hash(secret).fraction());
+                if let Some(entry) = entry.filter(moves)
+                    && let Some(slot) = free.next()
+                {
+                    self.take(next.home, at);
+                    *slot = entry;
                 }
             }
+            if overflow == 0 {
+                break;
+            }
+            index = index.wrapping_add(1);
         }
-    }
-
-    /// Counts an entry as one that is on its way from `target`, where it is. One
-    /// that lies before that is not counted.
-    fn count_from(&mut self, at: At, _: (Hash, Entry), (home, target): (usize, usize)) {
-        match target < home {
-            true => self.change(target..home, Bucket::add_overflow),
-            false => self.change(home..target.min(at.bucket), Bucket::subtract_overflow),
-        }
-    }
-
-    /// Puts an entry into the first free place from `target` on, which may be its own,
-    /// however far that is: in a table that memory came late for all are far.
-    fn carry(&mut self, at: At, (hash, entry): (Hash, Entry), (_, target): (usize, usize)) {
-        self.take(target.min(at.bucket), at);
-        let to = self.put(target, hash, entry, usize::MAX);
-        if let (Some(tick), Some(bucket)) = (entry.ages(), to.and_then(|to| self.bucket_mut(to))) {
-            bucket.add_tick(tick);
+        let left = free.len();
+        for entry in moving.iter().take(BATCH - left) {
+            let hash = entry.hash(secret);
+            let to = self.put(next.target(hash.fraction()), hash, *entry, usize::MAX);
+            if let (Some(to), Some(tick)) = (to, entry.ages())
+                && let Some(bucket) = self.bucket_mut(to)
+            {
+                bucket.add_tick(tick);
+            }
         }
     }
 

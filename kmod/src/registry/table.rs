@@ -202,7 +202,7 @@ impl<E: Env> Table<E> {
     }
 
     #[inline(never)]
-    pub(super) fn change(&mut self, buckets: core::ops::Range<usize>, change: fn(&mut Bucket)) {
+    fn change(&mut self, buckets: core::ops::Range<usize>, change: fn(&mut Bucket)) {
         for index in buckets {
             if let Some(bucket) = self.bucket_mut(index) {
                 change(bucket);
