@@ -163,6 +163,9 @@ impl<E: Env> Registry<E> {
             swept: Swept::default(),
             gone,
         };
+        if pass == Pass::Clear {
+            self.forget_apart();
+        }
         let begun = self.begin(pass);
         for shard in self.shards.iter() {
             match pass {
