@@ -26,10 +26,14 @@ use crate::flow::{Direction, Endpoint, Protocol, SockAddr};
 mod behaviour;
 mod growth;
 mod invariants;
+mod listing;
 mod memory;
+mod names;
 mod overflow;
 mod pools;
+mod sweep;
 mod threads;
+mod udp;
 
 /// The world of `std`.
 #[derive(Debug)]
