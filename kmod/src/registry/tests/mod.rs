@@ -28,6 +28,7 @@ mod growth;
 mod invariants;
 mod listing;
 mod memory;
+mod model;
 mod names;
 mod overflow;
 mod pools;
