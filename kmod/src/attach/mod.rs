@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The bond with a stock ip: its hooks call the provider, and an audit keeps
-//! the registry true where ip's calls do not balance.
+//! A stock ip: its hooks call the provider, and an audit keeps the registry true
+//! where ip's calls do not balance.
 //!
 //! | part | |
 //! |---|---|

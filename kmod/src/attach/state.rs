@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What is true of the bond with ip at this moment. All of it is static and
-//! may be read from any context.
+//! What is true of the hooks at this moment, and what was counted. All of it is
+//! static and may be read from any context.
 
 use core::ffi::{CStr, c_char};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
