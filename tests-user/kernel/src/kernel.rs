@@ -451,6 +451,12 @@ impl Kernel {
         self.machine.memory.in_use()
     }
 
+    /// Bytes of the pages that the machine lost to modules: whole slabs, with
+    /// what was freed and stays in kmem's magazines.
+    pub fn kmem_lost(&self) -> usize {
+        self.machine.memory.lost()
+    }
+
     /// Allocations that modules asked for so far, failed ones included.
     pub fn kmem_allocations(&self) -> u64 {
         self.machine.memory.allocations()
