@@ -6,9 +6,9 @@
 //!
 //! * A connection that two audits in a row saw and the registry has not is
 //!   added with one reference, unless another node owns it.
-//! * An entry of TCP whose connection two audits in a row did not see is
-//!   removed (the registry remembers what was seen, and takes what registers
-//!   during an audit for seen).
+//! * An entry of TCP that came through ip's hooks, or from an audit, goes when two
+//!   whole audits in a row did not see its connection. What is registered during
+//!   an audit counts as seen by it.
 //! * So one torn reading of a connection neither kills its entry nor makes a
 //!   false one; and an audit that could not see every stack removes nothing.
 
@@ -64,6 +64,7 @@ impl Auditor {
         let Some(secret) = self.secret else {
             return;
         };
+        builtin::audit_begin();
         let before = netstack::for_each(|_| {});
         let mut complete = true;
         let walked = netstack::for_each(|id| {
@@ -98,7 +99,7 @@ fn fingerprint(secret: &Secret, stack: StackId, tuple: &FiveTuple) -> u64 {
     let [high, low] = local.addr.words();
     let local = secret.hash(high, low, rest).bits();
     let [high, low] = foreign.addr.words();
-    // Zero is an empty place.
+    // Zero is an empty slot.
     secret.hash(high, low, local).bits() | 1
 }
 
@@ -134,11 +135,15 @@ impl Visit<'_> {
     fn missing(&mut self, tuple: &FiveTuple) {
         let fingerprint = fingerprint(self.secret, self.stack, tuple);
         if self.auditor.missed.contains(fingerprint) {
-            if builtin::audit_add(self.stack, tuple) {
-                AUDITS.added.bump();
-                probe::audit_fix(tuple.as_probe(), self.stack, c"added", 0);
-            } else {
-                self.conflict(tuple, 0);
+            match builtin::audit_add(self.stack, tuple) {
+                Audit::Added => {
+                    AUDITS.added.bump();
+                    probe::audit_fix(tuple.as_probe(), self.stack, c"added", 0);
+                }
+                Audit::OwnedBy(owner) => self.conflict(tuple, owner),
+                Audit::NoRoom => self.conflict(tuple, 0),
+                // Somebody registered it meanwhile, or nobody looks at it now.
+                Audit::Present | Audit::Absent | Audit::NotShared => {}
             }
         } else if !self
             .auditor

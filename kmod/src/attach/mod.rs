@@ -61,6 +61,10 @@ use state::State;
 /// nothing.
 const ROW: u32 = 2;
 
+/// Seconds between two rows for ends that are in doubt, at least: a peer can make
+/// any number of them, and an audit goes through all of ip's connections.
+const DOUBT_PERIOD: u32 = 10;
+
 struct Attachment {
     /// ip, held open from the first successful check on; for ever once a hook
     /// was set.
@@ -78,6 +82,8 @@ struct Attachment {
     auditor: Auditor,
     /// When the last audit ran, in seconds.
     audited: u32,
+    /// When audits were last asked for by a doubt, in seconds.
+    doubted: u32,
 }
 
 static ATTACHMENT: KMutex<Attachment> = KMutex::new(Attachment {
@@ -91,6 +97,7 @@ static ATTACHMENT: KMutex<Attachment> = KMutex::new(Attachment {
     audit_period: 0,
     auditor: Auditor::new(),
     audited: 0,
+    doubted: 0,
 });
 
 /// Audits that are still to run, one a second.
@@ -233,6 +240,7 @@ pub fn work(now: u32) {
     }
     attachment.compare_hooks();
     if can_audit() {
+        attachment.settle_doubt(now);
         attachment.audit_if_due(now);
     }
 }
@@ -346,6 +354,14 @@ impl Attachment {
         }
         state::set(state, reason, 0);
         state::want_clearing();
+    }
+
+    /// Asks for a row of audits if ends are in doubt.
+    fn settle_doubt(&mut self, now: u32) {
+        if now.wrapping_sub(self.doubted) >= DOUBT_PERIOD && state::take_doubt() {
+            self.doubted = now;
+            WANTED.store(ROW, Ordering::Relaxed);
+        }
     }
 
     /// One audit, if one is wanted or the period is over; at most one a

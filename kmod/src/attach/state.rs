@@ -105,6 +105,20 @@ pub fn take_clearing() -> bool {
     LATE.swap(false, Ordering::AcqRel)
 }
 
+/// An entry waits for audits, since what ended may have been an earlier connection
+/// of its 5-tuple.
+static DOUBT: AtomicBool = AtomicBool::new(false);
+
+/// The module's thread is to have audits settle it, before long.
+pub fn note_doubt() {
+    DOUBT.store(true, Ordering::Release);
+}
+
+/// Is it to be done now?
+pub fn take_doubt() -> bool {
+    DOUBT.swap(false, Ordering::AcqRel)
+}
+
 /// A number of calls of ip.
 pub struct Count(AtomicU64);
 

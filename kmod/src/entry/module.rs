@@ -33,7 +33,7 @@ fn init(tunables: &sys::clinet_tunables_t) -> Result<(), Errno> {
         log::warn(c"clinet: not loaded: no thread can be made for it");
         return Err(error);
     }
-    builtin::set_waker(|| TASK.wake(), || TASK.nudge());
+    builtin::set_waker(|| TASK.wake());
     Ok(())
 }
 
