@@ -75,6 +75,12 @@ uint32_t clinet_scope = 0;
  */
 uint32_t clinet_max_tuples = 1048576;
 
+/*
+ * How much of that UDP may have, in hundredths, 1 to 100.  A program that sends
+ * to ever new destinations uses up no more; TCP always has the rest.
+ */
+uint32_t clinet_udp_share = 25;
+
 /* 1: all memory for them at load.  0: as it is needed. */
 uint32_t clinet_prealloc = 0;
 
@@ -114,6 +120,7 @@ _init(void)
 		.ct_node_id = clinet_node_id,
 		.ct_scope = clinet_scope,
 		.ct_max_tuples = clinet_max_tuples,
+		.ct_udp_share = clinet_udp_share,
 		.ct_prealloc = clinet_prealloc,
 		.ct_full_refuse = clinet_full_refuse,
 		.ct_udp_age = clinet_udp_age,

@@ -51,7 +51,7 @@ fn provider() -> &'static CStr {
 /// The built-in provider: every counter, then the gauges.
 struct Registry;
 
-const GAUGES: usize = 4;
+const GAUGES: usize = 7;
 
 impl Source for Registry {
     const NAME: &'static CStr = c"registry";
@@ -72,6 +72,9 @@ fn gauge(index: usize) -> Option<(&'static CStr, u64)> {
         1 => Some((c"capacity", gauges.capacity)),
         2 => Some((c"endpoints", gauges.endpoints)),
         3 => Some((c"bytes", gauges.bytes)),
+        4 => Some((c"udp_tuples", gauges.udp_tuples)),
+        5 => Some((c"addresses", gauges.addresses)),
+        6 => Some((c"nodes", gauges.nodes)),
         _ => None,
     }
 }

@@ -21,8 +21,8 @@ const OLDEST: u32 = 48;
 const BYTE: u64 = 0xff;
 
 /// Five places for entries.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct Bucket {
     /// From the lowest byte: five fingerprints (0 is a free place), the overflow
     /// count, and the oldest tick of an entry that ages plus one (0: none ages).
@@ -50,6 +50,12 @@ impl Iterator for Places {
 }
 
 impl Bucket {
+    /// Without any entry.
+    pub const EMPTY: Self = Self {
+        head: 0,
+        entries: [Entry::EMPTY; SLOTS],
+    };
+
     /// Places whose fingerprint is this one. The first one is right; the
     /// subtraction borrows, so that a later one may hold a fingerprint that
     /// differs in the lowest bit. That is never a free place, since no

@@ -202,6 +202,12 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// What a place has that was never in use.
+    pub const EMPTY: Self = Self {
+        address: [0; 2],
+        packed: 0,
+    };
+
     /// This node's, of TCP, with one reference. `audited`: an audit is under way,
     /// and takes it for seen.
     #[inline]

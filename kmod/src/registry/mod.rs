@@ -60,7 +60,7 @@ use hash::{Hash, Secret};
 pub use list::{Cursor, ROOM, TableEntry};
 use names::{Meaning, Names, Numbered};
 use pool::{Pool, Pools};
-pub use remote::NotInstalled;
+pub use remote::{NotInstalled, TooMany};
 use reserve::Reserve;
 use shard::{Guard, Shard};
 use shared::{NotAList, Shared};

@@ -85,6 +85,8 @@ pub struct Settings {
     pub all_addresses: bool,
     /// Entries at most.
     pub max_tuples: u32,
+    /// Hundredths of them that UDP may have.
+    pub udp_share: u32,
     /// All memory for them at load.
     pub prealloc: bool,
     /// A full table refuses.
@@ -147,6 +149,11 @@ const MAX_TUPLES: Number = Number {
     default: 1 << 20,
     message: c"clinet: clinet_max_tuples is not 64 to 16777216; using 1048576",
 };
+const UDP_SHARE: Number = Number {
+    valid: 1..=100,
+    default: 25,
+    message: c"clinet: clinet_udp_share is not 1 to 100; using 25",
+};
 const UDP_AGE: Number = Number {
     valid: 60..=604_800,
     default: 7200,
@@ -178,6 +185,7 @@ impl Settings {
             node: NODE_ID.check(tunables.ct_node_id, warn),
             all_addresses: SCOPE.check(tunables.ct_scope, warn) != 0,
             max_tuples: MAX_TUPLES.check(tunables.ct_max_tuples, warn),
+            udp_share: UDP_SHARE.check(tunables.ct_udp_share, warn),
             prealloc: PREALLOC.check(tunables.ct_prealloc, warn) != 0,
             full_refuses: FULL_REFUSE.check(tunables.ct_full_refuse, warn) != 0,
             udp_age: UDP_AGE.check_or_never(tunables.ct_udp_age, warn),
@@ -202,6 +210,7 @@ mod tests {
             ct_node_id: 1,
             ct_scope: 0,
             ct_max_tuples: 1 << 20,
+            ct_udp_share: 25,
             ct_prealloc: 0,
             ct_full_refuse: 0,
             ct_udp_age: 7200,

@@ -89,7 +89,7 @@ pub fn boxed_segment() -> Option<Box<Segment>> {
     ASKS.set(ASKS.get() + 1);
     let left = SEGMENTS.get().checked_sub(1)?;
     SEGMENTS.set(left);
-    Some(Box::new([Bucket::default(); SEGMENT]))
+    Some(Box::new([Bucket::EMPTY; SEGMENT]))
 }
 
 impl Env for Std {
