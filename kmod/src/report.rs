@@ -10,7 +10,8 @@ use crate::attach::state::{self, AUDITS, PASSED};
 use crate::kernel::kstat::{Kstat, Source, Value};
 use crate::kernel::log;
 use crate::kernel::mutex::KMutex;
-use crate::{builtin, settings, stats};
+use crate::stats::{self, sum};
+use crate::{builtin, settings};
 
 /// What the module has to do with ip.
 struct Attach;
@@ -28,9 +29,15 @@ impl Source for Attach {
             (c"hooks", || Number(state::hooks())),
             (c"audits", || Number(AUDITS.completed.get())),
             (c"audits_incomplete", || Number(AUDITS.incomplete.get())),
-            (c"audit_added", || Number(AUDITS.added.get())),
-            (c"audit_removed", || Number(AUDITS.removed.get())),
-            (c"audit_conflicts", || Number(AUDITS.conflicts.get())),
+            (c"audit_added", || {
+                Number(sum(|counters| &counters.cs_audit_added))
+            }),
+            (c"audit_removed", || {
+                Number(sum(|counters| &counters.cs_audit_removed))
+            }),
+            (c"audit_conflicts", || {
+                Number(sum(|counters| &counters.cs_audit_conflicts))
+            }),
             (c"audit_torn", || Number(AUDITS.torn.get())),
             (c"audit_forgotten", || Number(AUDITS.forgotten.get())),
             (c"other_stack", || Number(PASSED.other_stack.get())),

@@ -24,6 +24,7 @@ use crate::kernel::kmem::KmemSlice;
 use crate::kernel::{netstack, probe, sys};
 use crate::registry::hash::Secret;
 use crate::registry::{Audit, Node, StackId};
+use crate::stats::counters;
 
 type Set = Fingerprints<KmemSlice<u64>>;
 
@@ -85,7 +86,7 @@ impl Auditor {
         core::mem::swap(&mut self.missed, &mut self.missing);
         self.missing.clear();
         if complete && walked == before {
-            AUDITS.removed.add(builtin::audit_finish());
+            builtin::audit_finish();
             AUDITS.completed.bump();
         } else {
             AUDITS.incomplete.bump();
@@ -128,7 +129,7 @@ impl Visit<'_> {
 
     /// The connection is another node's, or there is no room for it.
     fn conflict(&self, tuple: &FiveTuple, owner: Node) {
-        AUDITS.conflicts.bump();
+        counters().cs_audit_conflicts.bump();
         probe::audit_fix(tuple.as_probe(), self.stack, c"conflict", owner);
     }
 
@@ -136,10 +137,7 @@ impl Visit<'_> {
         let fingerprint = fingerprint(self.secret, self.stack, tuple);
         if self.auditor.missed.contains(fingerprint) {
             match builtin::audit_add(self.stack, tuple) {
-                Audit::Added => {
-                    AUDITS.added.bump();
-                    probe::audit_fix(tuple.as_probe(), self.stack, c"added", 0);
-                }
+                Audit::Added => probe::audit_fix(tuple.as_probe(), self.stack, c"added", 0),
                 Audit::OwnedBy(owner) => self.conflict(tuple, owner),
                 Audit::NoRoom => self.conflict(tuple, 0),
                 // Somebody registered it meanwhile, or nobody looks at it now.

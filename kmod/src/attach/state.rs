@@ -129,12 +129,7 @@ impl Count {
 
     /// One more.
     pub fn bump(&self) {
-        self.add(1);
-    }
-
-    /// Some more.
-    pub fn add(&self, more: u64) {
-        self.0.fetch_add(more, Ordering::Relaxed);
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many so far.
@@ -157,17 +152,11 @@ pub static PASSED: Passed = Passed {
     observed: Count::new(),
 };
 
-/// What audits did.
+/// What audits did; what they did to entries is counted with the others
+/// ([`crate::stats`]).
 pub struct Audits {
     /// Audits that saw every stack.
     pub completed: Count,
-    /// Entries that were missing.
-    pub added: Count,
-    /// Entries of connections that are no more.
-    pub removed: Count,
-    /// Connections whose 5-tuple another node owns, or that found no room;
-    /// counted by every audit that sees them.
-    pub conflicts: Count,
     /// Connections of which ip told nothing usable: they were changing.
     pub torn: Count,
     /// Audits that did not see every stack; they removed nothing.
@@ -179,9 +168,6 @@ pub struct Audits {
 /// Since the module was loaded.
 pub static AUDITS: Audits = Audits {
     completed: Count::new(),
-    added: Count::new(),
-    removed: Count::new(),
-    conflicts: Count::new(),
     torn: Count::new(),
     incomplete: Count::new(),
     forgotten: Count::new(),

@@ -87,7 +87,13 @@ pub fn purge(owner: Node) -> Result<(), Errno> {
 ///
 /// As `clinet_resync_begin` says.
 pub fn resync_begin(owner: Node) -> Result<(), Errno> {
-    told(BUILTIN.get().ok_or(Errno::NXIO)?.registry.resync_begin(owner))
+    told(
+        BUILTIN
+            .get()
+            .ok_or(Errno::NXIO)?
+            .registry
+            .resync_begin(owner),
+    )
 }
 
 /// It was: the rest goes.

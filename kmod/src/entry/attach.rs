@@ -17,6 +17,7 @@ use crate::kernel::sys;
 use crate::kernel::text::Text;
 use crate::settings;
 use crate::settings::addresses::{self, AddressError};
+use crate::stats::sum;
 
 c_function! {
     /// # Safety
@@ -111,15 +112,14 @@ c_function! {
         if cst.is_null() {
             return bad(Reject::Null);
         }
-        let audits = &state::AUDITS;
         let now = sys::clinet_state_t {
             cst_state: state::get() as u32,
             cst_mode: settings::mode() as u32,
             cst_hooks: state::hooks(),
-            cst_audits: audits.completed.get(),
-            cst_added: audits.added.get(),
-            cst_removed: audits.removed.get(),
-            cst_conflicts: audits.conflicts.get(),
+            cst_audits: state::AUDITS.completed.get(),
+            cst_added: sum(|counters| &counters.cs_audit_added),
+            cst_removed: sum(|counters| &counters.cs_audit_removed),
+            cst_conflicts: sum(|counters| &counters.cs_audit_conflicts),
             cst_reason: state::reason().as_ptr(),
         };
         let size = size.min(size_of::<sys::clinet_state_t>());
