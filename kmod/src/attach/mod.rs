@@ -66,8 +66,7 @@ const ROW: u32 = 2;
 const DOUBT_PERIOD: u32 = 10;
 
 struct Attachment {
-    /// ip, held open from the first successful check on; for ever once a hook
-    /// was set.
+    /// ip, held open from the first successful check on.
     ip: Option<Ip>,
     variables: [Option<Variable>; Hook::ALL.len()],
     /// A hook was set: the module stays.
@@ -220,10 +219,12 @@ pub fn audit() -> Result<(), Errno> {
     Ok(())
 }
 
-/// Clears this node's entries and has audits register what ip has. Sleeps.
+/// Clears all of this node's entries and has audits register what ip has. For the
+/// module's thread.
 pub fn start_anew() {
-    ATTACHMENT.lock().start_anew();
-    work::TASK.wake();
+    let mut attachment = ATTACHMENT.lock();
+    builtin::clear_all();
+    attachment.seed();
 }
 
 /// ip asks, and the built-in provider answers and registers.
@@ -261,7 +262,9 @@ impl Attachment {
             self.refuse(refusal);
             return Err(refusal);
         }
-        self.start_anew();
+        // What was true when ip was last heard need not be so now.
+        builtin::clear_local();
+        self.seed();
         state::set(State::Attached, c"", 0);
         let mut hooks = 0;
         for variable in self.variables.iter().flatten() {
@@ -284,10 +287,8 @@ impl Attachment {
         Ok(())
     }
 
-    /// What was true when ip was last heard need not be so now. Neither audit
-    /// of the row that follows relies on one before it.
-    fn start_anew(&mut self) {
-        builtin::clear_local();
+    /// Has audits register what ip has; none of them relies on one before.
+    fn seed(&mut self) {
         self.auditor.forget();
         WANTED.store(ROW, Ordering::Relaxed);
     }
@@ -300,9 +301,6 @@ impl Attachment {
         }
         let variables = self.variables.iter().flatten();
         let hooks = variables.clone().filter(|variable| variable.asks()).count() as u64;
-        if hooks == state::hooks() {
-            return;
-        }
         let replaced = variables.clone().find(|variable| !variable.asks());
         let reason = replaced.map_or(c"", |variable| variable.hook().replaced());
         if !reason.is_empty() && reason != state::reason() {
@@ -334,14 +332,11 @@ impl Attachment {
         }
     }
 
-    /// Leaves everything as it is. If nothing was ever stored, ip is let go
-    /// and the module can be unloaded.
-    fn refuse(&mut self, refusal: Refusal) {
-        let state = if self.resident {
-            state::get()
-        } else {
-            self.ip = None;
-            State::Refused
+    /// Leaves everything as it is.
+    fn refuse(&self, refusal: Refusal) {
+        let state = match self.resident {
+            true => state::get(),
+            false => State::Refused,
         };
         state::set(state, refusal.reason, 0);
     }
