@@ -23,6 +23,7 @@
 //! direction may turn at any step.
 
 use super::bucket::{Bucket, SLOTS};
+use super::entry::Entry;
 use super::env::{Env, SEGMENT};
 use super::hash::Secret;
 use super::layout::{Layout, Move};
@@ -30,6 +31,9 @@ use super::table::{At, PAD, Table};
 
 /// Homes whose entries an insertion moves.
 pub const STEPS: usize = 2;
+
+/// Entries that a step moves at most.
+const BATCH: usize = 8;
 
 /// How far a step came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,15 +115,17 @@ impl<E: Env> Table<E> {
         if self.used() as u32 >= self.grow_at {
             self.begin_to_grow(shard);
         }
-        let Some(next) = self.layout.next() else {
-            return self.finish();
+        let next = match self.next_move(secret) {
+            Ok(next) => next,
+            Err(Step::Rest) => return self.finish(),
+            Err(stalled) => return stalled,
         };
         let (first, last) = next.targets();
         let missing = |home: &usize| self.bucket(*home).is_none();
         if let Some(home) = [last, first].into_iter().find(missing) {
             return Step::Needs(home / SEGMENT);
         }
-        if !self.has_room_for(&next, last) {
+        if !self.has_room_for(last) {
             return Step::Stalled;
         }
         self.carry_out(&next, secret);
@@ -127,6 +133,28 @@ impl<E: Env> Table<E> {
             true => self.finish(),
             false => Step::Moved,
         }
+    }
+
+    /// What a step moves: the entries of a home or, if those are more than
+    /// [`BATCH`], the half of its fractions that is next.
+    ///
+    /// # Errors
+    ///
+    /// `Rest`: nothing has to move. `Stalled`: more than [`BATCH`] share a fraction,
+    /// which chance does not bring about.
+    fn next_move(&self, secret: &Secret) -> Result<Move, Step> {
+        let mut next = self.layout.next().ok_or(Step::Rest)?;
+        let moves = |next: &Move| {
+            let run = self.run(next.home);
+            run.filter(|(_, entry)| next.has(entry.hash(secret).fraction()))
+                .count()
+        };
+        while moves(&next) > BATCH {
+            if !next.halve(self.layout.is_shrinking()) {
+                return Err(Step::Stalled);
+            }
+        }
+        Ok(next)
     }
 
     /// The first segment: nothing has to move.
@@ -168,45 +196,52 @@ impl<E: Env> Table<E> {
         Step::Shrunk
     }
 
-    /// Do all entries that move find a place near where they go?
-    fn has_room_for(&self, next: &Move, last: usize) -> bool {
-        let moving = self.run(next.home).count();
+    /// Do the entries that move find a place near where they go?
+    fn has_room_for(&self, last: usize) -> bool {
+        let near = (last..)
+            .take(SEGMENT / 2)
+            .map_while(|index| self.bucket(index));
         let mut free = 0;
-        for index in last..last.saturating_add(SEGMENT / 2) {
-            match self.bucket(index) {
-                Some(bucket) if free < moving => free += bucket.count_free(),
-                _ => break,
+        for bucket in near {
+            free += bucket.count_free();
+            if free >= BATCH {
+                return true;
             }
         }
-        free >= moving
+        false
     }
 
-    /// Moves the entries. One that was moved may be met again further on; then it
-    /// goes to the first free place once more.
+    /// Moves the entries. All are taken before the first one is put where it goes,
+    /// since nothing tells one that was moved from one that is not yet.
     fn carry_out(&mut self, next: &Move, secret: &Secret) {
+        let mut moving = [Entry::EMPTY; BATCH];
+        let mut free = moving.iter_mut();
         let mut index = next.home;
         while let Some(overflow) = self.bucket(index).map(Bucket::overflow) {
-            for place in 0..SLOTS {
-                let at = At::new(index, place);
-                let Some(entry) = self.get(at).copied() else {
-                    continue;
-                };
-                let hash = entry.hash(secret);
-                if !next.has(hash.fraction()) {
-                    continue;
-                }
-                let Some(to) = self.put(next.target(hash.fraction()), hash, entry) else {
-                    continue;
-                };
-                self.take(next.home, at);
-                if let (Some(tick), Some(bucket)) = (entry.ages(), self.bucket_mut(to)) {
-                    bucket.add_tick(tick);
+            for at in (0..SLOTS).map(|place| At::new(index, place)) {
+                let entry = self.get(at).copied();
+                let moves = |entry: &Entry| next.has(entry.hash(secret).fraction());
+                if let Some(entry) = entry.filter(moves)
+                    && let Some(slot) = free.next()
+                {
+                    self.take(next.home, at);
+                    *slot = entry;
                 }
             }
             if overflow == 0 {
-                return;
+                break;
             }
             index = index.wrapping_add(1);
+        }
+        let left = free.len();
+        for entry in moving.iter().take(BATCH - left) {
+            let hash = entry.hash(secret);
+            let to = self.put(next.target(hash.fraction()), hash, *entry);
+            if let (Some(to), Some(tick)) = (to, entry.ages())
+                && let Some(bucket) = self.bucket_mut(to)
+            {
+                bucket.add_tick(tick);
+            }
         }
     }
 

@@ -43,6 +43,18 @@ impl Move {
         self.fractions.contains(&fraction.into())
     }
 
+    /// Only half of the fractions move, those that have to be next: the lower ones
+    /// if the shard shrinks. False: it is one fraction.
+    pub fn halve(&mut self, shrinks: bool) -> bool {
+        let Range { start, end } = self.fractions;
+        let middle = start.midpoint(end);
+        if middle == start {
+            return false;
+        }
+        self.fractions = if shrinks { start..middle } else { middle..end };
+        true
+    }
+
     /// The home where an entry of this fraction goes.
     pub fn target(&self, fraction: u32) -> usize {
         scale(fraction, self.homes)
