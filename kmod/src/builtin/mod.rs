@@ -75,7 +75,7 @@ pub fn init(wanted: &Wanted, secret: Secret) -> Result<(), Errno> {
     let settings = Settings {
         node: wanted.node,
         most,
-        most_udp: (most * wanted.udp_share as usize / 100).max(1),
+        most_udp: most * wanted.udp_share as usize / 100,
         age: wanted.udp_age.div_ceil(tick_seconds).min(u8::MAX.into()) as u8,
         fixed: wanted.prealloc,
     };

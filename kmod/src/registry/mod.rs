@@ -441,15 +441,13 @@ impl<E: Env> Registry<E> {
         self.reserve.refill();
         self.collect();
         for (number, shard) in self.shards.iter().enumerate() {
-            let moves = {
+            let (shrinks, moves) = {
                 let mut table = shard.lock();
-                table.layout.is_moving() || (!self.settings.fixed && table.shrink())
+                let shrinks = !self.settings.fixed && table.shrink();
+                (shrinks, table.layout.is_moving())
             };
-            if !moves {
-                continue;
-            }
-            while self.advance(number, STEPS) == Step::Moved {}
-            while let Some(segment) = shard.release() {
+            while moves && self.advance(number, STEPS) == Step::Moved {}
+            while shrinks && let Some(segment) = shard.release() {
                 drop(segment);
             }
         }
@@ -464,11 +462,6 @@ impl<E: Env> Registry<E> {
     /// Is anything dead that a sweep would drop?
     pub fn is_dirty(&self) -> bool {
         self.dirty.load() != 0
-    }
-
-    /// Was there no memory when it was last looked for?
-    pub fn is_out_of_memory(&self) -> bool {
-        self.reserve.is_exhausted()
     }
 }
 
