@@ -41,6 +41,8 @@ pub mod report;
 pub mod rows;
 pub mod sender;
 
+/// The module's name among its peers'.
+pub const OURS: &str = "clinet";
 /// This node's number.
 pub const NODE: u32 = 1;
 /// Another node's.

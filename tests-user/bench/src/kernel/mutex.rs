@@ -176,12 +176,57 @@ pub(super) fn timed() -> Vec<Import> {
 /// Runs `work` in a kernel with timed mutexes: how many cycles this thread
 /// held each mutex, in the order in which it gave them back.
 pub fn holds_of(work: impl FnOnce()) -> Vec<u64> {
+    begin_timing();
+    work();
+    end_timing()
+}
+
+/// From now on the mutexes of this thread are timed.
+pub(super) fn begin_timing() {
     // Room beforehand: a list that grows would be timed, too.
     let room = Holds {
         held: Vec::with_capacity(64),
         cycles: Vec::with_capacity(1 << 22),
     };
     HOLDS.set(Some(room));
-    work();
+}
+
+/// They are not any more: how long each was held, as [`holds_of`] says.
+pub(super) fn end_timing() -> Vec<u64> {
     HOLDS.take().unwrap_or_default().cycles
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_hold_is_timed_in_the_order_of_giving_back() {
+        thread::attach();
+        let (mut outer, mut inner) = (0_u64, 0_u64);
+        let pause = std::time::Duration::from_millis(20);
+        // SAFETY: both are free mutexes of this thread.
+        let holds = holds_of(|| unsafe {
+            timed_enter(&raw mut outer);
+            timed_enter(&raw mut inner);
+            timed_exit(&raw mut inner);
+            std::thread::sleep(pause);
+            timed_exit(&raw mut outer);
+        });
+        let [short, long] = holds[..] else {
+            panic!("{holds:?}");
+        };
+        let slept = pause.as_nanos() as f64 / cpu::cycle_ns();
+        assert!(
+            (short as f64) < slept && long as f64 > slept * 0.9,
+            "{holds:?}"
+        );
+        // Nobody asks any more.
+        // SAFETY: as above.
+        unsafe {
+            timed_enter(&raw mut outer);
+            timed_exit(&raw mut outer);
+        }
+        assert!(end_timing().is_empty());
+    }
 }
