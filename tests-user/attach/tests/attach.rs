@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use clinet_attach_tests::{Machine, SET, VARIABLES, connect_arguments};
 use clinet_kernel::Context;
+use clinet_kernel::together::{self, Over};
 use clinet_module_tests::{EADDRINUSE, TCP, Tuple, UDP};
 
 const EBUSY: i32 = 16;
@@ -232,9 +233,9 @@ fn attach_against(machine: &Machine, name: &str, patience: u32) -> i32 {
     let variable = machine.variable(name);
     let free = variable.load(Ordering::SeqCst);
     let go = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !go.load(Ordering::Acquire) {
+    together::scope(|threads| {
+        threads.spawn(|over| {
+            while !go.load(Ordering::Acquire) && !over.is_set() {
                 std::hint::spin_loop();
             }
             for _ in 0..patience {
@@ -347,7 +348,6 @@ fn no_registration_misses_its_end() {
     };
     let asks = |(variable, adapter): (&AtomicU64, u64)| variable.load(Ordering::SeqCst) == adapter;
     let phase = AtomicU64::new(0);
-    let done = AtomicBool::new(false);
     let pairs = [
         ("cl_inet_connect2", "cl_inet_disconnect"),
         ("cl_inet_connect2", "cl_inet_unbind"),
@@ -355,9 +355,9 @@ fn no_registration_misses_its_end() {
         ("cl_inet_bind", "cl_inet_unbind"),
     ]
     .map(|(makes, ends)| (makes, look(makes), ends, look(ends)));
-    let watch = || {
+    let watch = |over: &Over| {
         for (makes, making, ends, ending) in pairs.iter().cycle() {
-            if done.load(Ordering::SeqCst) {
+            if over.is_set() {
                 return;
             }
             let before = phase.load(Ordering::SeqCst);
@@ -376,16 +376,14 @@ fn no_registration_misses_its_end() {
             );
         }
     };
-    std::thread::scope(|scope| {
-        let watcher = scope.spawn(watch);
+    together::scope(|threads| {
+        threads.spawn(watch);
         for _ in 0..ROUNDS {
             phase.fetch_add(1, Ordering::SeqCst);
             assert_eq!(machine.call("clinet_detach_ip", &[]), 0);
             phase.fetch_add(1, Ordering::SeqCst);
             assert_eq!(machine.call("clinet_attach_ip", &[]), 0);
         }
-        done.store(true, Ordering::SeqCst);
-        watcher.join().expect("nothing was alone");
     });
 }
 
@@ -393,12 +391,11 @@ fn no_registration_misses_its_end() {
 #[test]
 fn detach_under_load_leaves_nothing() {
     let machine = Machine::attached(&[]);
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    together::scope(|threads| {
         for base in [1000, 2000] {
-            let (machine, done) = (&machine, &done);
-            scope.spawn(move || {
-                while !done.load(Ordering::Acquire) {
+            let machine = &machine;
+            threads.spawn(move |over| {
+                while !over.is_set() {
                     for port in base..base + 50 {
                         let tuple = Tuple::v4(TCP, port, 2);
                         assert_eq!(machine.connect(0, &tuple), 0);
@@ -419,7 +416,6 @@ fn detach_under_load_leaves_nothing() {
             let _ = machine.call("clinet_audit", &[]);
         }
         assert_eq!(machine.call("clinet_detach_ip", &[]), 0);
-        done.store(true, Ordering::Release);
     });
     machine.seconds(2);
     for port in (1000..1050).chain(2000..2050) {
