@@ -26,6 +26,7 @@ pub mod alloc;
 pub mod api;
 pub mod bench;
 pub mod caller;
+pub mod chart;
 pub mod chase;
 pub mod cli;
 pub mod cpu;
