@@ -134,7 +134,7 @@ unsafe extern "C" fn ddi_modsym(
         return cl_tcp_walk_list as *mut c_void;
     }
     let is_it = |variable: &&str| variable.as_bytes() == name.to_bytes();
-    match VARIABLES.iter().position(|variable| is_it(&variable)) {
+    match VARIABLES.iter().position(is_it) {
         Some(place) => HOOKS[place].as_ptr().cast(),
         // SAFETY: passed on by the caller.
         None => unsafe { not_found(error) },

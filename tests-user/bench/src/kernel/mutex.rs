@@ -114,10 +114,19 @@ thread_local! {
     static HOLDS: RefCell<Option<Holds>> = const { RefCell::new(None) };
 }
 
+/// One hold of a mutex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The address of the mutex.
+    pub mutex: usize,
+    /// How long it was held.
+    pub cycles: u64,
+}
+
 #[derive(Debug, Default)]
 struct Holds {
     held: Vec<(*mut u64, u64)>,
-    cycles: Vec<u64>,
+    over: Vec<Hold>,
 }
 
 /// # Safety
@@ -157,7 +166,10 @@ unsafe extern "C" fn timed_exit(lock: *mut u64) {
         let Some(holds) = holds else { return };
         if let Some(place) = holds.held.iter().rposition(|held| held.0 == lock) {
             let (_, since) = holds.held.swap_remove(place);
-            holds.cycles.push(now.saturating_sub(since));
+            holds.over.push(Hold {
+                mutex: lock.addr(),
+                cycles: now.saturating_sub(since),
+            });
         }
     });
     // SAFETY: passed on by the caller.
@@ -173,27 +185,27 @@ pub(super) fn timed() -> Vec<Import> {
     ]
 }
 
-/// Runs `work` in a kernel with timed mutexes: how many cycles this thread
-/// held each mutex, in the order in which it gave them back.
-pub fn holds_of(work: impl FnOnce()) -> Vec<u64> {
+/// Runs `work` in a kernel with timed mutexes: which this thread held and how
+/// long, in the order in which it gave them back.
+pub fn holds_of(work: impl FnOnce()) -> Vec<Hold> {
     begin_timing();
     work();
     end_timing()
 }
 
-/// From now on the mutexes of this thread are timed.
+/// The mutexes are timed that this thread takes from now on.
 pub(super) fn begin_timing() {
     // Room beforehand: a list that grows would be timed, too.
     let room = Holds {
         held: Vec::with_capacity(64),
-        cycles: Vec::with_capacity(1 << 22),
+        over: Vec::with_capacity(1 << 21),
     };
     HOLDS.set(Some(room));
 }
 
 /// They are not any more: how long each was held, as [`holds_of`] says.
-pub(super) fn end_timing() -> Vec<u64> {
-    HOLDS.take().unwrap_or_default().cycles
+pub(super) fn end_timing() -> Vec<Hold> {
+    HOLDS.take().unwrap_or_default().over
 }
 
 #[cfg(test)]
@@ -217,8 +229,12 @@ mod tests {
             panic!("{holds:?}");
         };
         let slept = pause.as_nanos() as f64 / cpu::cycle_ns();
+        assert_eq!(
+            [short.mutex, long.mutex],
+            [(&raw mut inner).addr(), (&raw mut outer).addr()]
+        );
         assert!(
-            (short as f64) < slept && long as f64 > slept * 0.9,
+            (short.cycles as f64) < slept && long.cycles as f64 > slept * 0.9,
             "{holds:?}"
         );
         // Nobody asks any more.

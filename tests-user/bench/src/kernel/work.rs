@@ -9,15 +9,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{mutex, taskq};
+use super::mutex::{self, Hold};
+use super::taskq;
 
 /// What a thread did between two waits.
 #[derive(Clone, Debug)]
 pub struct Work {
     /// How long it took.
     pub time: Duration,
-    /// Cycles for which it held each mutex, in a kernel with timed ones.
-    pub holds: Vec<u64>,
+    /// The mutexes that it held, in a kernel with timed ones; of one that
+    /// walked, those that it took since.
+    pub holds: Vec<Hold>,
     /// It went through ip's connections.
     pub walked: bool,
 }
@@ -60,6 +62,7 @@ pub(super) fn walks() {
     BEGAN.with_borrow_mut(|began| {
         if let Some((_, walked)) = began {
             *walked = true;
+            mutex::begin_timing();
         }
     });
 }

@@ -5,12 +5,14 @@
 //! Ageing sweeps that find one entry in a hundred too old, as the module's
 //! thread makes them: what they cost, and how long they hold a lock.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::api::{Stat, tunable};
 use crate::bench::{Bench, median};
 use crate::error::{Error, Result};
 use crate::kernel::clock;
+use crate::kernel::mutex::Hold;
 use crate::kernel::work::{self, Work};
 use crate::keys::{Keys, TCP, UDP};
 use crate::marks::Measured;
@@ -18,7 +20,7 @@ use crate::module::{Load, Module};
 
 pub const ROWS: &[&str] = &["sweep-old", "sweep-lock"];
 
-/// Sweeps of one table.
+/// Sweeps of one table, if there are as many rounds.
 const SWEEPS: usize = 3;
 /// One tuple of so many is of UDP and gets too old; those of TCP never do.
 const OLD: u32 = 100;
@@ -35,7 +37,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     if bench.wants("sweep-old") {
         let table = Table::new(bench, false)?;
         let mut samples = Vec::new();
-        for _ in 0..SWEEPS {
+        for _ in 0..SWEEPS.min(bench.settings.rounds) {
             let time: Duration = table.sweep()?.iter().map(|work| work.time).sum();
             samples.push(time.as_nanos() as f64 / f64::from(bench.settings.tuples));
         }
@@ -45,14 +47,9 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     if bench.wants("sweep-lock") {
         let table = Table::new(bench, true)?;
         let mut sweeps = Vec::new();
-        for _ in 0..SWEEPS {
-            sweeps.push(
-                table
-                    .sweep()?
-                    .into_iter()
-                    .flat_map(|work| work.holds)
-                    .collect(),
-            );
+        for _ in 0..SWEEPS.min(bench.settings.rounds) {
+            let work = table.sweep()?.into_iter();
+            sweeps.push(work.flat_map(|work| work.holds).collect());
         }
         bench.measured("sweep-lock", longest_hold(&sweeps));
     }
@@ -114,32 +111,65 @@ impl Table {
     }
 }
 
-/// The longest of the holds in runs that take the same locks: of each the
-/// shortest, since whatever interrupts a run comes at another place in the next.
-pub fn longest_hold(runs: &[Vec<u64>]) -> Measured {
+/// The longest hold in runs that do the same. What interrupts a run comes at
+/// another place in the next: of the holds of a mutex at one place the shortest
+/// counts or, where a mutex was held more often in one run than in another, of
+/// its longest ones.
+pub fn longest_hold(runs: &[Vec<Hold>]) -> Measured {
     let counts: Vec<usize> = runs.iter().map(Vec::len).collect();
-    let holds = counts.iter().copied().min().unwrap_or(0);
-    let shortest = |hold: usize| runs.iter().map(|run| run[hold]).min().unwrap_or(0);
-    let longest = (0..holds).map(shortest).max().unwrap_or(0);
+    let runs: Vec<_> = runs.iter().map(|run| by_mutex(run)).collect();
+    let mutexes: BTreeSet<usize> = runs.iter().flat_map(|run| run.keys().copied()).collect();
+    let longest = mutexes.into_iter().map(|mutex| {
+        let holds: Vec<_> = runs.iter().filter_map(|run| run.get(&mutex)).collect();
+        longest_of_one(&holds)
+    });
+    let longest = longest.max().unwrap_or(0);
     Measured {
-        note: match holds {
-            0 => "it takes no lock".to_owned(),
-            _ => format!("{counts:?} holds"),
-        },
+        note: format!("{counts:?} holds"),
         ..Measured::new(longest as f64 * crate::cpu::cycle_ns())
     }
 }
 
+fn by_mutex(run: &[Hold]) -> BTreeMap<usize, Vec<u64>> {
+    let mut mutexes: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
+    for hold in run {
+        mutexes.entry(hold.mutex).or_default().push(hold.cycles);
+    }
+    mutexes
+}
+
+/// Of the holds of one mutex in several runs.
+fn longest_of_one(runs: &[&Vec<u64>]) -> u64 {
+    let Some(first) = runs.first() else {
+        return 0;
+    };
+    if runs.iter().any(|run| run.len() != first.len()) {
+        let longest = runs.iter().filter_map(|run| run.iter().max().copied());
+        return longest.min().unwrap_or(0);
+    }
+    let shortest = |place: usize| runs.iter().map(|run| run[place]).min().unwrap_or(0);
+    (0..first.len()).map(shortest).max().unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::longest_hold;
+    use super::*;
+
+    fn run(holds: &[(usize, u64)]) -> Vec<Hold> {
+        let hold = |&(mutex, cycles)| Hold { mutex, cycles };
+        holds.iter().map(hold).collect()
+    }
 
     #[test]
-    fn of_each_hold_the_shortest_counts() {
+    fn what_interrupts_one_run_does_not_count() {
         let ns = crate::cpu::cycle_ns();
-        let measured = longest_hold(&[vec![10, 900, 30], vec![700, 20, 31, 40]]);
+        let first = run(&[(1, 10), (2, 900), (1, 30), (3, 5)]);
+        let second = run(&[(1, 700), (1, 31), (2, 20), (3, 800), (3, 6)]);
+        let measured = longest_hold(&[first, second]);
         assert_eq!(measured.value, 30.0 * ns);
-        assert_eq!(measured.note, "[3, 4] holds");
+        assert_eq!(measured.note, "[4, 5] holds");
         assert_eq!(longest_hold(&[vec![], vec![]]).value, 0.0);
+        let always = [run(&[(1, 50)]), run(&[(1, 60), (1, 7)])];
+        assert_eq!(longest_hold(&always).value, 50.0 * ns);
     }
 }
