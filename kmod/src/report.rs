@@ -10,7 +10,6 @@ use crate::attach::state::{self, AUDITS, PASSED};
 use crate::kernel::kstat::{Kstat, Source, Value};
 use crate::kernel::log;
 use crate::kernel::mutex::KMutex;
-use crate::kernel::slot;
 use crate::{builtin, settings, stats};
 
 /// The bond with ip.
@@ -42,7 +41,7 @@ impl Source for Attach {
 }
 
 fn provider() -> &'static CStr {
-    if slot::own_is_asked() {
+    if builtin::is_associated() {
         c"built-in"
     } else {
         c"foreign or none"
@@ -52,7 +51,7 @@ fn provider() -> &'static CStr {
 /// The built-in provider: every counter, then the gauges.
 struct Registry;
 
-const GAUGES: usize = 4;
+const GAUGES: usize = 7;
 
 impl Source for Registry {
     const NAME: &'static CStr = c"registry";
@@ -73,6 +72,9 @@ fn gauge(index: usize) -> Option<(&'static CStr, u64)> {
         1 => Some((c"capacity", gauges.capacity)),
         2 => Some((c"endpoints", gauges.endpoints)),
         3 => Some((c"bytes", gauges.bytes)),
+        4 => Some((c"udp_tuples", gauges.udp_tuples)),
+        5 => Some((c"addresses", gauges.addresses)),
+        6 => Some((c"nodes", gauges.nodes)),
         _ => None,
     }
 }

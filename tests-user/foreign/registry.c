@@ -287,13 +287,14 @@ clinet_purge(clinet_node_t owner)
 int
 clinet_query(uint8_t protocol, sa_family_t family, const uint8_t *laddrp,
     in_port_t lport, const uint8_t *faddrp, in_port_t fport,
-    clinet_answer_t *answer)
+    clinet_answer_t *answer, size_t size)
 {
 	uint8_t key[40];
 	uint32_t owner;
 
 	(void) family;
 	(void) answer;
+	(void) size;
 	fill(key, protocol, laddrp, lport, faddrp, fport);
 	mutex_enter(&lock);
 	owner = find(key)->e_owner;

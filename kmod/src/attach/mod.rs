@@ -47,9 +47,10 @@ pub mod state;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::kernel::errno::Errno;
+use crate::kernel::log;
 use crate::kernel::mutex::KMutex;
-use crate::kernel::{log, random, slot};
-use crate::settings::Settings;
+use crate::registry::hash::Secret;
+use crate::settings::{self, Mode, Settings};
 use crate::{builtin, work};
 use audit::Auditor;
 use hooks::{Hook, Variable};
@@ -101,18 +102,16 @@ static WANTED: AtomicU32 = AtomicU32::new(0);
 ///
 /// Called by `_init`, once, before anybody else is in the module.
 #[inline(never)]
-pub unsafe fn init(settings: &Settings) {
+pub unsafe fn init(settings: &Settings, secret: Secret) {
     // SAFETY: nobody has used the mutex.
     unsafe { ATTACHMENT.init() };
     let mut attachment = ATTACHMENT.lock();
-    attachment.at_load = settings.attach;
+    attachment.at_load = settings.attach && !settings.detach;
     attachment.hook_disconnect = settings.hook_disconnect;
     // The built-in provider learns nothing from them.
     attachment.hook_listen = !settings.provider;
     attachment.audit_period = settings.audit_period;
-    if let Some(secret) = random::bytes() {
-        attachment.auditor.set_secret(secret);
-    }
+    attachment.auditor.set_secret(secret);
 }
 
 /// Lets ip go.
@@ -169,11 +168,6 @@ pub fn attach() -> Result<(), Errno> {
         return Ok(());
     }
     let result = attachment.attach();
-    if result.is_ok() {
-        // Before the lock is given back: the first audit is one of these, even
-        // if the period is over as well.
-        WANTED.store(ROW, Ordering::Relaxed);
-    }
     drop(attachment);
     match result {
         Ok(()) => {
@@ -214,18 +208,20 @@ pub fn audit() -> Result<(), Errno> {
     if !can_audit() {
         return Err(Errno::NXIO);
     }
-    want_audits();
+    WANTED.store(ROW, Ordering::Relaxed);
+    work::TASK.wake();
     Ok(())
 }
 
-fn want_audits() {
-    WANTED.store(ROW, Ordering::Relaxed);
+/// Clears this node's entries and has audits register what ip has. Sleeps.
+pub fn start_anew() {
+    ATTACHMENT.lock().start_anew();
     work::TASK.wake();
 }
 
-/// ip asks, and the built-in provider answers.
+/// ip asks, and the built-in provider answers and registers.
 fn can_audit() -> bool {
-    state::get() == State::Attached && slot::own_is_asked()
+    state::get() == State::Attached && builtin::is_associated() && settings::mode() != Mode::Off
 }
 
 /// What is due now, in seconds; for the module's thread.
@@ -235,6 +231,7 @@ pub fn work(now: u32) {
     if state::take_clearing() && state::get() != State::Attached {
         builtin::clear_local();
     }
+    attachment.compare_hooks();
     if can_audit() {
         attachment.audit_if_due(now);
     }
@@ -256,9 +253,7 @@ impl Attachment {
             self.refuse(refusal);
             return Err(refusal);
         }
-        // What was true when ip last asked need not be so now.
-        builtin::clear_local();
-        self.auditor.forget();
+        self.start_anew();
         state::set(State::Attached, c"", 0);
         let mut hooks = 0;
         for variable in self.variables.iter().flatten() {
@@ -279,6 +274,33 @@ impl Attachment {
         }
         state::set(State::Attached, c"", hooks);
         Ok(())
+    }
+
+    /// What was true when ip was last heard need not be so now. Neither audit
+    /// of the row that follows relies on one before it.
+    fn start_anew(&mut self) {
+        builtin::clear_local();
+        self.auditor.forget();
+        WANTED.store(ROW, Ordering::Relaxed);
+    }
+
+    /// Notices hooks that another module has replaced since they were set:
+    /// there is nothing to be done but to say so.
+    fn compare_hooks(&self) {
+        if state::get() != State::Attached {
+            return;
+        }
+        let variables = self.variables.iter().flatten();
+        let hooks = variables.clone().filter(|variable| variable.asks()).count() as u64;
+        if hooks == state::hooks() {
+            return;
+        }
+        let replaced = variables.clone().find(|variable| !variable.asks());
+        let reason = replaced.map_or(c"", |variable| variable.hook().replaced());
+        if !reason.is_empty() && reason != state::reason() {
+            log::warn(reason);
+        }
+        state::set(State::Attached, reason, hooks);
     }
 
     /// Finds ip's variables and looks whether all that are wanted are free.

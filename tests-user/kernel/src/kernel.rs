@@ -44,6 +44,7 @@ pub(crate) struct Machine {
     fault: OnceLock<Fault>,
     deepest: AtomicUsize,
     strings: Mutex<Vec<LowMemory>>,
+    failing: Mutex<Option<&'static str>>,
 }
 
 impl Machine {
@@ -64,7 +65,15 @@ impl Machine {
             fault: OnceLock::new(),
             deepest: AtomicUsize::new(0),
             strings: Mutex::default(),
+            failing: Mutex::default(),
         })
+    }
+
+    /// Is this call the one that was to fail?
+    pub fn fails(&self, function: &str) -> bool {
+        lock(&self.failing)
+            .take_if(|name| *name == function)
+            .is_some()
     }
 
     /// The machine for a thread that may outlive the current call.
@@ -462,6 +471,11 @@ impl Kernel {
     /// Makes every KM_NOSLEEP allocation fail from now on, or none.
     pub fn fail_allocations(&self, fail: bool) {
         self.machine.memory.fail_all(fail);
+    }
+
+    /// Makes the next call of `ddi_taskq_create` or `mod_install` fail.
+    pub fn fail_next(&self, function: &'static str) {
+        *lock(&self.machine.failing) = Some(function);
     }
 
     /// Looks for writes around live blocks and to freed ones.

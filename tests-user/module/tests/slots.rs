@@ -323,7 +323,7 @@ fn c10_a_slot_that_changes_is_never_called_unseen() {
     let slot = loaded.slot("cl_inet_connect2");
     let function = read(slot);
     let address =
-        std::ptr::with_exposed_provenance::<()>(loaded.module.address("clinet_connect2") as usize);
+        std::ptr::with_exposed_provenance::<()>(loaded.module.address("clinet_ask") as usize);
     // SAFETY: the function of include/clinet.h.
     let connect2 = unsafe { std::mem::transmute::<*const (), Connect2>(address) };
     together::scope(|threads| {

@@ -298,11 +298,28 @@ fn list_messages() -> Vec<String> {
     found
 }
 
+/// Warnings about memory that is not there at load.
+fn load_messages() -> Vec<String> {
+    [0, 1]
+        .map(|prealloc| {
+            let machine = Machine::new();
+            machine.kernel.fail_nth_allocation(1 + 20 * prealloc);
+            let tunables = [("clinet_attach", 0), ("clinet_prealloc", prealloc)];
+            assert!(machine.try_load(&tunables).is_err());
+            machine.warnings().remove(0)
+        })
+        .into()
+}
+
 #[test]
 fn diagnostics_are_the_messages_of_the_module() {
     let mut messages = source_messages(&root().join("kmod/src"));
     assert!(messages.len() > 15, "{messages:?}");
     messages.extend(list_messages());
+    messages.extend(load_messages());
+    let glue = read("kmod/glue/clinet.c");
+    let literals = glue.split("clinet_log(CE_WARN, \"").skip(1);
+    messages.extend(literals.map(|text| text.split('"').next().expect("an end").to_owned()));
     let lines = section(PAGE, "DIAGNOSTICS");
     let patterns: Vec<&str> = items(&lines, ".It ")
         .into_iter()
@@ -318,8 +335,7 @@ fn diagnostics_are_the_messages_of_the_module() {
             "{pattern}"
         );
     }
-    // No other file of the module says anything.
-    let glue = read("kmod/glue/clinet.c");
+    // No other file of the module says anything, nor the glue in another way.
     assert_eq!(glue.matches("cmn_err(").count(), 1);
     assert!(glue.contains("cmn_err(level, \"%s\", message);"));
 }

@@ -63,7 +63,7 @@ fn every_entry_is_found_while_another_thread_would_be_moving_it() {
         assert_eq!(fixture.0.disconnect(0, &tcp(gone)), Some(true));
         live.remove(&gone);
         assert_eq!(
-            fixture.0.connect(0, &tcp(new), true, 0).verdict,
+            fixture.0.ask(0, &tcp(new), true, 0),
             Verdict::Registered
         );
         live.insert(new);
@@ -107,14 +107,14 @@ fn the_limit_is_a_limit() {
 #[test]
 fn late_memory_is_not_a_full_table() {
     let registry: Registry<Std> = Registry::new(SETTINGS, secret(1), memory(2));
-    assert_eq!(registry.connect(0, &tcp(0), true, 0).verdict, Verdict::Late);
+    assert_eq!(registry.ask(0, &tcp(0), true, 0), Verdict::Late);
     assert!(!registry.prepare(0, |_| None));
-    assert_eq!(registry.connect(0, &tcp(0), true, 0).verdict, Verdict::Late);
+    assert_eq!(registry.ask(0, &tcp(0), true, 0), Verdict::Late);
     assert!(registry.wants());
     assert!(!registry.maintain(|_| None).unwrap());
     assert!(registry.maintain(allocate).unwrap());
     let mut verdicts: Vec<_> = (0..100)
-        .map(|n| registry.connect(0, &tcp(n), true, 0).verdict)
+        .map(|n| registry.ask(0, &tcp(n), true, 0))
         .collect();
     verdicts.dedup();
     assert_eq!(verdicts.first(), Some(&Verdict::Registered));
@@ -124,11 +124,11 @@ fn late_memory_is_not_a_full_table() {
         assert!(registry.maintain(allocate).unwrap());
     }
     for n in 0..100 {
-        assert_ne!(registry.connect(0, &tcp(n), true, 0).verdict, Verdict::Full);
+        assert_ne!(registry.ask(0, &tcp(n), true, 0), Verdict::Full);
         assert!(registry.maintain(allocate).unwrap());
     }
     assert!(registry.maintain(allocate).unwrap());
-    assert_ne!(registry.connect(0, &tcp(1), true, 0).verdict, Verdict::Late);
+    assert_ne!(registry.ask(0, &tcp(1), true, 0), Verdict::Late);
 }
 
 /// How far from home an entry ends up, in the fullest array that is used.
@@ -159,13 +159,13 @@ fn what_comes_while_memory_is_allocated_is_not_left_behind() {
         fixture.connect(&tcp(n));
     }
     for n in 10..2000 {
-        registry.disconnect(0, &tcp(n));
+        registry.end(0, &tcp(n));
     }
     registry.sweep(Pass::Age, 0, |_, _| {}).unwrap();
     assert!(registry.wants());
     let smaller = |buckets| {
         for n in 10..2000 {
-            registry.connect(0, &tcp(n), true, 0);
+            registry.ask(0, &tcp(n), true, 0);
         }
         allocate(buckets)
     };
@@ -187,7 +187,7 @@ fn a_query_and_a_connect_agree_on_the_last_credit() {
             }
         }
         invariants::check_of_one_thread(&fixture.0);
-        fixture.0.sweep(Pass::Ours, 0, |_, _| {}).unwrap();
+        fixture.0.sweep(Pass::Clear, 0, |_, _| {}).unwrap();
         invariants::check_of_one_thread(&fixture.0);
     }
 }
@@ -214,7 +214,7 @@ fn memory_that_is_fixed_stays() {
     }
     let buckets = || fixture.0.regions[0].lock().buckets().len();
     let before = buckets();
-    fixture.0.sweep(Pass::Ours, 0, |_, _| {}).unwrap();
+    fixture.0.sweep(Pass::Clear, 0, |_, _| {}).unwrap();
     assert!(fixture.0.maintain(allocate).unwrap());
     assert_eq!((fixture.0.len(), buckets()), (0, before));
 }

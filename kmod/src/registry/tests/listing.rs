@@ -95,8 +95,8 @@ fn a_listing_says_all_about_an_entry() {
             port: 0x5678,
         },
     };
-    registry.connect(3, &addressed, true, 0);
-    registry.connect(3, &addressed, false, 0);
+    registry.ask(3, &addressed, true, 0);
+    registry.ask(3, &addressed, false, 0);
     let expected = Listed {
         stack: 3,
         owner: 1,
@@ -147,7 +147,7 @@ fn nobody_waits_for_the_turn_of_another() {
     assert_eq!(registry.maintain(allocate), Err(Busy));
     // Hooks do not.
     assert_eq!(
-        registry.connect(0, &tcp(1), true, 0).verdict,
+        registry.ask(0, &tcp(1), true, 0),
         Verdict::Repeated
     );
     drop(turn);

@@ -9,7 +9,7 @@ use super::*;
 
 /// The answer to a new 5-tuple, and whether somebody has to be woken.
 fn asked(registry: &Registry<Std>, tuple: &FiveTuple) -> (Verdict, bool) {
-    let answer = registry.connect(0, tuple, true, 0);
+    let answer = registry.ask(0, tuple, true, 0);
     (answer.verdict, answer.wake)
 }
 
@@ -57,7 +57,7 @@ fn a_full_table_asks_for_a_sweep_if_anything_is_dead() {
         assert!(registry.maintain(allocate).unwrap());
     }
     assert_eq!(asked(registry, &tcp(100)), (Verdict::Full, false));
-    assert!(registry.purge(2));
+    assert!(registry.leave(2));
     assert_eq!(asked(registry, &tcp(100)), (Verdict::Full, true));
     assert_eq!(asked(registry, &tcp(100)), (Verdict::Full, false));
     registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
@@ -96,7 +96,7 @@ fn register_with_a_failure(nth: usize) -> usize {
     assert!(registry.maintain(allocate).unwrap());
     let held = registry.len();
     assert_eq!(listing(&registry, 0).len(), held);
-    registry.sweep(Pass::Ours, 0, |_, _| {}).unwrap();
+    registry.sweep(Pass::Clear, 0, |_, _| {}).unwrap();
     invariants::check_of_one_thread(&registry);
     assert_eq!((registry.len(), registry.endpoints()), (0, 0));
     allocations

@@ -35,7 +35,7 @@ impl Moving {
         assert!(region.lock().take_old().is_some());
         let live: BTreeSet<u32> = (0..entries).collect();
         for n in &live {
-            let answer = fixture.0.connect(0, &tcp(*n), true, 0);
+            let answer = fixture.0.ask(0, &tcp(*n), true, 0);
             assert_eq!(answer.verdict, Verdict::Registered, "{n} of {entries}");
         }
         fits(vec![Bucket::default(); new]);
@@ -139,13 +139,13 @@ fn what_ends_or_repeats_is_met_in_both_arrays() {
             for n in 0..entries {
                 match n % 3 {
                     0 => {
-                        assert_eq!(registry.disconnect(0, &tcp(n)), Some(true), "{n}");
+                        assert_eq!(registry.end(0, &tcp(n)), Some(true), "{n}");
                         moving.live.remove(&n);
                     }
                     1 => {
-                        let again = registry.connect(0, &tcp(n), true, 0).verdict;
+                        let again = registry.ask(0, &tcp(n), true, 0);
                         assert_eq!(again, Verdict::Repeated, "{n}");
-                        assert_eq!(registry.disconnect(0, &tcp(n)), Some(false), "{n}");
+                        assert_eq!(registry.end(0, &tcp(n)), Some(false), "{n}");
                     }
                     _ => {
                         let other = registry.install(2, &tcp(n)).map(drop);
@@ -179,13 +179,13 @@ fn what_another_node_gives_up_or_loses_is_met_in_both_arrays() {
         for _ in 0..moved {
             region.lock().advance(ONE, &registry.secret);
         }
-        registry.purge(3);
+        registry.leave(3);
         for n in 0..90 {
             if n % 4 == 0 {
                 assert_eq!(registry.withdraw(2, &tcp(n)), Some(true), "{n} at {moved}");
             } else if n % 4 == 1 {
                 // A dead entry is replaced where it is; the call may move others.
-                let verdict = registry.connect(0, &tcp(n), true, 0).verdict;
+                let verdict = registry.ask(0, &tcp(n), true, 0);
                 assert_eq!(verdict, Verdict::Registered, "{n} at {moved}");
             }
         }
@@ -222,7 +222,7 @@ fn what_is_old_goes_from_both_arrays() {
         while region.lock().advance(ONE, &registry.secret) == Moved::Some {}
         region.lock().take_old().unwrap();
         for n in 0..80 {
-            registry.connect(0, &udp(n), true, (n % 2) as u8);
+            registry.ask(0, &udp(n), true, (n % 2) as u8);
         }
         assert!(region.exchange(vec![Bucket::default(); new]).is_none());
         for _ in 0..moved {
@@ -241,7 +241,7 @@ fn insertions_alone_finish_a_growth() {
     let registry = Fixture::new(SETTINGS, 4).0;
     let mut growths = 0;
     for n in 0..TUPLES {
-        let answer = registry.connect(0, &tcp(n), true, 0);
+        let answer = registry.ask(0, &tcp(n), true, 0);
         assert_eq!(answer.verdict, Verdict::Registered, "{n}");
         if !answer.wake {
             continue;
@@ -291,7 +291,7 @@ fn memory_that_comes_last_is_filled_by_those_who_move() {
             let mut inserted = 0;
             while moving.region().lock().left() > 0 {
                 let n = 100_000 + inserted;
-                let verdict = registry.connect(0, &tcp(n), true, 0).verdict;
+                let verdict = registry.ask(0, &tcp(n), true, 0);
                 assert_eq!(verdict, Verdict::Registered, "{inserted} more in {new}");
                 inserted += 1;
             }
@@ -312,7 +312,7 @@ fn insertions_alone_finish_shrinking() {
             if moving.region().lock().left() == 0 {
                 break;
             }
-            let verdict = registry.connect(0, &tcp(100_000 + n), true, 0).verdict;
+            let verdict = registry.ask(0, &tcp(100_000 + n), true, 0);
             assert_eq!(verdict, Verdict::Registered, "{n} more in {new}");
         }
         for n in 0..few as u32 {
@@ -360,7 +360,7 @@ fn who_needs_memory_now_gets_it_first() {
     let mut first = None;
     let mut wake = false;
     for n in 0.. {
-        let answer = registry.connect(0, &tcp(n), true, 0);
+        let answer = registry.ask(0, &tcp(n), true, 0);
         wake |= answer.wake;
         if registry.hurries() {
             first = Some(n);
@@ -391,7 +391,7 @@ fn a_region_asks_twice_and_then_once_for_what_is_late() {
     let registry = grown(1);
     let mut asked = Vec::new();
     for n in 0..100 {
-        let answer = registry.connect(0, &tcp(n), true, 0);
+        let answer = registry.ask(0, &tcp(n), true, 0);
         if answer.wake {
             asked.push((answer.verdict, registry.hurries()));
         }
@@ -400,10 +400,10 @@ fn a_region_asks_twice_and_then_once_for_what_is_late() {
     assert_eq!(asked, expected);
     // Somebody looked, and there was no memory.
     assert!(!registry.maintain(|_| None).unwrap());
-    let answers = [100, 101, 102].map(|n| registry.connect(0, &tcp(n), true, 0));
+    let answers = [100, 101, 102].map(|n| registry.ask(0, &tcp(n), true, 0));
     assert_eq!(answers.map(|answer| answer.wake), [true, false, false]);
     assert!(answers.iter().all(|answer| answer.verdict == Verdict::Late));
     assert!(registry.maintain(allocate).unwrap());
-    let verdict = registry.connect(0, &tcp(103), true, 0).verdict;
+    let verdict = registry.ask(0, &tcp(103), true, 0);
     assert_eq!(verdict, Verdict::Registered);
 }

@@ -89,7 +89,7 @@ fn many_addresses_and_nodes_come_and_go() {
             let mut theirs = from_address(n);
             theirs.foreign.port = 1000 + n as u16;
             theirs.local.port = round as u16;
-            assert!(registry.purge(2 + (round + 399) % 400));
+            assert!(registry.leave(2 + (round + 399) % 400));
             assert!(registry.install(2 + round, &theirs).is_ok());
             assert!(registry.maintain(allocate).unwrap());
         }
@@ -118,7 +118,7 @@ pub fn rivals() -> (Addr, Addr) {
         let Fixture(registry) = Fixture::new(SETTINGS, 1);
         let mut tuple = tcp(1);
         tuple.local.addr = addr;
-        registry.connect(0, &tuple, true, 0);
+        registry.ask(0, &tuple, true, 0);
         registry.locals.find(&local(0, &addr)).unwrap().number
     };
     let first = from_address(0).local.addr;
@@ -149,18 +149,18 @@ fn a_number_changes_hands_after_a_sweep_only() {
         tuple
     };
     let number = |addr| registry.locals.find(&local(0, &addr)).unwrap().number;
-    registry.connect(0, &at(one), true, 0);
+    registry.ask(0, &at(one), true, 0);
     let first = number(one);
     registry.share(&[two.words()]).unwrap();
     assert_eq!(
-        registry.connect(0, &at(two), true, 0).verdict,
+        registry.ask(0, &at(two), true, 0),
         Verdict::Registered
     );
     assert_ne!(number(two), first);
     registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
     registry.share(&[one.words()]).unwrap();
     assert_eq!(
-        registry.connect(0, &at(one), true, 0).verdict,
+        registry.ask(0, &at(one), true, 0),
         Verdict::Registered
     );
     assert_eq!(number(one), first);

@@ -84,7 +84,7 @@ fn all_of_this_node_is_told_and_others_stay() {
     // An endpoint is no 5-tuple.
     fixture.0.bind(0, &udp(1).endpoint(), 0);
     let expected = (tcp(1), Why::Ours, 1, 0);
-    assert_eq!(gone(&fixture, Pass::Ours, 0), [expected]);
+    assert_eq!(gone(&fixture, Pass::Clear, 0), [expected]);
     assert_eq!(fixture.0.len(), 1);
 }
 
@@ -98,10 +98,10 @@ fn a_sweep_that_began_a_tick_ago_leaves_what_is_younger() {
             let registry = &fixture.0;
             let next = (now + 1) % 64;
             registry.bind(0, &endpoint(53), next);
-            registry.connect(0, &udp(1), true, next);
+            registry.ask(0, &udp(1), true, next);
             // So that the region is looked at.
-            registry.connect(0, &udp(2), true, (now + 64 - SETTINGS.age - 1) % 64);
-            registry.connect(0, &udp(3), true, next);
+            registry.ask(0, &udp(2), true, (now + 64 - SETTINGS.age - 1) % 64);
+            registry.ask(0, &udp(3), true, next);
             let (_, why, ..) = gone(&fixture, pass, now)[0];
             assert_eq!(why, Why::Aged);
             assert_eq!(registry.query(0, &udp(1)), (Verdict::Repeated, 1));

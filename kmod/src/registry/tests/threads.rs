@@ -65,7 +65,7 @@ fn flow(n: u32) -> FiveTuple {
 }
 
 /// What is listed of them.
-fn listed(registry: &Registry<Std>) -> Vec<Listed> {
+fn listed(registry: &Registry<Std>) -> Vec<TableEntry> {
     let mut all = listing(registry, 0);
     all.retain(|one| {
         [10, 11, 12]
@@ -86,7 +86,7 @@ fn one_call(registry: &Registry<Std>, owner: &mut Owner, n: u32, what: u32) {
     let node = 2 + what % 2;
     match what / 2 {
         0..4 => {
-            let verdict = registry.connect(0, &tuple, true, 0).verdict;
+            let verdict = registry.ask(0, &tuple, true, 0);
             *owner = match (*owner, verdict) {
                 (Owner::Nobody, Verdict::Registered) => Owner::Ours(1),
                 (Owner::Nobody, Verdict::Late) => Owner::Nobody,
@@ -98,7 +98,7 @@ fn one_call(registry: &Registry<Std>, owner: &mut Owner, n: u32, what: u32) {
             };
         }
         4..8 => {
-            let ended = registry.disconnect(0, &tuple);
+            let ended = registry.end(0, &tuple);
             *owner = match (*owner, ended) {
                 (Owner::Ours(1), Some(true)) => Owner::Nobody,
                 (Owner::Ours(references), Some(false)) if references == end => *owner,
@@ -153,15 +153,15 @@ fn noise(registry: &Registry<Std>, numbers: &mut Numbers) {
     let noisy = from(20 + (n % 4) as u8, tuple(Protocol::Udp, n as u16 % 7, n));
     let tick = (48 + n as u8 % 24) % TICKS;
     match numbers.next(10) {
-        0..3 => drop(registry.connect(0, &noisy, true, tick)),
-        3 => drop(registry.disconnect(0, &noisy)),
+        0..3 => drop(registry.ask(0, &noisy, true, tick)),
+        3 => drop(registry.end(0, &noisy)),
         4 => drop(registry.bind(0, &noisy.endpoint(), tick)),
         5 => drop(registry.unbind(0, &noisy.endpoint())),
         6 => drop(registry.install(9, &noisy)),
         7 => drop(registry.withdraw(9, &noisy)),
         8 => drop(registry.query(0, &noisy)),
         _ => {
-            registry.purge(9);
+            registry.leave(9);
             let last = 20 + (n % 4) as u8;
             let list = [10, 11, 12, last].map(|last| v4(last).words());
             if n.is_multiple_of(50) {
@@ -273,7 +273,7 @@ fn of_many_at_once_one_registers() {
                     scope.spawn(move || {
                         barrier.wait();
                         match thread {
-                            0 | 1 => registry.connect(0, &tcp(round), true, 0).verdict,
+                            0 | 1 => registry.ask(0, &tcp(round), true, 0),
                             node => match registry.install(node, &tcp(round)) {
                                 Ok(_) => Verdict::Registered,
                                 Err(NotInstalled::OwnedBy(owner)) => Verdict::OwnedBy(owner),

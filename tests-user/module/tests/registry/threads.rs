@@ -51,10 +51,7 @@ fn checked_call(loaded: &Loaded, context: &Context, owner: &mut Owner, n: u32, w
     match what / 2 {
         0..4 => {
             let question = [a, what.into(), b, c, d, e, f];
-            *owner = match (
-                *owner,
-                loaded.call_in(context, "clinet_connect2", &question),
-            ) {
+            *owner = match (*owner, loaded.call_in(context, "clinet_ask", &question)) {
                 (Owner::Nobody, 0) => Owner::Ours(1),
                 (Owner::Nobody, EADDRNOTAVAIL) => Owner::Nobody,
                 (Owner::Ours(references), 0) => Owner::Ours(references + 1),
@@ -63,7 +60,7 @@ fn checked_call(loaded: &Loaded, context: &Context, owner: &mut Owner, n: u32, w
             };
         }
         4..8 => {
-            let _ = loaded.call_in(context, "clinet_disconnect", &[a, b, c, d, e, f]);
+            let _ = loaded.call_in(context, "clinet_end", &[a, b, c, d, e, f]);
             *owner = match *owner {
                 Owner::Ours(1) => Owner::Nobody,
                 Owner::Ours(references) => Owner::Ours(references - 1),
@@ -75,7 +72,7 @@ fn checked_call(loaded: &Loaded, context: &Context, owner: &mut Owner, n: u32, w
                 loaded.call_in(context, "clinet_install", &[node.into(), a, b, c, d, e, f]);
             *owner = match (*owner, installed) {
                 (Owner::Nobody, 0) => Owner::Other(node),
-                (Owner::Nobody, ENOSPC) => Owner::Nobody,
+                (Owner::Nobody, EAGAIN) => Owner::Nobody,
                 (Owner::Other(holder), 0) if holder == node => *owner,
                 (Owner::Other(holder), EADDRINUSE) if holder != node => *owner,
                 (Owner::Ours(_), EADDRINUSE) => *owner,
@@ -108,9 +105,8 @@ fn noise(loaded: &Loaded, context: &Context, n: u32) {
         1 => loaded.call_in(context, "clinet_unbind", &[a, b, c, d]),
         2 => loaded.call_in(context, "clinet_install", &[9, a, b, c, d, e, f]),
         3 => loaded.call_in(context, "clinet_purge", &[9]),
-        4 => loaded.call_in(context, "clinet_prefetch", &[a, b, c, d, e, f]),
-        5 => loaded.call_in(context, "clinet_disconnect", &[a, b, c, d, e, f]),
-        _ => loaded.call_in(context, "clinet_connect2", &[a, 1, b, c, d, e, f]),
+        4 => loaded.call_in(context, "clinet_end", &[a, b, c, d, e, f]),
+        _ => loaded.call_in(context, "clinet_ask", &[a, 1, b, c, d, e, f]),
     };
 }
 

@@ -196,7 +196,7 @@ impl Model {
         let mut unseen = 0;
         self.held.retain(|_, held| match held {
             Held::Other(_) => true,
-            _ if pass == Pass::Ours => false,
+            _ if pass == Pass::Clear => false,
             Held::Udp { tick, .. } => !old(*tick),
             Held::Tcp { missed: 2.., .. } if pass == Pass::Audit => {
                 unseen += 1;
@@ -208,7 +208,7 @@ impl Model {
             }
         });
         self.binds
-            .retain(|_, (_, tick)| pass != Pass::Ours && !old(*tick));
+            .retain(|_, (_, tick)| pass != Pass::Clear && !old(*tick));
         if pass != Pass::Age {
             self.gone.clear();
         }

@@ -89,7 +89,7 @@ impl Both {
             "a query said {asked:?}, not {:?}",
             answer.verdict
         );
-        self.model.connect(id, outgoing, answer.verdict);
+        self.model.ask(id, outgoing, answer.verdict);
     }
 
     fn bind(&mut self, bound: Bound) {
@@ -131,9 +131,9 @@ impl Both {
     fn apply(&mut self, step: &Step) {
         let registry = &self.registry;
         match step.clone() {
-            Step::Connect(id, outgoing) => self.connect(id, outgoing),
+            Step::Connect(id, outgoing) => self.ask(id, outgoing),
             Step::Disconnect(id) => {
-                let ended = registry.disconnect(id.0, &tuple_of(id));
+                let ended = registry.end(id.0, &tuple_of(id));
                 assert_eq!(ended, self.model.disconnect(id));
             }
             Step::Query(id) => {
@@ -152,7 +152,7 @@ impl Both {
                 assert_eq!(withdrawn, Some(self.model.withdraw(node, id)));
             }
             Step::Purge(node) => {
-                assert!(registry.purge(node));
+                assert!(registry.leave(node));
                 self.model.held.retain(|_, held| *held != Held::Other(node));
             }
             Step::Share(shared) => {
@@ -271,7 +271,7 @@ fn step() -> impl Strategy<Value = Step> {
             Pass::Dead,
             Pass::Audit,
             Pass::Audit,
-            Pass::Ours,
+            Pass::Clear,
         ][..],
     );
     let list = prop::sample::subsequence(&LOCALS[..], 0..=LOCALS.len());
