@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use clinet_krtld::{Image, ModuleFile};
+use clinet_krtld::{Image, ModuleFile, Symbol};
 
 use crate::api::{self, Functions, Stat, tunable};
 use crate::caller::Caller;
@@ -139,6 +139,18 @@ impl Module {
     pub fn second(&self) -> Result<()> {
         std::thread::sleep(Duration::from_millis(1200));
         self.settle()
+    }
+
+    /// The variable that an address is in, or the address.
+    #[must_use]
+    pub fn place(&self, address: usize) -> String {
+        let address = address as u64;
+        let is_in =
+            |symbol: &&Symbol| (symbol.address..symbol.address + symbol.size).contains(&address);
+        match self.image.symbols().find(is_in) {
+            Some(symbol) => format!("{}+{:#x}", symbol.name, address - symbol.address),
+            None => format!("{address:#x}"),
+        }
     }
 
     /// Bytes that the module has: all of its kmem, and its variables.

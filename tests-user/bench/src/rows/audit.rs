@@ -13,7 +13,7 @@ use crate::kernel::ip;
 use crate::kernel::work::{self, Work};
 use crate::keys::{Keys, TCP};
 use crate::marks::Measured;
-use crate::module::Load;
+use crate::module::{Load, Module};
 
 pub const ROWS: &[&str] = &["audit", "audit-lock"];
 
@@ -24,7 +24,7 @@ const TRIES: usize = 10;
 
 pub fn run(bench: &mut Bench) -> Result<()> {
     if bench.wants("audit") {
-        let audits = audits(bench, false)?;
+        let (_, audits) = audits(bench, false)?;
         let times: Vec<f64> = audits
             .iter()
             .map(|audit| audit.time.as_nanos() as f64)
@@ -33,15 +33,15 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         bench.measured("audit", measured);
     }
     if bench.wants("audit-lock") {
-        let audits = audits(bench, true)?;
+        let (module, audits) = audits(bench, true)?;
         let holds: Vec<_> = audits.into_iter().map(|audit| audit.holds).collect();
-        bench.measured("audit-lock", longest_hold(&holds));
+        bench.measured("audit-lock", longest_hold(&module, &holds));
     }
     Ok(())
 }
 
 /// Audits of a table whose connections ip asked for and has.
-fn audits(bench: &Bench, timed: bool) -> Result<Vec<Work>> {
+fn audits(bench: &Bench, timed: bool) -> Result<(Module, Vec<Work>)> {
     let keys = Keys::shared(TCP, 7);
     let connections = bench.settings.tuples / 10;
     bench.progress("  filling the module");
@@ -53,11 +53,10 @@ fn audits(bench: &Bench, timed: bool) -> Result<Vec<Work>> {
     let indices: Vec<u32> = (0..connections).collect();
     module.fill_through_ip(&keys, &indices)?;
     ip::connect(&keys, connections);
-    let caller = module.caller();
     let mut audits = Vec::new();
     for _ in 0..TRIES {
         work::record();
-        let errno = caller.audit()?;
+        let errno = module.caller().audit()?;
         if errno != 0 {
             return Err(Error::Wrong(format!("clinet_audit answered errno {errno}")));
         }
@@ -68,12 +67,12 @@ fn audits(bench: &Bench, timed: bool) -> Result<Vec<Work>> {
             break;
         }
     }
-    let tuples = caller.stat(Stat::Tuples)?;
+    let tuples = module.caller().stat(Stat::Tuples)?;
     if audits.is_empty() || tuples != u64::from(connections) {
         return Err(Error::Wrong(format!(
             "after {} audits of {connections} connections there are {tuples} entries",
             audits.len()
         )));
     }
-    Ok(audits)
+    Ok((module, audits))
 }
