@@ -28,6 +28,23 @@ pub enum Ended {
     Doubtful,
 }
 
+/// What a try to register came to: the verdict, and the hash of what was tried if its
+/// shard grows. `Late`: a name changed, or there is no place yet.
+pub(super) struct Tried {
+    pub(super) verdict: Verdict,
+    pub(super) grows: Option<Hash>,
+}
+
+impl Tried {
+    /// Nothing grows.
+    pub(super) fn at_rest(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            grows: None,
+        }
+    }
+}
+
 impl<E: Env> Registry<E> {
     /// This node wants the 5-tuple.
     #[inline(always)]
@@ -54,28 +71,39 @@ impl<E: Env> Registry<E> {
         direction: Direction,
         via: Via,
     ) -> Verdict {
-        let mut verdict = Verdict::Late;
+        self.until_it_is_not_late(|| self.try_tcp(stack, tuple, direction, via))
+    }
+
+    /// Tries until there is a place, and goes on with the growth of what was tried.
+    /// The stack that a try needs is free again by then.
+    #[inline(always)]
+    pub(super) fn until_it_is_not_late(&self, mut attempt: impl FnMut() -> Tried) -> Verdict {
         for _ in 0..ROUNDS {
-            let local = match self.local(stack, &tuple.local.addr) {
-                Ok(local) => local,
-                Err(verdict) => return verdict,
-            };
-            let key = key(local, tuple);
-            let hash = key.hash(&self.secret);
-            let Some(mut table) = self.lock(hash, local) else {
-                continue;
-            };
-            verdict = self.register_tcp(&mut table, hash, &key, direction, via);
-            let grows = table.grows();
-            drop(table);
-            if grows {
+            let Tried { verdict, grows } = attempt();
+            if let Some(hash) = grows {
                 self.grow(hash);
             }
             if verdict != Verdict::Late {
                 return verdict;
             }
         }
-        verdict
+        Verdict::Late
+    }
+
+    #[inline(never)]
+    fn try_tcp(&self, stack: StackId, tuple: &FiveTuple, direction: Direction, via: Via) -> Tried {
+        let local = match self.local(stack, &tuple.local.addr) {
+            Ok(local) => local,
+            Err(verdict) => return Tried::at_rest(verdict),
+        };
+        let key = key(local, tuple);
+        let hash = key.hash(&self.secret);
+        let Some(mut table) = self.lock(hash, local) else {
+            return Tried::at_rest(Verdict::Late);
+        };
+        let verdict = self.register_tcp(&mut table, hash, &key, direction, via);
+        let grows = table.grows().then_some(hash);
+        Tried { verdict, grows }
     }
 
     #[inline(always)]
@@ -291,28 +319,36 @@ impl<E: Env> Registry<E> {
             Some((entry, _)) => return (Verdict::Repeated, entry.references()),
             None => {}
         }
-        let is_dead = found.is_some();
-        (self.room(table, key, is_dead, generation), 0)
+        let dead = found.map(Entry::kind);
+        let is_late = dead.is_none() && self.reserve.is_exhausted() && !table.has_place(hash);
+        match self.room(table, key, dead, generation) {
+            Verdict::Registered if is_late => (Verdict::Late, 0),
+            verdict => (verdict, 0),
+        }
     }
 
-    /// What would become of a 5-tuple of UDP or TCP without an entry.
+    /// What would become of a 5-tuple without an entry, or with a dead one, whose
+    /// credit it gets: in the order of [`Registry::take_credit`].
     #[cold]
     fn room(
         &self,
         table: &Guard<'_, E>,
         key: &Key,
-        is_dead: bool,
+        dead: Option<Kind>,
         generation: Option<u8>,
     ) -> Verdict {
         let has = |pool| self.pools.has_room(&table.credit, pool);
-        if !is_dead && !has(Pool::Tuples) {
-            return Verdict::Full(Full::Tuples);
+        if key.protocol() == Protocol::Udp {
+            let endpoint = generation.is_some() || has(Pool::Endpoints);
+            let tuple = dead == Some(Kind::Udp) || has(Pool::Udp);
+            if !(endpoint && tuple) {
+                return Verdict::Full(Full::Udp);
+            }
         }
-        let is_udp = key.protocol() == Protocol::Udp;
-        if is_udp && (!has(Pool::Udp) || (generation.is_none() && !has(Pool::Endpoints))) {
-            return Verdict::Full(Full::Udp);
+        match dead.is_some() || has(Pool::Tuples) {
+            true => Verdict::Registered,
+            false => Verdict::Full(Full::Tuples),
         }
-        Verdict::Registered
     }
 
     /// [`Registry::query`] for an address that has no entry yet.
@@ -327,11 +363,12 @@ impl<E: Env> Registry<E> {
         if !self.locals.has_room() {
             return Verdict::Full(Full::Addresses);
         }
+        let is_full = |pool| self.count(pool) >= self.pools.most(pool);
         let is_udp = tuple.protocol == Protocol::Udp;
-        if self.len() >= self.capacity() {
-            Verdict::Full(Full::Tuples)
-        } else if is_udp && self.len_udp() >= self.pools.most(Pool::Udp) {
+        if is_udp && (is_full(Pool::Udp) || is_full(Pool::Endpoints)) {
             Verdict::Full(Full::Udp)
+        } else if is_full(Pool::Tuples) {
+            Verdict::Full(Full::Tuples)
         } else {
             Verdict::Registered
         }

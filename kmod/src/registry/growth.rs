@@ -33,7 +33,7 @@ use super::table::{At, PAD, Table};
 pub const STEPS: usize = 2;
 
 /// Entries that a step moves at most.
-const BATCH: usize = 8;
+pub const BATCH: usize = 6;
 
 /// How far a step came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +105,7 @@ impl<E: Env> Table<E> {
     }
 
     /// Moves the entries of one home, if any have to; starts to grow if it is time.
+    #[inline(never)]
     pub fn step(&mut self, secret: &Secret, shard: usize) -> Step {
         if self.swept {
             return Step::Stalled;
@@ -115,7 +116,7 @@ impl<E: Env> Table<E> {
         if self.used() as u32 >= self.grow_at {
             self.begin_to_grow(shard);
         }
-        let next = match self.next_move(secret) {
+        let (next, moving) = match self.next_move(secret) {
             Ok(next) => next,
             Err(Step::Rest) => return self.finish(),
             Err(stalled) => return stalled,
@@ -125,36 +126,40 @@ impl<E: Env> Table<E> {
         if let Some(home) = [last, first].into_iter().find(missing) {
             return Step::Needs(home / SEGMENT);
         }
-        if !self.has_room_for(last) {
+        if !self.has_room_for(moving, last) {
             return Step::Stalled;
         }
-        self.carry_out(&next, secret);
+        for number in 0..self.lift(&next, secret) {
+            self.put_down(&next, secret, number);
+        }
         match self.layout.moved(&next) {
             true => self.finish(),
             false => Step::Moved,
         }
     }
 
-    /// What a step moves: the entries of a home or, if those are more than
-    /// [`BATCH`], the half of its fractions that is next.
+    /// What a step moves, and how many entries: those of a home or, if they are more
+    /// than [`BATCH`], the half of its fractions that is next.
     ///
     /// # Errors
     ///
     /// `Rest`: nothing has to move. `Stalled`: more than [`BATCH`] share a fraction,
     /// which chance does not bring about.
-    fn next_move(&self, secret: &Secret) -> Result<Move, Step> {
+    #[inline(never)]
+    fn next_move(&self, secret: &Secret) -> Result<(Move, usize), Step> {
         let mut next = self.layout.next().ok_or(Step::Rest)?;
         let moves = |next: &Move| {
             let run = self.run(next.home);
             run.filter(|(_, entry)| next.has(entry.hash(secret).fraction()))
                 .count()
         };
-        while moves(&next) > BATCH {
-            if !next.halve(self.layout.is_shrinking()) {
-                return Err(Step::Stalled);
+        loop {
+            match moves(&next) {
+                moving @ ..=BATCH => return Ok((next, moving)),
+                _ if next.halve(self.layout.is_shrinking()) => {}
+                _ => return Err(Step::Stalled),
             }
         }
-        Ok(next)
     }
 
     /// The first segment: nothing has to move.
@@ -196,36 +201,35 @@ impl<E: Env> Table<E> {
         Step::Shrunk
     }
 
-    /// Do the entries that move find a place near where they go?
-    fn has_room_for(&self, last: usize) -> bool {
-        let near = (last..)
-            .take(SEGMENT / 2)
-            .map_while(|index| self.bucket(index));
+    /// Do so many entries find a place from a bucket on? It may be far: where memory
+    /// came late, all is full.
+    fn has_room_for(&self, moving: usize, last: usize) -> bool {
         let mut free = 0;
-        for bucket in near {
+        for bucket in (last..).map_while(|index| self.bucket(index)) {
             free += bucket.count_free();
-            if free >= BATCH {
+            if free >= moving {
                 return true;
             }
         }
         false
     }
 
-    /// Moves the entries. All are taken before the first one is put where it goes,
-    /// since nothing tells one that was moved from one that is not yet.
-    fn carry_out(&mut self, next: &Move, secret: &Secret) {
-        let mut moving = [Entry::EMPTY; BATCH];
-        let mut free = moving.iter_mut();
+    /// Takes the entries that move, all before the first one is put where it goes,
+    /// since nothing tells one that was moved from one that is not yet. How many.
+    #[inline(never)]
+    fn lift(&mut self, next: &Move, secret: &Secret) -> usize {
+        let mut lifted = 0;
         let mut index = next.home;
         while let Some(overflow) = self.bucket(index).map(Bucket::overflow) {
             for at in (0..SLOTS).map(|place| At::new(index, place)) {
                 let entry = self.get(at).copied();
                 let moves = |entry: &Entry| next.has(entry.hash(secret).fraction());
                 if let Some(entry) = entry.filter(moves)
-                    && let Some(slot) = free.next()
+                    && let Some(slot) = self.moving.get_mut(lifted)
                 {
-                    self.take(next.home, at);
                     *slot = entry;
+                    lifted += 1;
+                    self.take(next.home, at);
                 }
             }
             if overflow == 0 {
@@ -233,15 +237,21 @@ impl<E: Env> Table<E> {
             }
             index = index.wrapping_add(1);
         }
-        let left = free.len();
-        for entry in moving.iter().take(BATCH - left) {
-            let hash = entry.hash(secret);
-            let to = self.put(next.target(hash.fraction()), hash, *entry);
-            if let (Some(to), Some(tick)) = (to, entry.ages())
-                && let Some(bucket) = self.bucket_mut(to)
-            {
-                bucket.add_tick(tick);
-            }
+        lifted
+    }
+
+    /// Puts an entry that moves where it goes.
+    #[inline(never)]
+    fn put_down(&mut self, next: &Move, secret: &Secret, number: usize) {
+        let Some(entry) = self.moving.get(number).copied() else {
+            return;
+        };
+        let hash = entry.hash(secret);
+        let to = self.put(next.target(hash.fraction()), hash, entry, usize::MAX);
+        if let (Some(to), Some(tick)) = (to, entry.ages())
+            && let Some(bucket) = self.bucket_mut(to)
+        {
+            bucket.add_tick(tick);
         }
     }
 
@@ -264,14 +274,18 @@ impl<E: Env> Table<E> {
         behind.iter_mut().rev().find_map(Option::take)
     }
 
-    /// At rest with far fewer entries than there is room for, it starts to shrink.
-    /// True: [`Table::step`] and [`Table::release`] have something to do.
+    /// At rest with far fewer entries than there is room for, it starts to shrink; true
+    /// also if it is shrinking already. Once nothing moves any more
+    /// [`Table::release`] gives memory back.
     pub fn shrink(&mut self) -> bool {
+        if self.layout.is_moving() || self.layout.high() == 0 {
+            return self.layout.is_shrinking();
+        }
         let segments = match self.used() {
             0 => 0,
             used => segments_for(used.saturating_mul(5) / 4),
         };
-        if segments.saturating_mul(2) > self.segments() || self.layout.high() == 0 {
+        if segments.saturating_mul(2) > self.segments() {
             return false;
         }
         match segments {

@@ -68,6 +68,8 @@ pub enum Pass {
     /// Drops all entries of this node that came through ip's hooks, and forgets
     /// who is bound.
     Clear,
+    /// As `Clear`, however they came.
+    ClearAll,
 }
 
 /// Why a sweep drops an entry.
@@ -163,6 +165,9 @@ impl<E: Env> Registry<E> {
             swept: Swept::default(),
             gone,
         };
+        if pass == Pass::Clear {
+            self.forget_apart();
+        }
         let begun = self.begin(pass);
         for shard in self.shards.iter() {
             match pass {
@@ -376,6 +381,7 @@ impl<E: Env> Registry<E> {
         match (kind, pass) {
             (Kind::Other(..), _) => Fate::Stays,
             (Kind::Tcp | Kind::Udp, Pass::Clear) if entry.via_ip() => Fate::Goes(Why::Cleared),
+            (Kind::Tcp | Kind::Udp, Pass::ClearAll) => Fate::Goes(Why::Cleared),
             (Kind::Tcp, Pass::Audit) if entry.via_ip() => {
                 let mut entry = *entry;
                 match entry.end_audit() {
@@ -394,13 +400,15 @@ impl<E: Env> Registry<E> {
     fn endpoint_fate(&self, entry: &Entry, pass: Pass, tick: u8) -> Fate {
         let mut bound = Bound::from(entry);
         bound.swept(self.begun.load() as u32, self.done.load() as u32);
-        if pass == Pass::Clear {
+        if matches!(pass, Pass::Clear | Pass::ClearAll) {
             bound.binds = 0;
         }
         if self.is_old(bound.tick, tick) {
             bound.binds = 0;
-            // If generations have run out its entries go after another sweep.
-            let _dropped = bound.drop_entries();
+            if !bound.drop_entries() {
+                // Generations have run out: its entries go after another sweep.
+                self.dirty.store(1);
+            }
         }
         if bound.is_idle() {
             return Fate::Goes(Why::Endpoint);

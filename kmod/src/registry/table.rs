@@ -12,6 +12,7 @@
 use super::bucket::{Bucket, older};
 use super::entry::{Entry, Key};
 use super::env::{Env, SEGMENT};
+use super::growth::BATCH;
 use super::hash::Hash;
 use super::layout::Layout;
 use super::names::Tallies;
@@ -45,6 +46,8 @@ pub struct Table<E: Env> {
     pub(super) oldest: Option<u8>,
     /// Dead entries whose places others took, since the last sweep.
     pub(super) replaced: u32,
+    /// The entries that a step of growth moves; not on the stack of a hook.
+    pub(super) moving: [Entry; BATCH],
 }
 
 /// Where an entry is: bucket and place.
@@ -78,6 +81,7 @@ impl<E: Env> Table<E> {
             swept: false,
             oldest: None,
             replaced: 0,
+            moving: [Entry::EMPTY; BATCH],
         }
     }
 
@@ -161,7 +165,7 @@ impl<E: Env> Table<E> {
     #[inline]
     pub fn insert(&mut self, hash: Hash, entry: Entry) -> bool {
         let home = self.layout.home(hash.fraction());
-        let Some(index) = self.put(home, hash, entry) else {
+        let Some(index) = self.put(home, hash, entry, REACH) else {
             return false;
         };
         self.used = self.used.saturating_add(1);
@@ -171,20 +175,26 @@ impl<E: Env> Table<E> {
         true
     }
 
-    /// Puts an entry into the first bucket with room from its home on.
+    /// Puts an entry into the first bucket with room, of `reach` from its home on.
     #[inline]
-    pub(super) fn put(&mut self, home: usize, hash: Hash, entry: Entry) -> Option<usize> {
+    pub(super) fn put(
+        &mut self,
+        home: usize,
+        hash: Hash,
+        entry: Entry,
+        reach: usize,
+    ) -> Option<usize> {
         let bucket = self.bucket_mut(home)?;
         if let Some(place) = bucket.free() {
             bucket.put(place, hash.fingerprint(), entry);
             return Some(home);
         }
-        self.put_behind(home, hash, entry)
+        self.put_behind(home, hash, entry, reach)
     }
 
     #[inline(never)]
-    fn put_behind(&mut self, home: usize, hash: Hash, entry: Entry) -> Option<usize> {
-        for index in (home..).take(REACH).skip(1) {
+    fn put_behind(&mut self, home: usize, hash: Hash, entry: Entry, reach: usize) -> Option<usize> {
+        for index in (home..).take(reach).skip(1) {
             let bucket = self.bucket_mut(index)?;
             if let Some(place) = bucket.free() {
                 bucket.put(place, hash.fingerprint(), entry);
@@ -193,6 +203,13 @@ impl<E: Env> Table<E> {
             }
         }
         None
+    }
+
+    /// Would an entry of this hash find a place?
+    pub fn has_place(&self, hash: Hash) -> bool {
+        let home = self.layout.home(hash.fraction());
+        let mut near = (home..).take(REACH).map_while(|index| self.bucket(index));
+        near.any(|bucket| bucket.free().is_some())
     }
 
     #[inline(never)]

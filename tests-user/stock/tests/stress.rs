@@ -205,6 +205,8 @@ impl Machine {
         // The listeners' queues are closed with them, what was under way is not.
         assert_eq!(node.ip().drain(), 0, "every socket is closed");
         node.tunable("clinet_mode").store(2, Ordering::Relaxed);
+        // Until it is followed there are no audits.
+        node.seconds(1);
         assert_eq!(node.call_with_text("clinet_set_addrs", LISTS[0]), 0);
         assert_eq!(node.call("clinet_attach_ip", &[]), 0);
         self.replicate(&[]);
@@ -235,7 +237,8 @@ impl Machine {
             + stats.cleared
             + self.withdrawals.load(Ordering::Relaxed);
         assert_eq!(came, went + stats.tuples, "{stats:?}");
-        let no_room = [&stats.tcp_out, &stats.tcp_in, &stats.udp].map(|flow| flow.full + flow.late);
+        let no_room = [&stats.tcp_out, &stats.tcp_in, &stats.udp]
+            .map(|flow| flow.full + flow.late + flow.udp_full + flow.addresses_full);
         let handled = stats.full_admitted + stats.full_refused;
         assert_eq!(no_room.iter().sum::<u64>(), handled, "{stats:?}");
     }
