@@ -319,32 +319,36 @@ impl<E: Env> Registry<E> {
             Some((entry, _)) => return (Verdict::Repeated, entry.references()),
             None => {}
         }
-        let is_dead = found.is_some();
-        let is_late = !is_dead && self.reserve.is_exhausted() && !table.has_place(hash);
-        match self.room(table, key, is_dead, generation) {
+        let dead = found.map(Entry::kind);
+        let is_late = dead.is_none() && self.reserve.is_exhausted() && !table.has_place(hash);
+        match self.room(table, key, dead, generation) {
             Verdict::Registered if is_late => (Verdict::Late, 0),
             verdict => (verdict, 0),
         }
     }
 
-    /// What would become of a 5-tuple of UDP or TCP without an entry.
+    /// What would become of a 5-tuple without an entry, or with a dead one, whose
+    /// credit it gets: in the order of [`Registry::take_credit`].
     #[cold]
     fn room(
         &self,
         table: &Guard<'_, E>,
         key: &Key,
-        is_dead: bool,
+        dead: Option<Kind>,
         generation: Option<u8>,
     ) -> Verdict {
         let has = |pool| self.pools.has_room(&table.credit, pool);
-        if !is_dead && !has(Pool::Tuples) {
-            return Verdict::Full(Full::Tuples);
+        if key.protocol() == Protocol::Udp {
+            let endpoint = generation.is_some() || has(Pool::Endpoints);
+            let tuple = dead == Some(Kind::Udp) || has(Pool::Udp);
+            if !(endpoint && tuple) {
+                return Verdict::Full(Full::Udp);
+            }
         }
-        let is_udp = key.protocol() == Protocol::Udp;
-        if is_udp && (!has(Pool::Udp) || (generation.is_none() && !has(Pool::Endpoints))) {
-            return Verdict::Full(Full::Udp);
+        match dead.is_some() || has(Pool::Tuples) {
+            true => Verdict::Registered,
+            false => Verdict::Full(Full::Tuples),
         }
-        Verdict::Registered
     }
 
     /// [`Registry::query`] for an address that has no entry yet.
@@ -359,11 +363,12 @@ impl<E: Env> Registry<E> {
         if !self.locals.has_room() {
             return Verdict::Full(Full::Addresses);
         }
+        let is_full = |pool| self.count(pool) >= self.pools.most(pool);
         let is_udp = tuple.protocol == Protocol::Udp;
-        if self.len() >= self.capacity() {
-            Verdict::Full(Full::Tuples)
-        } else if is_udp && self.len_udp() >= self.pools.most(Pool::Udp) {
+        if is_udp && (is_full(Pool::Udp) || is_full(Pool::Endpoints)) {
             Verdict::Full(Full::Udp)
+        } else if is_full(Pool::Tuples) {
+            Verdict::Full(Full::Tuples)
         } else {
             Verdict::Registered
         }

@@ -11,7 +11,7 @@ use super::connect::Tried;
 use super::entry::{Entry, Key, Kind};
 use super::env::{Env, Lock, Word};
 use super::hash::Hash;
-use super::names::Numbered;
+use super::names::{Meaning, Numbered};
 use super::shard::Guard;
 use super::{ROUNDS, Registry, StackId, Verdict, Via, key, local};
 use crate::flow::{Endpoint, FiveTuple, Protocol};
@@ -101,44 +101,51 @@ impl From<&Entry> for Bound {
     }
 }
 
-/// Endpoints that are bound and have no entry, for want of memory or beyond the
+/// An endpoint by what its local name means, and its port: numbers change hands.
+type Apart = (Meaning, u16);
+
+/// Endpoints that are bound and have no entry, for want of memory or beyond a
 /// limit: their binds, so that none of their entries goes with the bind of
 /// another socket. If even this is full, a bind is counted nowhere.
 #[derive(Clone, Copy, Debug)]
-pub struct Uncounted([(u64, u32); 64]);
+pub struct Uncounted([(Apart, u32); 64]);
 
 impl Default for Uncounted {
     fn default() -> Self {
-        Self([(0, 0); 64])
+        Self([(Apart::default(), 0); 64])
     }
 }
 
 impl Uncounted {
-    /// The binds of an endpoint.
-    fn of(&mut self, key: &Key) -> Option<&mut u32> {
-        let found = self.0.iter_mut().find(|(of, _)| *of == key.packed);
-        found.map(|(_, binds)| binds)
+    /// The binds of an endpoint that has any.
+    fn of(&mut self, endpoint: &Apart) -> Option<&mut u32> {
+        let bound = self.0.iter_mut().map(|(of, binds)| (of, binds));
+        bound
+            .filter(|(of, binds)| **binds > 0 && *of == endpoint)
+            .map(|(_, binds)| binds)
+            .next()
     }
 
     /// One more. True: it is a new endpoint. `None`: there is no room.
-    fn add(&mut self, key: &Key) -> Option<bool> {
-        if let Some(binds) = self.of(key) {
+    fn add(&mut self, endpoint: &Apart) -> Option<bool> {
+        if let Some(binds) = self.of(endpoint) {
             *binds = binds.saturating_add(1);
             return Some(false);
         }
         let free = self.0.iter_mut().find(|(_, binds)| *binds == 0)?;
-        *free = (key.packed, 1);
+        *free = (*endpoint, 1);
         Some(true)
     }
 
-    /// Takes so many binds of an endpoint away, of those that it has.
-    fn take(&mut self, key: &Key, binds: u32) -> u32 {
-        let Some(counted) = self.of(key) else {
-            return 0;
+    /// Takes so many binds of an endpoint away, of those that it has. How many, and
+    /// whether none is left.
+    fn take(&mut self, endpoint: &Apart, binds: u32) -> (u32, bool) {
+        let Some(counted) = self.of(endpoint) else {
+            return (0, false);
         };
         let taken = binds.min(*counted);
         *counted -= taken;
-        taken
+        (taken, *counted == 0)
     }
 }
 
@@ -236,11 +243,11 @@ impl<E: Env> Registry<E> {
         if endpoint.protocol != Protocol::Udp {
             return None;
         }
-        let mut last = None;
+        let apart = (local(stack, &endpoint.addr), endpoint.port);
         for _ in 0..ROUNDS {
             let local = match self.local(stack, &endpoint.addr) {
                 Ok(local) => local,
-                Err(Verdict::Full(_)) => return Some(false),
+                Err(Verdict::Full(_)) => return Some(self.count_apart(&apart)),
                 Err(_) => return None,
             };
             let key = Key::endpoint(local.number, endpoint.port);
@@ -254,20 +261,19 @@ impl<E: Env> Registry<E> {
             if grows {
                 self.grow(key.hash(&self.secret));
             }
-            last = Some(key);
             match bound {
                 Ok(()) => return Some(true),
                 Err(Verdict::Late) => {}
                 Err(_) => break,
             }
         }
-        last.map(|key| self.count_apart(&key))
+        Some(self.count_apart(&apart))
     }
 
     /// Counts a bind whose endpoint has no entry. False: it is counted nowhere.
     #[cold]
-    fn count_apart(&self, key: &Key) -> bool {
-        let added = self.uncounted.lock().add(key);
+    fn count_apart(&self, endpoint: &Apart) -> bool {
+        let added = self.uncounted.lock().add(endpoint);
         if added == Some(true) {
             self.any_uncounted.add(1);
         }
@@ -276,24 +282,34 @@ impl<E: Env> Registry<E> {
 
     /// Takes binds that were counted apart.
     #[inline]
-    fn take_apart(&self, key: &Key, binds: u32) -> u32 {
+    fn take_apart(&self, endpoint: impl Fn() -> Apart, binds: u32) -> u32 {
         if self.any_uncounted.load() == 0 {
             return 0;
         }
-        let mut uncounted = self.uncounted.lock();
-        let taken = uncounted.take(key, binds);
-        if taken > 0 && uncounted.of(key).is_some_and(|left| *left == 0) {
+        let (taken, none_left) = self.uncounted.lock().take(&endpoint(), binds);
+        if none_left {
             self.any_uncounted.add(u64::MAX);
         }
         taken
     }
 
+    /// Nobody is bound any more to an endpoint without an entry.
+    pub(super) fn forget_apart(&self) {
+        for (_, binds) in &mut self.uncounted.lock().0 {
+            if core::mem::take(binds) > 0 {
+                self.any_uncounted.add(u64::MAX);
+            }
+        }
+    }
+
     /// A UDP endpoint was unbound; with the last one its entries go. Nothing
     /// of a specific address goes with an unspecified one. False: unknown.
     pub fn unbind(&self, stack: StackId, endpoint: &Endpoint) -> bool {
+        let meaning = local(stack, &endpoint.addr);
+        let apart = || (meaning, endpoint.port);
         for _ in 0..ROUNDS {
-            let Some(local) = self.locals.find(&local(stack, &endpoint.addr)) else {
-                return false;
+            let Some(local) = self.locals.find(&meaning) else {
+                return self.take_apart(apart, 1) > 0;
             };
             let key = Key::endpoint(local.number, endpoint.port);
             let hash = key.hash(&self.secret);
@@ -302,7 +318,7 @@ impl<E: Env> Registry<E> {
             };
             let Some(at) = table.find(hash, &key) else {
                 drop(table);
-                return self.take_apart(&key, 1) > 0;
+                return self.take_apart(apart, 1) > 0;
             };
             let Some(entry) = table.get_mut(at) else {
                 return false;
@@ -379,7 +395,7 @@ impl<E: Env> Registry<E> {
             return (Err(verdict), grows);
         }
         // Now that there is room, it has the binds that were counted apart.
-        bound.binds = self.take_apart(key, u32::MAX);
+        bound.binds = self.take_apart(|| (local.meaning(), key.lport()), u32::MAX);
         let result = change(&mut bound);
         if let Some(entry) = table.find(hash, key).and_then(|at| table.get_mut(at)) {
             *entry = bound.entry(key);

@@ -116,7 +116,7 @@ impl<E: Env> Table<E> {
         if self.used() as u32 >= self.grow_at {
             self.begin_to_grow(shard);
         }
-        let next = match self.next_move(secret) {
+        let (next, moving) = match self.next_move(secret) {
             Ok(next) => next,
             Err(Step::Rest) => return self.finish(),
             Err(stalled) => return stalled,
@@ -126,7 +126,7 @@ impl<E: Env> Table<E> {
         if let Some(home) = [last, first].into_iter().find(missing) {
             return Step::Needs(home / SEGMENT);
         }
-        if !self.has_room_for(last) {
+        if !self.has_room_for(moving, last) {
             return Step::Stalled;
         }
         for number in 0..self.lift(&next, secret) {
@@ -138,27 +138,28 @@ impl<E: Env> Table<E> {
         }
     }
 
-    /// What a step moves: the entries of a home or, if those are more than
-    /// [`BATCH`], the half of its fractions that is next.
+    /// What a step moves, and how many entries: those of a home or, if they are more
+    /// than [`BATCH`], the half of its fractions that is next.
     ///
     /// # Errors
     ///
     /// `Rest`: nothing has to move. `Stalled`: more than [`BATCH`] share a fraction,
     /// which chance does not bring about.
     #[inline(never)]
-    fn next_move(&self, secret: &Secret) -> Result<Move, Step> {
+    fn next_move(&self, secret: &Secret) -> Result<(Move, usize), Step> {
         let mut next = self.layout.next().ok_or(Step::Rest)?;
         let moves = |next: &Move| {
             let run = self.run(next.home);
             run.filter(|(_, entry)| next.has(entry.hash(secret).fraction()))
                 .count()
         };
-        while moves(&next) > BATCH {
-            if !next.halve(self.layout.is_shrinking()) {
-                return Err(Step::Stalled);
+        loop {
+            match moves(&next) {
+                moving @ ..=BATCH => return Ok((next, moving)),
+                _ if next.halve(self.layout.is_shrinking()) => {}
+                _ => return Err(Step::Stalled),
             }
         }
-        Ok(next)
     }
 
     /// The first segment: nothing has to move.
@@ -200,15 +201,13 @@ impl<E: Env> Table<E> {
         Step::Shrunk
     }
 
-    /// Do the entries that move find a place near where they go?
-    fn has_room_for(&self, last: usize) -> bool {
-        let near = (last..)
-            .take(SEGMENT / 2)
-            .map_while(|index| self.bucket(index));
+    /// Do so many entries find a place from a bucket on? It may be far: where memory
+    /// came late, all is full.
+    fn has_room_for(&self, moving: usize, last: usize) -> bool {
         let mut free = 0;
-        for bucket in near {
+        for bucket in (last..).map_while(|index| self.bucket(index)) {
             free += bucket.count_free();
-            if free >= BATCH {
+            if free >= moving {
                 return true;
             }
         }
@@ -248,7 +247,7 @@ impl<E: Env> Table<E> {
             return;
         };
         let hash = entry.hash(secret);
-        let to = self.put(next.target(hash.fraction()), hash, entry);
+        let to = self.put(next.target(hash.fraction()), hash, entry, usize::MAX);
         if let (Some(to), Some(tick)) = (to, entry.ages())
             && let Some(bucket) = self.bucket_mut(to)
         {

@@ -441,16 +441,18 @@ impl<E: Env> Registry<E> {
         self.reserve.refill();
         self.collect();
         for (number, shard) in self.shards.iter().enumerate() {
-            let (shrinks, moves) = {
-                let mut table = shard.lock();
-                let shrinks = !self.settings.fixed && table.shrink();
-                (shrinks, table.layout.is_moving())
-            };
-            while moves && self.advance(number, STEPS) == Step::Moved {}
-            while shrinks && let Some(segment) = shard.release() {
-                drop(segment);
+            self.finish_moving(number, shard);
+            if !self.settings.fixed && shard.lock().shrink() {
+                self.finish_moving(number, shard);
+                while let Some(segment) = shard.release() {
+                    drop(segment);
+                }
             }
         }
+    }
+
+    fn finish_moving(&self, number: usize, shard: &Shard<E>) {
+        while shard.lock().layout.is_moving() && self.advance(number, STEPS) == Step::Moved {}
     }
 
     /// Gives numbers of names back that no entry has.

@@ -94,6 +94,15 @@ impl<E: Env> Numbered<'_, E> {
         self.name.state.load() == self.state
     }
 
+    /// What the number means, as long as it holds.
+    pub fn meaning(&self) -> Meaning {
+        let [a, b] = &self.name.words;
+        Meaning {
+            words: [a.load(), b.load()],
+            tag: (self.state >> 32) as u32,
+        }
+    }
+
     /// The note of the name.
     pub fn note(&self) -> &E::Word {
         &self.name.note

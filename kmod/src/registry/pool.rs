@@ -76,7 +76,7 @@ impl<E: Env> Pools<E> {
         }
     }
 
-    fn left(&self, pool: Pool) -> &E::Word {
+    pub(super) fn left(&self, pool: Pool) -> &E::Word {
         let [tuples, udp, endpoints] = &self.left;
         match pool {
             Pool::Tuples => tuples,

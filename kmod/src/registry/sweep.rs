@@ -165,6 +165,9 @@ impl<E: Env> Registry<E> {
             swept: Swept::default(),
             gone,
         };
+        if pass == Pass::Clear {
+            self.forget_apart();
+        }
         let begun = self.begin(pass);
         for shard in self.shards.iter() {
             match pass {
@@ -402,8 +405,10 @@ impl<E: Env> Registry<E> {
         }
         if self.is_old(bound.tick, tick) {
             bound.binds = 0;
-            // If generations have run out its entries go after another sweep.
-            let _dropped = bound.drop_entries();
+            if !bound.drop_entries() {
+                // Generations have run out: its entries go after another sweep.
+                self.dirty.store(1);
+            }
         }
         if bound.is_idle() {
             return Fate::Goes(Why::Endpoint);

@@ -165,7 +165,7 @@ impl<E: Env> Table<E> {
     #[inline]
     pub fn insert(&mut self, hash: Hash, entry: Entry) -> bool {
         let home = self.layout.home(hash.fraction());
-        let Some(index) = self.put(home, hash, entry) else {
+        let Some(index) = self.put(home, hash, entry, REACH) else {
             return false;
         };
         self.used = self.used.saturating_add(1);
@@ -175,20 +175,26 @@ impl<E: Env> Table<E> {
         true
     }
 
-    /// Puts an entry into the first bucket with room from its home on.
+    /// Puts an entry into the first bucket with room, of `reach` from its home on.
     #[inline]
-    pub(super) fn put(&mut self, home: usize, hash: Hash, entry: Entry) -> Option<usize> {
+    pub(super) fn put(
+        &mut self,
+        home: usize,
+        hash: Hash,
+        entry: Entry,
+        reach: usize,
+    ) -> Option<usize> {
         let bucket = self.bucket_mut(home)?;
         if let Some(place) = bucket.free() {
             bucket.put(place, hash.fingerprint(), entry);
             return Some(home);
         }
-        self.put_behind(home, hash, entry)
+        self.put_behind(home, hash, entry, reach)
     }
 
     #[inline(never)]
-    fn put_behind(&mut self, home: usize, hash: Hash, entry: Entry) -> Option<usize> {
-        for index in (home..).take(REACH).skip(1) {
+    fn put_behind(&mut self, home: usize, hash: Hash, entry: Entry, reach: usize) -> Option<usize> {
+        for index in (home..).take(reach).skip(1) {
             let bucket = self.bucket_mut(index)?;
             if let Some(place) = bucket.free() {
                 bucket.put(place, hash.fingerprint(), entry);

@@ -19,10 +19,22 @@ use super::names::Name;
 use super::reserve::SHELF;
 use super::shard::Shard;
 use super::sweep::{ASKED, Asked};
+use super::table::At;
 use super::*;
 use crate::flow::{Direction, Endpoint, Protocol, SockAddr};
 
 mod behaviour;
+mod growth;
+mod invariants;
+mod listing;
+mod memory;
+mod model;
+mod names;
+mod overflow;
+mod pools;
+mod sweep;
+mod threads;
+mod udp;
 
 /// The world of `std`.
 #[derive(Debug)]

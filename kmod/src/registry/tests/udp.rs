@@ -60,10 +60,7 @@ fn an_entry_of_an_older_generation_is_taken_over_by_anyone() {
         registry.ask(0, &udp(n), true, 0);
     }
     registry.unbind(0, &endpoint(53));
-    assert_eq!(
-        registry.ask(0, &udp(0), true, 0),
-        Verdict::Registered
-    );
+    assert_eq!(registry.ask(0, &udp(0), true, 0), Verdict::Registered);
     assert_eq!(registry.query(0, &udp(0)), (Verdict::Repeated, 1));
     assert!(registry.install(2, &udp(1)).is_ok());
     assert_eq!(registry.len(), 2);
@@ -119,14 +116,10 @@ fn no_number_of_binds_revives_an_old_entry() {
                 "cycle {cycle}"
             );
             let fresh = udp(2 + cycle as u32);
-            assert_eq!(
-                registry.ask(0, &fresh, true, 0),
-                Verdict::Registered
-            );
+            assert_eq!(registry.ask(0, &fresh, true, 0), Verdict::Registered);
             if cycle % sweep_every == sweep_every - 1 {
                 registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
             }
-            assert!(registry.maintain(allocate).unwrap());
         }
         assert!(registry.unbind(0, &endpoint(53)));
         let left = (0..1002)
@@ -161,66 +154,104 @@ fn generations_are_free_again_after_sweeps() {
     }
 }
 
-#[test]
-fn a_bind_that_was_not_counted_keeps_the_entries() {
-    let Fixture(registry) = Fixture::new(
-        Settings {
-            most: 64,
-            ..SETTINGS
-        },
-        1,
-    );
-    for port in 0..64 {
+/// With room for so many endpoints, all of them bound: those of the first ports.
+fn bound(endpoints: u16) -> Registry<Std> {
+    let settings = Settings {
+        most_udp: endpoints.into(),
+        ..SETTINGS
+    };
+    let Fixture(registry) = Fixture::new(settings, 1);
+    for port in 0..endpoints {
         assert_eq!(registry.bind(0, &endpoint(port), 0), Some(true));
-        assert!(registry.maintain(allocate).unwrap());
     }
-    assert_eq!(
-        registry
-            .ask(0, &tuple(Protocol::Udp, 3, 1), true, 0)
-            .verdict,
-        Verdict::Registered
-    );
-    assert_eq!(registry.bind(0, &endpoint(64), 0), Some(false));
-    assert!(!registry.unbind(0, &endpoint(64)));
-    assert!(registry.unbind(0, &endpoint(3)));
-    assert_eq!(
-        verdict(&registry, &tuple(Protocol::Udp, 3, 1)),
-        Verdict::Repeated
-    );
+    registry
+}
+
+fn from_port(port: u16) -> FiveTuple {
+    tuple(Protocol::Udp, port, 1)
 }
 
 #[test]
 fn endpoints_have_a_limit_and_their_places_come_back() {
-    let Fixture(registry) = Fixture::new(
-        Settings {
-            most: 64,
-            ..SETTINGS
-        },
-        1,
-    );
-    let from_port = |port| tuple(Protocol::Udp, port, 1);
-    for port in 0..64 {
-        assert_eq!(registry.bind(0, &endpoint(port), 0), Some(true));
-        assert!(registry.maintain(allocate).unwrap());
-    }
-    assert_eq!(registry.endpoints(), 64);
-    assert_eq!(
-        registry.ask(0, &from_port(64), true, 0),
-        Verdict::Full
-    );
-    assert_eq!(
-        registry.ask(0, &tcp(1), true, 0),
-        Verdict::Registered
-    );
+    let registry = bound(60);
+    let full = Verdict::Full(Full::Udp);
+    assert_eq!(registry.ask(0, &from_port(99), true, 0), full);
+    assert_eq!(connect(&registry, &from_port(3)), Verdict::Registered);
     assert!(registry.unbind(0, &endpoint(3)));
+    assert_eq!(registry.ask(0, &from_port(99), true, 0), full);
     for _ in 0..4 {
         registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
     }
-    assert_eq!(registry.endpoints(), 63);
-    assert_eq!(
-        registry.ask(0, &from_port(64), true, 0),
-        Verdict::Registered
-    );
+    assert_eq!(registry.endpoints(), 59);
+    assert_eq!(connect(&registry, &from_port(99)), Verdict::Registered);
+    // At once, if it had no entries.
+    assert!(registry.unbind(0, &endpoint(4)));
+    assert_eq!(connect(&registry, &from_port(98)), Verdict::Registered);
+}
+
+#[test]
+fn a_bind_without_room_concerns_its_endpoint_only() {
+    let registry = bound(60);
+    assert_eq!(connect(&registry, &from_port(3)), Verdict::Registered);
+    assert_eq!(registry.bind(0, &endpoint(99), 0), Some(true));
+    assert_eq!(registry.endpoints(), 60);
+    assert!(registry.unbind(0, &endpoint(3)));
+    assert_eq!(verdict(&registry, &from_port(3)), Verdict::Registered);
+    // Now there is room, and it is bound already: another bind clears nothing.
+    assert!(registry.unbind(0, &endpoint(4)));
+    assert_eq!(connect(&registry, &from_port(99)), Verdict::Registered);
+    assert_eq!(registry.bind(0, &endpoint(99), 0), Some(true));
+    assert!(registry.unbind(0, &endpoint(99)));
+    assert_eq!(verdict(&registry, &from_port(99)), Verdict::Repeated);
+    assert!(registry.unbind(0, &endpoint(99)));
+    assert_eq!(verdict(&registry, &from_port(99)), Verdict::Registered);
+    assert_eq!(Word::load(&registry.any_uncounted), 0);
+}
+
+#[test]
+fn binds_without_room_end_and_are_limited() {
+    let registry = bound(60);
+    for round in 0..2 {
+        for port in 100..164 {
+            assert_eq!(registry.bind(0, &endpoint(port), 0), Some(true));
+        }
+        assert_eq!(registry.bind(0, &endpoint(99), 0), Some(false), "{round}");
+        assert!(!registry.unbind(0, &endpoint(99)));
+        assert_eq!(registry.bind(0, &endpoint(100), 0), Some(true));
+        assert!(registry.unbind(0, &endpoint(100)));
+        for port in 100..164 {
+            assert!(registry.unbind(0, &endpoint(port)));
+        }
+        assert_eq!(Word::load(&registry.any_uncounted), 0);
+        assert!(!registry.unbind(0, &endpoint(100)));
+    }
+    // Whoever is bound is forgotten with the hooks.
+    assert_eq!(registry.bind(0, &endpoint(100), 0), Some(true));
+    registry.sweep(Pass::Clear, 0, |_, _| {}).unwrap();
+    assert!(!registry.unbind(0, &endpoint(100)));
+}
+
+/// Nobody else gets the binds when the address's number goes to another one.
+#[test]
+fn a_bind_without_room_is_that_of_an_address() {
+    let (one, two) = names::rivals();
+    let at = |addr| Endpoint {
+        addr,
+        ..endpoint(99)
+    };
+    let registry = bound(60);
+    assert_eq!(registry.bind(0, &at(one), 0), Some(true));
+    registry.collect();
+    assert!(registry.unbind(0, &endpoint(4)));
+    let mut flow = from_port(99);
+    flow.local.addr = two;
+    assert_eq!(connect(&registry, &flow), Verdict::Registered);
+    assert_eq!(registry.bind(0, &at(two), 0), Some(true));
+    assert_eq!(connect(&registry, &flow), Verdict::Registered);
+    assert!(registry.unbind(0, &at(two)));
+    assert_eq!(verdict(&registry, &flow), Verdict::Registered);
+    assert!(registry.unbind(0, &at(one)));
+    assert_eq!(Word::load(&registry.any_uncounted), 0);
 }
 
 #[test]
@@ -290,7 +321,6 @@ fn the_old_go_though_the_young_come_beside_them() {
             let gone = usize::from(swept.saturating_sub(age));
             let live = usize::from(tick) + 1 - gone;
             assert_eq!(registry.len(), live, "age {age}, tick {tick}");
-            registry.maintain(allocate).unwrap();
         }
     }
 }
@@ -363,7 +393,7 @@ fn an_endpoint_whose_generations_ran_out_goes_when_it_is_too_old() {
         registry.ask(0, &udp(1), true, 0);
         registry.unbind(0, &endpoint(53));
     }
-    for tick in 1..AGE + 8 {
+    for tick in 1..AGE + 12 {
         registry.sweep(Pass::Age, tick, |_, _| {}).unwrap();
         if registry.is_dirty() {
             registry.sweep(Pass::Dead, tick, |_, _| {}).unwrap();
@@ -372,7 +402,7 @@ fn an_endpoint_whose_generations_ran_out_goes_when_it_is_too_old() {
     assert_eq!((registry.len(), registry.endpoints()), (0, 0));
 }
 
-/// The places of another node's dead entries, in regions that nothing that ages
+/// The places of another node's dead entries, in shards that nothing that ages
 /// was in.
 #[test]
 fn what_takes_the_place_of_a_dead_entry_ages() {
@@ -382,8 +412,7 @@ fn what_takes_the_place_of_a_dead_entry_ages() {
     }
     assert!(registry.leave(2));
     for n in 0..50 {
-        let answer = registry.ask(0, &udp(n), true, 3);
-        assert_eq!(answer.verdict, Verdict::Registered);
+        assert_eq!(registry.ask(0, &udp(n), true, 3), Verdict::Registered);
     }
     invariants::check_of_one_thread(&registry);
     let swept = registry.sweep(Pass::Age, 3 + AGE + 1, |_, _| {}).unwrap();
