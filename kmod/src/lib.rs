@@ -37,12 +37,14 @@
 //! adaptive `kmutex_t`. A call holds one of them at a time, for a few cache lines,
 //! and while it does no other lock is taken and no foreign code is called; probes
 //! may fire. The memory of a shard is only reached under its lock, so nobody can
-//! see it freed. The reserve of free memory, the adding of names (of local
-//! addresses and nodes) and the binds that found no room have a mutex each, which
-//! is taken for a moment with no shard locked. All of them are innermost. An
-//! adaptive mutex is right where a spin lock would be wrong: the interrupt thread
-//! that wants it blocks and lends its priority to the owner, even if the owner is
-//! the thread that it has pinned.
+//! see it freed. The reserve of free memory and the binds that found no room have
+//! a mutex each, which is taken for a moment with no shard locked. So have the
+//! names of local addresses and of nodes, for adding one; that mutex comes before
+//! a shard's, since the entries of a name are counted when names run out. All of
+//! them are innermost: no lock of ip's is taken under them. An adaptive mutex is
+//! right where a spin lock would be wrong: the interrupt thread that wants it
+//! blocks and lends its priority to the owner, even if the owner is the thread
+//! that it has pinned.
 //!
 //! *Maintenance.* One thread at a time sweeps or lists. A flag says whose turn it
 //! is, and others who may sleep try again a tick later; no call of the stack looks
