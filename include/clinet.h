@@ -442,7 +442,7 @@ typedef struct clinet_state {
 	uint64_t	cst_added;	/* entries, by audits */
 	uint64_t	cst_removed;	/* entries, by audits */
 	uint64_t	cst_conflicts;	/* connections of another's tuple */
-	const char	*cst_reason;	/* why not, or which hook went; static */
+	const char	*cst_reason;	/* why not, or what went; static */
 } clinet_state_t;
 
 /*
