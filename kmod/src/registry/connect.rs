@@ -102,6 +102,11 @@ impl<E: Env> Registry<E> {
             return Tried::at_rest(Verdict::Late);
         };
         let verdict = self.register_tcp(&mut table, hash, &key, direction, via);
+        let [outgoing, incoming, _] = &mut table.counts.flows;
+        match direction {
+            Direction::Outgoing => outgoing.count(verdict),
+            Direction::Incoming => incoming.count(verdict),
+        }
         let grows = table.grows().then_some(hash);
         Tried { verdict, grows }
     }
@@ -274,6 +279,7 @@ impl<E: Env> Registry<E> {
             Left::Nothing => {
                 let entry = *entry;
                 self.remove(table, hash, at, &entry);
+                table.counts.removed += 1;
                 Ended::Removed
             }
         }

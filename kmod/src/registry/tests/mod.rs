@@ -122,6 +122,10 @@ impl Env for Std {
         WAKES.set(WAKES.get() + 1);
     }
 
+    fn no_scratch() -> Box<[Asked]> {
+        Box::new([])
+    }
+
     fn prefetch(_: usize) {}
 
     fn prefetch_bucket(_: usize) {}
