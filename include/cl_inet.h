@@ -34,8 +34,8 @@
  *     asked about: after every refused connect() and for every closed listener
  *     on a specific address, with the foreign end 0.0.0.0 (or ::) and port 0;
  *   - it comes twice for an incoming connection that is reset before accept():
- *     with the reset, and when it is taken from the queue, by which time another
- *     one may have been accepted with the same 5-tuple;
+ *     with the reset, and when it is taken from the queue, by which time
+ *     another one may have been accepted with the same 5-tuple;
  *   - it does not come at all if clinet_hook_disconnect is 0;
  *   - a connected UDP socket that is closed is not told, only its unbinding is;
  *     the address may then be another one than that which was bound.

@@ -371,7 +371,7 @@ typedef struct clinet_stats {
 	uint64_t	cs_audit_added;		/* found in the stack only */
 	uint64_t	cs_audit_removed;	/* not found in the stack */
 	uint64_t	cs_audit_conflicts;	/* in the stack, not ours */
-	uint64_t	cs_cleared;		/* forgotten: attach, detach */
+	uint64_t	cs_cleared;		/* by attach, detach, mode 0 */
 	clinet_flow_stats_t cs_tcp_out;
 	clinet_flow_stats_t cs_tcp_in;
 	clinet_flow_stats_t cs_udp;
@@ -411,8 +411,8 @@ extern int clinet_detach_ip(void);
 /*
  * Has two audits done soon, one after the other, by a thread of clinet: what
  * both saw of ip's TCP connections and the registry has not is added, what both
- * did not see is removed.  0, or ENXIO if clinet is not attached to ip with the
- * built-in provider.
+ * did not see is removed, if it came through ip's hooks.  0, or ENXIO if clinet
+ * is not attached to ip with the built-in provider, or clinet_mode is 0.
  */
 extern int clinet_audit(void);
 
@@ -442,7 +442,7 @@ typedef struct clinet_state {
 	uint64_t	cst_added;	/* entries, by audits */
 	uint64_t	cst_removed;	/* entries, by audits */
 	uint64_t	cst_conflicts;	/* connections of another's tuple */
-	const char	*cst_reason;	/* why not attached, or ""; static */
+	const char	*cst_reason;	/* why not, or what went; static */
 } clinet_state_t;
 
 /*

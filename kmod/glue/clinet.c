@@ -69,8 +69,8 @@ char *clinet_addrs = NULL;
 uint32_t clinet_scope = 0;
 
 /*
- * How many 5-tuples the built-in provider holds at most, 64 to 16777216.  Memory
- * follows what it does hold: 46 bytes for each of ten million, more for
+ * How many 5-tuples the built-in provider holds at most, 64 to 16777216.
+ * Memory follows what it does hold: 46 bytes for each of ten million, more for
  * each of fewer.
  */
 uint32_t clinet_max_tuples = 1048576;

@@ -13,6 +13,9 @@ use crate::kernel::mutex::KMutex;
 use crate::stats::{self, sum};
 use crate::{builtin, settings};
 
+/// A value's name, and what it is now.
+type Named = (&'static CStr, fn() -> Value);
+
 /// What the module has to do with ip.
 struct Attach;
 
@@ -21,7 +24,7 @@ impl Source for Attach {
 
     fn value(index: usize) -> Option<(&'static CStr, Value)> {
         use Value::{Number, String};
-        const VALUES: [(&CStr, fn() -> Value); 14] = [
+        const VALUES: [Named; 14] = [
             (c"state", || String(state::get().name())),
             (c"reason", || String(state::reason())),
             (c"mode", || String(settings::mode().name())),

@@ -125,7 +125,7 @@ fn tell(entry: &TableEntry, why: Why) {
     match why {
         Why::Aged => probe::age(seen, stack, seconds(entry.age)),
         Why::Unseen => probe::audit_fix(seen, stack, c"removed", 0),
-        Why::Cleared => probe::remove(seen, stack, c"detached"),
+        Why::Cleared => probe::remove(seen, stack, c"cleared"),
         Why::Dead if entry.owner == node() => probe::remove(seen, stack, c"unbound or not shared"),
         // What was another node's was not ours to remove; no 5-tuple is an
         // endpoint.

@@ -38,9 +38,7 @@ impl Problem {
     pub fn description(self) -> &'static str {
         match self {
             Self::NoAddress => "is no IPv4 or IPv6 address",
-            Self::NotUnicast => {
-                "is an unspecified, multicast or broadcast address, which nobody can share"
-            }
+            Self::NotUnicast => "is no unicast address",
             Self::TooMany => "is one address more than 256",
         }
     }

@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn what_is_out_of_range_is_replaced_with_one_warning_that_names_it() {
-        let cases: [(&str, Set, &[u32], &[u32]); 12] = [
+        let cases: [(&str, Set, &[u32], &[u32]); 13] = [
             ("clinet_provider", |t, v| t.ct_provider = v, &[0, 1], &[2]),
             ("clinet_attach", |t, v| t.ct_attach = v, &[0, 1], &[2]),
             (
@@ -265,6 +265,12 @@ mod tests {
                 |t, v| t.ct_max_tuples = v,
                 &[64, 1 << 24],
                 &[63, (1 << 24) + 1, u32::MAX],
+            ),
+            (
+                "clinet_udp_share",
+                |t, v| t.ct_udp_share = v,
+                &[1, 100],
+                &[0, 101],
             ),
             ("clinet_prealloc", |t, v| t.ct_prealloc = v, &[0, 1], &[2]),
             (
