@@ -48,7 +48,8 @@ test: fmt lint doc headers scripts man check-module reproducible $(foreign) $(ru
 
 bench: $(module) ## Measure the registry beside its peers (BENCH=--help: options)
 	$T cargo bench --locked -p clinet-bench -- \
-		--json $(CURDIR)/build/bench.json $(BENCH)
+		--json $(CURDIR)/build/bench.json --svg $(CURDIR)/build/bench.svg \
+		$(BENCH)
 
 check-module: $(module) $(lab) ## Check the module file against the kernel's rules
 	$(lab) check $(module)

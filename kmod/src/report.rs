@@ -10,9 +10,10 @@ use crate::attach::state::{self, AUDITS, PASSED};
 use crate::kernel::kstat::{Kstat, Source, Value};
 use crate::kernel::log;
 use crate::kernel::mutex::KMutex;
-use crate::{builtin, settings, stats};
+use crate::stats::{self, sum};
+use crate::{builtin, settings};
 
-/// The bond with ip.
+/// What the module has to do with ip.
 struct Attach;
 
 impl Source for Attach {
@@ -20,23 +21,29 @@ impl Source for Attach {
 
     fn value(index: usize) -> Option<(&'static CStr, Value)> {
         use Value::{Number, String};
-        Some(match index {
-            0 => (c"state", String(state::get().name())),
-            1 => (c"reason", String(state::reason())),
-            2 => (c"mode", String(settings::mode().name())),
-            3 => (c"provider", String(provider())),
-            4 => (c"hooks", Number(state::hooks())),
-            5 => (c"audits", Number(AUDITS.completed.get())),
-            6 => (c"audits_incomplete", Number(AUDITS.incomplete.get())),
-            7 => (c"audit_added", Number(AUDITS.added.get())),
-            8 => (c"audit_removed", Number(AUDITS.removed.get())),
-            9 => (c"audit_conflicts", Number(AUDITS.conflicts.get())),
-            10 => (c"audit_torn", Number(AUDITS.torn.get())),
-            11 => (c"audit_forgotten", Number(AUDITS.forgotten.get())),
-            12 => (c"other_stack", Number(PASSED.other_stack.get())),
-            13 => (c"foreign_observed", Number(PASSED.observed.get())),
-            _ => return None,
-        })
+        const VALUES: [(&CStr, fn() -> Value); 14] = [
+            (c"state", || String(state::get().name())),
+            (c"reason", || String(state::reason())),
+            (c"mode", || String(settings::mode().name())),
+            (c"provider", || String(provider())),
+            (c"hooks", || Number(state::hooks())),
+            (c"audits", || Number(AUDITS.completed.get())),
+            (c"audits_incomplete", || Number(AUDITS.incomplete.get())),
+            (c"audit_added", || {
+                Number(sum(|counters| &counters.cs_audit_added))
+            }),
+            (c"audit_removed", || {
+                Number(sum(|counters| &counters.cs_audit_removed))
+            }),
+            (c"audit_conflicts", || {
+                Number(sum(|counters| &counters.cs_audit_conflicts))
+            }),
+            (c"audit_torn", || Number(AUDITS.torn.get())),
+            (c"audit_forgotten", || Number(AUDITS.forgotten.get())),
+            (c"other_stack", || Number(PASSED.other_stack.get())),
+            (c"foreign_observed", || Number(PASSED.observed.get())),
+        ];
+        VALUES.get(index).map(|(name, value)| (*name, value()))
     }
 }
 

@@ -124,19 +124,19 @@ macro_rules! prefixed {
 }
 
 counters! {
-    cs_tcp_out_asked c"slot_tcp_out_asked" "outgoing TCP: calls of the contract's slot"
-    cs_tcp_in_asked c"slot_tcp_in_asked" "incoming TCP: calls of the contract's slot"
-    cs_udp_asked c"slot_udp_asked" "UDP: calls of the contract's slot"
-    cs_tcp_out_refused c"slot_tcp_out_refused" "outgoing TCP: refusals of the slot's provider"
-    cs_tcp_in_refused c"slot_tcp_in_refused" "incoming TCP: refusals of the slot's provider"
-    cs_udp_refused c"slot_udp_refused" "UDP: refusals of the slot's provider"
-    cs_no_provider c"slot_no_provider" "calls that found the slot empty"
-    cs_no_laddr c"slot_no_laddr" "TCP without a local address, which the slot is not asked about"
+    cs_tcp_out_asked c"contract_tcp_out_asked" "outgoing TCP: calls of the contract's slot"
+    cs_tcp_in_asked c"contract_tcp_in_asked" "incoming TCP: calls of the contract's slot"
+    cs_udp_asked c"contract_udp_asked" "UDP: calls of the contract's slot"
+    cs_tcp_out_refused c"contract_tcp_out_refused" "outgoing TCP: refusals of the slot's provider"
+    cs_tcp_in_refused c"contract_tcp_in_refused" "incoming TCP: refusals of the slot's provider"
+    cs_udp_refused c"contract_udp_refused" "UDP: refusals of the slot's provider"
+    cs_no_provider c"contract_no_provider" "calls that found the slot empty"
+    cs_no_laddr c"contract_no_laddr" "TCP without a local address, which the slot is not asked about"
     cs_other_protocol c"other_protocol" "calls about neither TCP nor UDP"
     cs_bad_argument c"bad_argument" "calls with a NULL pointer or of another address family"
     cs_bad_answer c"bad_answer" "answers of a provider that would harm ip, and became EADDRNOTAVAIL"
-    cs_ended c"slot_ended" "ends that the slot's provider was told"
-    cs_udp_overtaken c"slot_udp_overtaken" "UDP answers that came after the endpoint had gone on"
+    cs_ended c"contract_ended" "ends that the slot's provider was told"
+    cs_udp_overtaken c"contract_udp_overtaken" "UDP answers that came after the endpoint had gone on"
     cs_full_admitted c"full_admitted" "no room: let through unregistered"
     cs_full_refused c"full_refused" "no room: refused"
     cs_removed c"removed" "entries whose last reference ended"
@@ -147,9 +147,9 @@ counters! {
     cs_aged c"aged" "UDP entries that nobody asked about for too long"
     cs_dropped c"dropped" "entries whose endpoint, address or owner is gone"
     cs_purged c"purged" "purges of a node"
-    cs_audit_added c"audit_added" "entries that an audit found in ip only"
-    cs_audit_removed c"audit_removed" "entries that two audits did not find in ip"
-    cs_audit_conflicts c"audit_conflicts" "connections that an audit found to be another node's"
+    cs_audit_added c"" "entries that an audit found in ip only"
+    cs_audit_removed c"" "entries that two audits did not find in ip"
+    cs_audit_conflicts c"" "connections that an audit saw and another node owns, or without room"
     cs_cleared c"cleared" "entries forgotten when ip was attached or detached"
     cs_addresses_full c"addresses_full" "installations that found too many local addresses"
     cs_nodes_full c"nodes_full" "installations that found too many nodes"
@@ -194,7 +194,8 @@ pub fn flow(protocol: Protocol, direction: Direction) -> &'static FlowCounters {
     }
 }
 
-fn sum(counter: fn(&Counters) -> &Counter) -> u64 {
+/// What a counter has come to.
+pub fn sum(counter: fn(&Counters) -> &Counter) -> u64 {
     SHARED.iter().map(|stripe| counter(stripe).get()).sum()
 }
 
@@ -256,10 +257,12 @@ pub fn snapshot(cs_tuples: u64, cs_capacity: u64, mut put: impl FnMut(usize, u64
 /// A counter by its number, from 0 without a gap, for the kstats.
 #[must_use]
 pub fn named(number: usize) -> Option<(&'static CStr, u64)> {
-    if let Some(named) = COUNTERS.get(number) {
+    // Those of audits are in the kstat of attach.
+    let counters = COUNTERS.iter().filter(|named| !named.kstat.is_empty());
+    if let Some(named) = counters.clone().nth(number) {
         return Some((named.kstat, sum(named.counter)));
     }
-    let number = number.checked_sub(COUNTERS.len())?;
+    let number = number.checked_sub(counters.count())?;
     let (names, named) = FLOW_COUNTERS.get(number / 3)?;
     let name = names.get(number % 3)?;
     Some((name, flow_sum(number % 3, named.counter)))

@@ -17,7 +17,7 @@ use crate::flow::{Direction, Endpoint, FiveTuple, Reject};
 use crate::kernel::errno::{self, Errno};
 use crate::kernel::slot::Provider;
 use crate::kernel::sys::{boolean_t, in_port_t, netstackid_t, sa_family_t};
-use crate::registry::{StackId, Via};
+use crate::registry::{Ended, StackId, Via};
 use crate::settings::{self, Mode};
 use crate::stats::{counters, rejected};
 
@@ -77,7 +77,11 @@ fn ask_foreign(provider: Provider, tuple: &FiveTuple, direction: Direction) -> R
 
 fn end(stack: StackId, tuple: &FiveTuple) {
     match provider(stack) {
-        Some(To::BuiltIn) => drop(builtin::disconnect(stack, tuple)),
+        Some(To::BuiltIn) => {
+            if builtin::disconnect(stack, tuple) == Ended::Doubtful {
+                state::note_doubt();
+            }
+        }
         Some(To::Foreign(_)) => contract::end(tuple),
         None => {}
     }

@@ -6,9 +6,9 @@
 //!
 //! * A connection that two audits in a row saw and the registry has not is
 //!   added with one reference, unless another node owns it.
-//! * An entry of TCP whose connection two audits in a row did not see is
-//!   removed (the registry remembers what was seen, and takes what registers
-//!   during an audit for seen).
+//! * An entry of TCP that came through ip's hooks, or from an audit, goes when two
+//!   whole audits in a row did not see its connection. What is registered during
+//!   an audit counts as seen by it.
 //! * So one torn reading of a connection neither kills its entry nor makes a
 //!   false one; and an audit that could not see every stack removes nothing.
 
@@ -24,6 +24,7 @@ use crate::kernel::kmem::KmemSlice;
 use crate::kernel::{netstack, probe, sys};
 use crate::registry::hash::Secret;
 use crate::registry::{Audit, Node, StackId};
+use crate::stats::counters;
 
 type Set = Fingerprints<KmemSlice<u64>>;
 
@@ -85,7 +86,7 @@ impl Auditor {
         core::mem::swap(&mut self.missed, &mut self.missing);
         self.missing.clear();
         if complete && walked == before {
-            AUDITS.removed.add(builtin::audit_finish());
+            builtin::audit_finish();
             AUDITS.completed.bump();
         } else {
             AUDITS.incomplete.bump();
@@ -99,7 +100,7 @@ fn fingerprint(secret: &Secret, stack: StackId, tuple: &FiveTuple) -> u64 {
     let [high, low] = local.addr.words();
     let local = secret.hash(high, low, rest).bits();
     let [high, low] = foreign.addr.words();
-    // Zero is an empty place.
+    // Zero is an empty slot.
     secret.hash(high, low, local).bits() | 1
 }
 
@@ -128,7 +129,7 @@ impl Visit<'_> {
 
     /// The connection is another node's, or there is no room for it.
     fn conflict(&self, tuple: &FiveTuple, owner: Node) {
-        AUDITS.conflicts.bump();
+        counters().cs_audit_conflicts.bump();
         probe::audit_fix(tuple.as_probe(), self.stack, c"conflict", owner);
     }
 
@@ -136,12 +137,10 @@ impl Visit<'_> {
         let fingerprint = fingerprint(self.secret, self.stack, tuple);
         if self.auditor.missed.contains(fingerprint) {
             match builtin::audit_add(self.stack, tuple) {
-                Audit::Added => {
-                    AUDITS.added.bump();
-                    probe::audit_fix(tuple.as_probe(), self.stack, c"added", 0);
-                }
+                Audit::Added => probe::audit_fix(tuple.as_probe(), self.stack, c"added", 0),
                 Audit::OwnedBy(owner) => self.conflict(tuple, owner),
                 Audit::NoRoom => self.conflict(tuple, 0),
+                // Somebody registered it meanwhile, or nobody looks at it now.
                 Audit::Present | Audit::Absent | Audit::NotShared => {}
             }
         } else if !self

@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The bond with a stock ip: its hooks call the provider, and an audit keeps
-//! the registry true where ip's calls do not balance.
+//! A stock ip: its hooks call the provider, and an audit keeps the registry true
+//! where ip's calls do not balance.
 //!
 //! | part | |
 //! |---|---|
@@ -61,9 +61,12 @@ use state::State;
 /// nothing.
 const ROW: u32 = 2;
 
+/// Seconds between two rows for ends that are in doubt, at least: a peer can make
+/// any number of them, and an audit goes through all of ip's connections.
+const DOUBT_PERIOD: u32 = 10;
+
 struct Attachment {
-    /// ip, held open from the first successful check on; for ever once a hook
-    /// was set.
+    /// ip, held open from the first successful check on.
     ip: Option<Ip>,
     variables: [Option<Variable>; Hook::ALL.len()],
     /// A hook was set: the module stays.
@@ -78,6 +81,8 @@ struct Attachment {
     auditor: Auditor,
     /// When the last audit ran, in seconds.
     audited: u32,
+    /// When audits were last asked for by a doubt, in seconds.
+    doubted: u32,
 }
 
 static ATTACHMENT: KMutex<Attachment> = KMutex::new(Attachment {
@@ -91,6 +96,7 @@ static ATTACHMENT: KMutex<Attachment> = KMutex::new(Attachment {
     audit_period: 0,
     auditor: Auditor::new(),
     audited: 0,
+    doubted: 0,
 });
 
 /// Audits that are still to run, one a second.
@@ -213,10 +219,12 @@ pub fn audit() -> Result<(), Errno> {
     Ok(())
 }
 
-/// Clears this node's entries and has audits register what ip has. Sleeps.
+/// Clears all of this node's entries and has audits register what ip has. For the
+/// module's thread.
 pub fn start_anew() {
-    ATTACHMENT.lock().start_anew();
-    work::TASK.wake();
+    let mut attachment = ATTACHMENT.lock();
+    builtin::clear_all();
+    attachment.seed();
 }
 
 /// ip asks, and the built-in provider answers and registers.
@@ -233,6 +241,7 @@ pub fn work(now: u32) {
     }
     attachment.compare_hooks();
     if can_audit() {
+        attachment.settle_doubt(now);
         attachment.audit_if_due(now);
     }
 }
@@ -253,7 +262,9 @@ impl Attachment {
             self.refuse(refusal);
             return Err(refusal);
         }
-        self.start_anew();
+        // What was true when ip was last heard need not be so now.
+        builtin::clear_local();
+        self.seed();
         state::set(State::Attached, c"", 0);
         let mut hooks = 0;
         for variable in self.variables.iter().flatten() {
@@ -276,10 +287,8 @@ impl Attachment {
         Ok(())
     }
 
-    /// What was true when ip was last heard need not be so now. Neither audit
-    /// of the row that follows relies on one before it.
-    fn start_anew(&mut self) {
-        builtin::clear_local();
+    /// Has audits register what ip has; none of them relies on one before.
+    fn seed(&mut self) {
         self.auditor.forget();
         WANTED.store(ROW, Ordering::Relaxed);
     }
@@ -292,9 +301,6 @@ impl Attachment {
         }
         let variables = self.variables.iter().flatten();
         let hooks = variables.clone().filter(|variable| variable.asks()).count() as u64;
-        if hooks == state::hooks() {
-            return;
-        }
         let replaced = variables.clone().find(|variable| !variable.asks());
         let reason = replaced.map_or(c"", |variable| variable.hook().replaced());
         if !reason.is_empty() && reason != state::reason() {
@@ -326,14 +332,11 @@ impl Attachment {
         }
     }
 
-    /// Leaves everything as it is. If nothing was ever stored, ip is let go
-    /// and the module can be unloaded.
-    fn refuse(&mut self, refusal: Refusal) {
-        let state = if self.resident {
-            state::get()
-        } else {
-            self.ip = None;
-            State::Refused
+    /// Leaves everything as it is.
+    fn refuse(&self, refusal: Refusal) {
+        let state = match self.resident {
+            true => state::get(),
+            false => State::Refused,
         };
         state::set(state, refusal.reason, 0);
     }
@@ -346,6 +349,14 @@ impl Attachment {
         }
         state::set(state, reason, 0);
         state::want_clearing();
+    }
+
+    /// Asks for a row of audits if ends are in doubt.
+    fn settle_doubt(&mut self, now: u32) {
+        if now.wrapping_sub(self.doubted) >= DOUBT_PERIOD && state::take_doubt() {
+            self.doubted = now;
+            WANTED.store(ROW, Ordering::Relaxed);
+        }
     }
 
     /// One audit, if one is wanted or the period is over; at most one a

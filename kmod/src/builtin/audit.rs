@@ -31,18 +31,16 @@ pub fn audit_add(stack: StackId, tuple: &FiveTuple) -> Audit {
         return Audit::NotShared;
     };
     let added = builtin.registry.audit_add(stack, tuple);
-    match added {
-        Audit::Added => counters().cs_audit_added.bump(),
-        Audit::OwnedBy(_) => counters().cs_audit_conflicts.bump(),
-        _ => {}
+    if added == Audit::Added {
+        counters().cs_audit_added.bump();
     }
     added
 }
 
 /// Ends an audit that saw every stack: entries that came through ip's hooks, and
-/// neither it nor the one before saw, go. How many that were.
-pub fn audit_finish() -> u64 {
-    BUILTIN.get().map_or(0, |builtin| {
-        maintain::sweep_for(builtin, Pass::Audit).unseen
-    })
+/// neither it nor the one before saw, go.
+pub fn audit_finish() {
+    if let Some(builtin) = BUILTIN.get() {
+        maintain::sweep_for(builtin, Pass::Audit);
+    }
 }

@@ -47,14 +47,13 @@ pub fn connect(
     direction: Direction,
     via: Via,
 ) -> Result<(), Errno> {
-    match (active(), tuple.protocol) {
-        (None, _) => Ok(()),
-        (Some(builtin), Protocol::Tcp) => {
-            builtin.connect(Protocol::Tcp, (stack, tuple, direction), via)
-        }
-        (Some(builtin), Protocol::Udp) => {
-            builtin.connect(Protocol::Udp, (stack, tuple, direction), via)
-        }
+    let Some(builtin) = active() else {
+        return Ok(());
+    };
+    let question = (stack, tuple, direction);
+    match tuple.protocol {
+        Protocol::Tcp => builtin.connect_tcp(question, via),
+        Protocol::Udp => builtin.connect_udp(question, via),
     }
 }
 
@@ -69,31 +68,37 @@ impl Builtin {
         ignored
     }
 
-    /// As [`connect`], for a caller that knows the 5-tuple's protocol when it is
-    /// compiled.
-    #[inline(always)]
-    pub(super) fn connect(
-        &self,
-        protocol: Protocol,
-        question: Question<'_>,
-        via: Via,
-    ) -> Result<(), Errno> {
+    #[inline(never)]
+    fn connect_tcp(&self, question: Question<'_>, via: Via) -> Result<(), Errno> {
         let (stack, tuple, direction) = question;
-        let outgoing = direction == Direction::Outgoing;
-        probe::ask(tuple.as_probe(), stack, outgoing);
-        let verdict = match protocol {
-            Protocol::Tcp => self.registry.connect_tcp(stack, tuple, direction, via),
-            Protocol::Udp => self.registry.connect_udp(stack, tuple, via, tick()),
-        };
+        probe::ask(tuple.as_probe(), stack, direction == Direction::Outgoing);
+        let verdict = self.registry.connect_tcp(stack, tuple, direction, via);
+        self.answer(question, verdict)
+    }
+
+    #[inline(never)]
+    fn connect_udp(&self, question: Question<'_>, via: Via) -> Result<(), Errno> {
+        let (stack, tuple, direction) = question;
+        probe::ask(tuple.as_probe(), stack, direction == Direction::Outgoing);
+        let verdict = self.registry.connect_udp(stack, tuple, via, tick());
+        self.answer(question, verdict)
+    }
+
+    /// What comes of a verdict.
+    #[inline(always)]
+    fn answer(&self, question: Question<'_>, verdict: Verdict) -> Result<(), Errno> {
+        let (stack, tuple, direction) = question;
+        let flow = stats::flow(tuple.protocol, direction);
         match verdict {
             Verdict::Registered => {
-                stats::flow(protocol, direction).cf_registered.bump();
+                flow.cf_registered.bump();
                 probe::register(tuple.as_probe(), stack);
+                let outgoing = direction == Direction::Outgoing;
                 probe::accept(tuple.as_probe(), stack, outgoing, c"registered");
                 Ok(())
             }
             Verdict::OwnedBy(owner) => {
-                stats::flow(protocol, direction).cf_owned.bump();
+                flow.cf_owned.bump();
                 refuse(question, owner, c"owned by another node", Errno::ADDRINUSE)
             }
             verdict => self.accept_or_refuse(question, verdict),
@@ -154,8 +159,9 @@ fn refuse(
     Err(errno)
 }
 
-/// One use of the 5-tuple ended.
-#[inline(always)]
+/// One use of the 5-tuple ended. Not inline: there must be no jump table where the
+/// caller reads a slot.
+#[inline(never)]
 pub fn disconnect(stack: StackId, tuple: &FiveTuple) -> Ended {
     let Some(builtin) = active() else {
         return Ended::Unknown;

@@ -147,6 +147,13 @@ pub fn clear_local() {
     }
 }
 
+/// Drops all entries of this node.
+pub fn clear_all() {
+    if let Some(builtin) = BUILTIN.get() {
+        sweep_for(builtin, Pass::ClearAll);
+    }
+}
+
 /// Lists entries; see [`crate::registry::Registry::list`].
 pub fn list(cursor: Cursor, room: usize, mut each: impl FnMut(TableEntry)) -> Option<Cursor> {
     let builtin = BUILTIN.get()?;

@@ -31,7 +31,7 @@ pub use cluster::{
     full_refuses, install, node, purge, query, resync_begin, resync_end, set_addresses, withdraw,
 };
 pub use decide::{bind, connect, disconnect, ignores, unbind};
-pub use maintain::{clear_local, gauges, list, maintain, seconds, set_waker, sweep};
+pub use maintain::{clear_all, clear_local, gauges, list, maintain, seconds, set_waker, sweep};
 pub use provider::{associate, is_associated, is_built_in};
 
 use env::Kernel;
@@ -75,7 +75,7 @@ pub fn init(wanted: &Wanted, secret: Secret) -> Result<(), Errno> {
     let settings = Settings {
         node: wanted.node,
         most,
-        most_udp: (most / 100 * wanted.udp_share as usize).max(most / 64),
+        most_udp: most * wanted.udp_share as usize / 100,
         age: wanted.udp_age.div_ceil(tick_seconds).min(u8::MAX.into()) as u8,
         fixed: wanted.prealloc,
     };

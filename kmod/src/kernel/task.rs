@@ -15,8 +15,8 @@ use super::errno::Errno;
 use super::mutex::KMutex;
 use super::sys;
 
-/// Milliseconds between two pieces of work that nobody asked for.
-const PERIOD: u32 = 1000;
+/// Between two pieces of work that nobody asked for.
+const PERIOD: Duration = Duration::from_secs(1);
 
 /// A thread that works once a second, and at once when it is woken.
 ///
@@ -27,11 +27,9 @@ const PERIOD: u32 = 1000;
 pub struct Task {
     state: KMutex<State>,
     awaited: Condvar,
-    /// Work is wanted before the second is over. Set without the mutex, so
-    /// that waking a task that is awake already costs one atomic operation.
+    /// Work is wanted at once. Set without the mutex, so that waking a task that
+    /// was woken already costs one atomic operation.
     wanted: AtomicBool,
-    /// The thread waits, and nobody has signalled it.
-    waits: AtomicBool,
 }
 
 struct State {
@@ -55,7 +53,6 @@ impl Task {
             }),
             awaited: Condvar::new(),
             wanted: AtomicBool::new(false),
-            waits: AtomicBool::new(false),
         }
     }
 
@@ -104,12 +101,9 @@ impl Task {
 
     /// Has the work done soon. Any context, with any lock but those that the
     /// work takes around this call; takes at most one innermost mutex for the
-    /// time of a signal.
+    /// time of a signal, and that once for each piece of work.
     pub fn wake(&self) {
-        // In one order with what `next` does: either it sees that work is
-        // wanted, or it is seen here that it waits.
-        self.wanted.swap(true, Ordering::SeqCst);
-        if self.waits.load(Ordering::SeqCst) && self.waits.swap(false, Ordering::SeqCst) {
+        if !self.wanted.swap(true, Ordering::AcqRel) {
             let state = self.state.lock();
             self.awaited.signal();
             drop(state);
@@ -149,22 +143,14 @@ impl Task {
     /// Waits for the next piece of work. `None`: there is none any more.
     fn next(&self) -> Option<fn()> {
         let mut state = self.state.lock();
-        while !state.stop {
-            if self.wanted.swap(false, Ordering::SeqCst) {
-                return Some(state.work);
-            }
-            self.waits.store(true, Ordering::SeqCst);
-            // Whoever wants work from now on has to wait for the mutex before
-            // the signal, and by then this thread waits for it.
-            if !self.wanted.load(Ordering::SeqCst) {
-                let period = Duration::from_millis(PERIOD.into());
-                self.awaited.wait_for(&mut state, period);
-            }
-            self.waits.store(false, Ordering::SeqCst);
-            // A second is over, or somebody wants work.
-            self.wanted.store(true, Ordering::SeqCst);
+        // Whoever wants work from here on has to wait for the mutex before the
+        // signal, and by then this thread waits for it.
+        if !state.stop && !self.wanted.load(Ordering::Acquire) {
+            self.awaited.wait_for(&mut state, PERIOD);
         }
-        None
+        // Whoever wants work after this wants it done once more.
+        self.wanted.swap(false, Ordering::AcqRel);
+        (!state.stop).then_some(state.work)
     }
 }
 

@@ -28,6 +28,23 @@ pub enum Ended {
     Doubtful,
 }
 
+/// What a try to register came to: the verdict, and the hash of what was tried if its
+/// shard grows. `Late`: a name changed, or there is no place yet.
+pub(super) struct Tried {
+    pub(super) verdict: Verdict,
+    pub(super) grows: Option<Hash>,
+}
+
+impl Tried {
+    /// Nothing grows.
+    pub(super) fn at_rest(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            grows: None,
+        }
+    }
+}
+
 impl<E: Env> Registry<E> {
     /// This node wants the 5-tuple.
     #[inline(always)]
@@ -54,28 +71,39 @@ impl<E: Env> Registry<E> {
         direction: Direction,
         via: Via,
     ) -> Verdict {
-        let mut verdict = Verdict::Late;
+        self.until_it_is_not_late(|| self.try_tcp(stack, tuple, direction, via))
+    }
+
+    /// Tries until there is a place, and goes on with the growth of what was tried.
+    /// The stack that a try needs is free again by then.
+    #[inline(always)]
+    pub(super) fn until_it_is_not_late(&self, mut attempt: impl FnMut() -> Tried) -> Verdict {
         for _ in 0..ROUNDS {
-            let local = match self.local(stack, &tuple.local.addr) {
-                Ok(local) => local,
-                Err(verdict) => return verdict,
-            };
-            let key = key(local, tuple);
-            let hash = key.hash(&self.secret);
-            let Some(mut table) = self.lock(hash, local) else {
-                continue;
-            };
-            verdict = self.register_tcp(&mut table, hash, &key, direction, via);
-            let grows = table.grows();
-            drop(table);
-            if grows {
+            let Tried { verdict, grows } = attempt();
+            if let Some(hash) = grows {
                 self.grow(hash);
             }
             if verdict != Verdict::Late {
                 return verdict;
             }
         }
-        verdict
+        Verdict::Late
+    }
+
+    #[inline(never)]
+    fn try_tcp(&self, stack: StackId, tuple: &FiveTuple, direction: Direction, via: Via) -> Tried {
+        let local = match self.local(stack, &tuple.local.addr) {
+            Ok(local) => local,
+            Err(verdict) => return Tried::at_rest(verdict),
+        };
+        let key = key(local, tuple);
+        let hash = key.hash(&self.secret);
+        let Some(mut table) = self.lock(hash, local) else {
+            return Tried::at_rest(Verdict::Late);
+        };
+        let verdict = self.register_tcp(&mut table, hash, &key, direction, via);
+        let grows = table.grows().then_some(hash);
+        Tried { verdict, grows }
     }
 
     #[inline(always)]
@@ -292,7 +320,11 @@ impl<E: Env> Registry<E> {
             None => {}
         }
         let dead = found.map(Entry::kind);
-        (self.room(table, key, dead, generation), 0)
+        let is_late = dead.is_none() && self.reserve.is_exhausted() && !table.has_place(hash);
+        match self.room(table, key, dead, generation) {
+            Verdict::Registered if is_late => (Verdict::Late, 0),
+            verdict => (verdict, 0),
+        }
     }
 
     /// What would become of a 5-tuple without an entry, or with a dead one, whose

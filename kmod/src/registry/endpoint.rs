@@ -7,12 +7,13 @@
 //! An endpoint is an entry of the same table. Its 5-tuples carry its generation;
 //! when it moves on they are dead, and a sweep drops them.
 
+use super::connect::Tried;
 use super::entry::{Entry, Key, Kind};
 use super::env::{Env, Lock, Word};
 use super::hash::Hash;
 use super::names::{Meaning, Numbered};
 use super::shard::Guard;
-use super::{Full, ROUNDS, Registry, StackId, Verdict, Via, key, local};
+use super::{ROUNDS, Registry, StackId, Verdict, Via, key, local};
 use crate::flow::{Endpoint, FiveTuple, Protocol};
 
 /// What is kept of an endpoint, in the place of an entry's address.
@@ -156,38 +157,52 @@ type InTheWay = Option<u8>;
 
 impl<E: Env> Registry<E> {
     /// [`Registry::connect`] for UDP.
-    #[inline(never)]
+    #[inline(always)]
     pub fn connect_udp(&self, stack: StackId, tuple: &FiveTuple, via: Via, tick: u8) -> Verdict {
         let mut in_the_way = None;
-        let mut verdict = Verdict::Late;
-        for _ in 0..ROUNDS {
-            let local = match self.local(stack, &tuple.local.addr) {
-                Ok(local) => local,
-                Err(verdict) => return verdict,
-            };
-            let key = key(local, tuple);
-            let hash = key.hash(&self.secret);
-            let generation = match self.use_endpoint(local, &key, tick) {
-                Ok(generation) => generation,
-                Err(verdict) => {
-                    // Without an endpoint there is no entry of this node.
-                    let owner = self.owner_of(local, hash, &key);
-                    return owner.map_or(verdict, Verdict::OwnedBy);
-                }
-            };
-            let entry = Entry::udp(&key, via, tick, generation);
-            let Some(table) = self.lock(hash, local) else {
-                continue;
-            };
-            verdict = self.register_udp(table, hash, entry, &mut in_the_way);
-            if verdict != Verdict::Late {
-                return verdict;
-            }
-        }
-        verdict
+        self.until_it_is_not_late(|| self.try_udp(stack, tuple, (via, tick), &mut in_the_way))
     }
 
-    /// Registers the entry, or uses the one that is there. `Late`: ask again.
+    #[inline(never)]
+    fn try_udp(
+        &self,
+        stack: StackId,
+        tuple: &FiveTuple,
+        (via, tick): (Via, u8),
+        in_the_way: &mut InTheWay,
+    ) -> Tried {
+        let local = match self.local(stack, &tuple.local.addr) {
+            Ok(local) => local,
+            Err(verdict) => return Tried::at_rest(verdict),
+        };
+        let key = key(local, tuple);
+        let hash = key.hash(&self.secret);
+        let endpoint = Key::endpoint(local.number, key.lport());
+        let (used, grows) = self.use_endpoint(local, &endpoint, tick);
+        let grows = grows.then(|| endpoint.hash(&self.secret));
+        let generation = match used {
+            Ok(generation) => generation,
+            Err(verdict) => {
+                // Without an endpoint there is no entry of this node.
+                let owner = self.owner_of(local, hash, &key);
+                let verdict = owner.map_or(verdict, Verdict::OwnedBy);
+                return Tried { verdict, grows };
+            }
+        };
+        if grows.is_some() {
+            // One shard after the other.
+            let verdict = Verdict::Late;
+            return Tried { verdict, grows };
+        }
+        let entry = Entry::udp(&key, via, tick, generation);
+        match self.lock(hash, local) {
+            Some(table) => self.register_udp(table, hash, entry, in_the_way),
+            None => Tried::at_rest(Verdict::Late),
+        }
+    }
+
+    /// Registers the entry, or uses the one that is there. `Late` also if its endpoint
+    /// has to be asked again.
     #[inline(never)]
     fn register_udp(
         &self,
@@ -195,7 +210,7 @@ impl<E: Env> Registry<E> {
         hash: Hash,
         new: Entry,
         in_the_way: &mut InTheWay,
-    ) -> Verdict {
+    ) -> Tried {
         let found = table.find(hash, &new.key());
         let verdict = match found.and_then(|at| Some((at, table.get_mut(at)?))) {
             None => self.add(&mut table, hash, new),
@@ -210,19 +225,15 @@ impl<E: Env> Registry<E> {
                 }
                 _ => {
                     let generation = Some(entry.generation());
-                    match in_the_way.replace(entry.generation()) == generation {
+                    match core::mem::replace(in_the_way, generation) == generation {
                         true => self.replace(&mut table, hash, at, new),
-                        false => return Verdict::Late,
+                        false => Verdict::Late,
                     }
                 }
             },
         };
-        let grows = table.grows();
-        drop(table);
-        if grows {
-            self.grow(hash);
-        }
-        verdict
+        let grows = table.grows().then_some(hash);
+        Tried { verdict, grows }
     }
 
     /// A UDP endpoint was bound. What an earlier one left behind goes, unless
@@ -240,20 +251,23 @@ impl<E: Env> Registry<E> {
                 Err(_) => return None,
             };
             let key = Key::endpoint(local.number, endpoint.port);
-            let bound = self.with_endpoint(local, &key, tick, |bound| {
+            let (bound, grows) = self.with_endpoint(local, &key, tick, |bound| {
                 if bound.binds == 0 {
                     self.drop_entries(bound);
                 }
                 bound.binds = bound.binds.saturating_add(1);
                 bound.tick = tick;
             });
+            if grows {
+                self.grow(key.hash(&self.secret));
+            }
             match bound {
                 Ok(()) => return Some(true),
-                Err(Verdict::NotShared) => {}
-                Err(_) => return Some(self.count_apart(&apart)),
+                Err(Verdict::Late) => {}
+                Err(_) => break,
             }
         }
-        None
+        Some(self.count_apart(&apart))
     }
 
     /// Counts a bind whose endpoint has no entry. False: it is counted nowhere.
@@ -325,11 +339,16 @@ impl<E: Env> Registry<E> {
     }
 
     /// The generation for an entry that is about to be registered; the endpoint is
-    /// added if it was never bound as far as is known.
+    /// added if it was never bound as far as is known. As
+    /// [`Registry::with_endpoint`].
     #[inline(never)]
-    fn use_endpoint(&self, local: Numbered<'_, E>, tuple: &Key, tick: u8) -> Result<u8, Verdict> {
-        let key = Key::endpoint(local.number, tuple.lport());
-        self.with_endpoint(local, &key, tick, |bound| {
+    fn use_endpoint(
+        &self,
+        local: Numbered<'_, E>,
+        key: &Key,
+        tick: u8,
+    ) -> (Result<u8, Verdict>, bool) {
+        self.with_endpoint(local, key, tick, |bound| {
             bound.empty = false;
             bound.tick = tick;
             bound.generation
@@ -344,59 +363,44 @@ impl<E: Env> Registry<E> {
         Some(Bound::from(entry).generation)
     }
 
-    /// Changes what is kept of an endpoint, which is added if it is not there.
-    ///
-    /// # Errors
-    ///
-    /// `NotShared`: the name changed; or what there was no room for.
+    /// Changes what is kept of an endpoint, which is added if it is not there; and
+    /// whether the shard grows. `Late`: the name changed, or there is no place now.
+    #[inline(always)]
     fn with_endpoint<R>(
         &self,
         local: Numbered<'_, E>,
         key: &Key,
         tick: u8,
         change: impl Fn(&mut Bound) -> R,
-    ) -> Result<R, Verdict> {
+    ) -> (Result<R, Verdict>, bool) {
         let hash = key.hash(&self.secret);
-        let mut missing = Verdict::Late;
-        for _ in 0..ROUNDS {
-            let Some(mut table) = self.lock(hash, local) else {
-                return Err(Verdict::NotShared);
-            };
-            if let Some(entry) = table.find(hash, key).and_then(|at| table.get_mut(at)) {
-                let mut bound = Bound::from(&*entry);
-                let result = change(&mut bound);
-                *entry = bound.entry(key);
-                return Ok(result);
-            }
-            let begun = self.begun.load() as u32;
-            let mut bound = Bound {
-                tick,
-                empty: true,
-                pass: begun,
-                ..Bound::default()
-            };
-            missing = self.add(&mut table, hash, bound.entry(key));
-            if missing == Verdict::Registered {
-                // Now that there is room, it has the binds that were counted apart.
-                bound.binds = self.take_apart(|| (local.meaning(), key.lport()), u32::MAX);
-                let result = change(&mut bound);
-                if let Some(entry) = table.find(hash, key).and_then(|at| table.get_mut(at)) {
-                    *entry = bound.entry(key);
-                }
-                let grows = table.grows();
-                drop(table);
-                if grows {
-                    self.grow(hash);
-                }
-                return Ok(result);
-            }
-            drop(table);
-            if let Verdict::Full(Full::Udp) = missing {
-                break;
-            }
-            self.grow(hash);
+        let Some(mut table) = self.lock(hash, local) else {
+            return (Err(Verdict::Late), false);
+        };
+        if let Some(entry) = table.find(hash, key).and_then(|at| table.get_mut(at)) {
+            let mut bound = Bound::from(&*entry);
+            let result = change(&mut bound);
+            *entry = bound.entry(key);
+            return (Ok(result), false);
         }
-        Err(missing)
+        let mut bound = Bound {
+            tick,
+            empty: true,
+            pass: self.begun.load() as u32,
+            ..Bound::default()
+        };
+        let verdict = self.add(&mut table, hash, bound.entry(key));
+        let grows = table.grows();
+        if verdict != Verdict::Registered {
+            return (Err(verdict), grows);
+        }
+        // Now that there is room, it has the binds that were counted apart.
+        bound.binds = self.take_apart(|| (local.meaning(), key.lport()), u32::MAX);
+        let result = change(&mut bound);
+        if let Some(entry) = table.find(hash, key).and_then(|at| table.get_mut(at)) {
+            *entry = bound.entry(key);
+        }
+        (Ok(result), grows)
     }
 
     /// All entries of an endpoint go, without looking at any.

@@ -33,7 +33,7 @@ use super::table::{At, PAD, Table};
 pub const STEPS: usize = 2;
 
 /// Entries that a step moves at most.
-const BATCH: usize = 8;
+pub const BATCH: usize = 6;
 
 /// How far a step came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +105,7 @@ impl<E: Env> Table<E> {
     }
 
     /// Moves the entries of one home, if any have to; starts to grow if it is time.
+    #[inline(never)]
     pub fn step(&mut self, secret: &Secret, shard: usize) -> Step {
         if self.swept {
             return Step::Stalled;
@@ -128,7 +129,9 @@ impl<E: Env> Table<E> {
         if !self.has_room_for(moving, last) {
             return Step::Stalled;
         }
-        self.carry_out(&next, secret);
+        for number in 0..self.lift(&next, secret) {
+            self.put_down(&next, secret, number);
+        }
         match self.layout.moved(&next) {
             true => self.finish(),
             false => Step::Moved,
@@ -142,6 +145,7 @@ impl<E: Env> Table<E> {
     ///
     /// `Rest`: nothing has to move. `Stalled`: more than [`BATCH`] share a fraction,
     /// which chance does not bring about.
+    #[inline(never)]
     fn next_move(&self, secret: &Secret) -> Result<(Move, usize), Step> {
         let mut next = self.layout.next().ok_or(Step::Rest)?;
         let moves = |next: &Move| {
@@ -210,21 +214,22 @@ impl<E: Env> Table<E> {
         false
     }
 
-    /// Moves the entries. All are taken before the first one is put where it goes,
-    /// since nothing tells one that was moved from one that is not yet.
-    fn carry_out(&mut self, next: &Move, secret: &Secret) {
-        let mut moving = [Entry::EMPTY; BATCH];
-        let mut free = moving.iter_mut();
+    /// Takes the entries that move, all before the first one is put where it goes,
+    /// since nothing tells one that was moved from one that is not yet. How many.
+    #[inline(never)]
+    fn lift(&mut self, next: &Move, secret: &Secret) -> usize {
+        let mut lifted = 0;
         let mut index = next.home;
         while let Some(overflow) = self.bucket(index).map(Bucket::overflow) {
             for at in (0..SLOTS).map(|place| At::new(index, place)) {
                 let entry = self.get(at).copied();
                 let moves = |entry: &Entry| next.has(entry.hash(secret).fraction());
                 if let Some(entry) = entry.filter(moves)
-                    && let Some(slot) = free.next()
+                    && let Some(slot) = self.moving.get_mut(lifted)
                 {
-                    self.take(next.home, at);
                     *slot = entry;
+                    lifted += 1;
+                    self.take(next.home, at);
                 }
             }
             if overflow == 0 {
@@ -232,15 +237,21 @@ impl<E: Env> Table<E> {
             }
             index = index.wrapping_add(1);
         }
-        let left = free.len();
-        for entry in moving.iter().take(BATCH - left) {
-            let hash = entry.hash(secret);
-            let to = self.put(next.target(hash.fraction()), hash, *entry, usize::MAX);
-            if let (Some(to), Some(tick)) = (to, entry.ages())
-                && let Some(bucket) = self.bucket_mut(to)
-            {
-                bucket.add_tick(tick);
-            }
+        lifted
+    }
+
+    /// Puts an entry that moves where it goes.
+    #[inline(never)]
+    fn put_down(&mut self, next: &Move, secret: &Secret, number: usize) {
+        let Some(entry) = self.moving.get(number).copied() else {
+            return;
+        };
+        let hash = entry.hash(secret);
+        let to = self.put(next.target(hash.fraction()), hash, entry, usize::MAX);
+        if let (Some(to), Some(tick)) = (to, entry.ages())
+            && let Some(bucket) = self.bucket_mut(to)
+        {
+            bucket.add_tick(tick);
         }
     }
 
@@ -263,14 +274,18 @@ impl<E: Env> Table<E> {
         behind.iter_mut().rev().find_map(Option::take)
     }
 
-    /// At rest with far fewer entries than there is room for, it starts to shrink.
-    /// True: [`Table::step`] and [`Table::release`] have something to do.
+    /// At rest with far fewer entries than there is room for, it starts to shrink; true
+    /// also if it is shrinking already. Once nothing moves any more
+    /// [`Table::release`] gives memory back.
     pub fn shrink(&mut self) -> bool {
+        if self.layout.is_moving() || self.layout.high() == 0 {
+            return self.layout.is_shrinking();
+        }
         let segments = match self.used() {
             0 => 0,
             used => segments_for(used.saturating_mul(5) / 4),
         };
-        if segments.saturating_mul(2) > self.segments() || self.layout.high() == 0 {
+        if segments.saturating_mul(2) > self.segments() {
             return false;
         }
         match segments {

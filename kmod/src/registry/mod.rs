@@ -441,19 +441,18 @@ impl<E: Env> Registry<E> {
         self.reserve.refill();
         self.collect();
         for (number, shard) in self.shards.iter().enumerate() {
-            let moves = {
-                let mut table = shard.lock();
-                table.layout.is_moving() || (!self.settings.fixed && table.shrink())
-            };
-            if !moves {
-                continue;
-            }
-            // Not after that: a step would begin again with a first segment.
-            while shard.lock().layout.is_moving() && self.advance(number, STEPS) == Step::Moved {}
-            while let Some(segment) = shard.release() {
-                drop(segment);
+            self.finish_moving(number, shard);
+            if !self.settings.fixed && shard.lock().shrink() {
+                self.finish_moving(number, shard);
+                while let Some(segment) = shard.release() {
+                    drop(segment);
+                }
             }
         }
+    }
+
+    fn finish_moving(&self, number: usize, shard: &Shard<E>) {
+        while shard.lock().layout.is_moving() && self.advance(number, STEPS) == Step::Moved {}
     }
 
     /// Gives numbers of names back that no entry has.
@@ -465,11 +464,6 @@ impl<E: Env> Registry<E> {
     /// Is anything dead that a sweep would drop?
     pub fn is_dirty(&self) -> bool {
         self.dirty.load() != 0
-    }
-
-    /// Was there no memory when it was last looked for?
-    pub fn is_out_of_memory(&self) -> bool {
-        self.reserve.is_exhausted()
     }
 }
 

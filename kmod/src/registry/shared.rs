@@ -71,7 +71,7 @@ impl<E: Env> Shared<E> {
             let found = if version & ALL == 0 {
                 self.search(version, address)
             } else {
-                can_be_shared(address)
+                is_unicast(address) && !is_loopback(address)
             };
             if self.version.load() == version {
                 return found;
@@ -110,7 +110,7 @@ impl<E: Env> Shared<E> {
     ///
     /// The list is unusable; nothing changed.
     pub fn set(&self, list: &[[u64; 2]]) -> Result<(), NotAList> {
-        if list.len() > ADDRESSES || !list.iter().all(|address| can_be_shared(*address)) {
+        if list.len() > ADDRESSES || !list.iter().all(|address| is_unicast(*address)) {
             return Err(NotAList);
         }
         let _change = self.change.lock();
@@ -172,19 +172,25 @@ impl<E: Env> Shared<E> {
     }
 }
 
-/// Is it one that may be shared? Never are unspecified, loopback, multicast and
-/// limited broadcast addresses. (A subnet's broadcast address looks like any
-/// other.)
+/// Is it one that may be shared? Never are unspecified, multicast and limited
+/// broadcast addresses. (A subnet's broadcast address looks like any other.)
 #[must_use]
-pub fn can_be_shared([a, b]: [u64; 2]) -> bool {
+pub fn is_unicast([a, b]: [u64; 2]) -> bool {
     let (high, low) = (u64::from_be(a), u64::from_be(b));
     if high == 0 && low >> 32 == 0xffff {
-        // Unspecified 0.0.0.0, loopback 127/8, multicast 224/4, 255.255.255.255.
+        // Unspecified 0.0.0.0, multicast 224/4, 255.255.255.255.
         let v4 = low as u32;
-        return v4 != 0 && v4 >> 24 != 127 && v4 >> 28 != 0xe && v4 != u32::MAX;
+        return v4 != 0 && v4 >> 28 != 0xe && v4 != u32::MAX;
     }
-    // Unspecified ::, loopback ::1, multicast ff00::/8.
-    high >> 56 != 0xff && (high, low) != (0, 0) && (high, low) != (0, 1)
+    // Multicast ff00::/8, unspecified ::.
+    high >> 56 != 0xff && (high, low) != (0, 0)
+}
+
+/// `::1` and `127.0.0.0/8`: shared only if a list names them, for machines that
+/// have no other addresses.
+fn is_loopback([a, b]: [u64; 2]) -> bool {
+    let (high, low) = (u64::from_be(a), u64::from_be(b));
+    high == 0 && (low == 1 || low >> 24 == 0x00ff_ff7f)
 }
 
 /// Where a search starts. Nobody remote chooses local addresses.

@@ -68,6 +68,8 @@ pub enum Pass {
     /// Drops all entries of this node that came through ip's hooks, and forgets
     /// who is bound.
     Clear,
+    /// As `Clear`, however they came.
+    ClearAll,
 }
 
 /// Why a sweep drops an entry.
@@ -379,6 +381,7 @@ impl<E: Env> Registry<E> {
         match (kind, pass) {
             (Kind::Other(..), _) => Fate::Stays,
             (Kind::Tcp | Kind::Udp, Pass::Clear) if entry.via_ip() => Fate::Goes(Why::Cleared),
+            (Kind::Tcp | Kind::Udp, Pass::ClearAll) => Fate::Goes(Why::Cleared),
             (Kind::Tcp, Pass::Audit) if entry.via_ip() => {
                 let mut entry = *entry;
                 match entry.end_audit() {
@@ -397,7 +400,7 @@ impl<E: Env> Registry<E> {
     fn endpoint_fate(&self, entry: &Entry, pass: Pass, tick: u8) -> Fate {
         let mut bound = Bound::from(entry);
         bound.swept(self.begun.load() as u32, self.done.load() as u32);
-        if pass == Pass::Clear {
+        if matches!(pass, Pass::Clear | Pass::ClearAll) {
             bound.binds = 0;
         }
         if self.is_old(bound.tick, tick) {

@@ -12,6 +12,7 @@
 use super::bucket::{Bucket, older};
 use super::entry::{Entry, Key};
 use super::env::{Env, SEGMENT};
+use super::growth::BATCH;
 use super::hash::Hash;
 use super::layout::Layout;
 use super::names::Tallies;
@@ -45,6 +46,8 @@ pub struct Table<E: Env> {
     pub(super) oldest: Option<u8>,
     /// Dead entries whose places others took, since the last sweep.
     pub(super) replaced: u32,
+    /// The entries that a step of growth moves; not on the stack of a hook.
+    pub(super) moving: [Entry; BATCH],
 }
 
 /// Where an entry is: bucket and place.
@@ -78,6 +81,7 @@ impl<E: Env> Table<E> {
             swept: false,
             oldest: None,
             replaced: 0,
+            moving: [Entry::EMPTY; BATCH],
         }
     }
 
@@ -199,6 +203,13 @@ impl<E: Env> Table<E> {
             }
         }
         None
+    }
+
+    /// Would an entry of this hash find a place?
+    pub fn has_place(&self, hash: Hash) -> bool {
+        let home = self.layout.home(hash.fraction());
+        let mut near = (home..).take(REACH).map_while(|index| self.bucket(index));
+        near.any(|bucket| bucket.free().is_some())
     }
 
     #[inline(never)]

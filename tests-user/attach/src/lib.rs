@@ -223,6 +223,21 @@ impl Machine {
             .unwrap_or(0)
     }
 
+    /// `cl_inet_connect2`, incoming.
+    #[must_use]
+    pub fn connect_in(&self, stack: i32, tuple: &Tuple) -> i32 {
+        let args = connect_arguments(stack, false, tuple);
+        self.through("cl_inet_connect2", &Context::interrupt(), &args)
+            .unwrap_or(0)
+    }
+
+    /// `clinet_ask`, as a stack of another module calls it: outgoing.
+    #[must_use]
+    pub fn ask(&self, tuple: &Tuple) -> i32 {
+        let [_, args @ .., _] = connect_arguments(0, true, tuple);
+        self.call("clinet_ask", &args)
+    }
+
     /// `cl_inet_disconnect`.
     pub fn disconnect(&self, stack: i32, tuple: &Tuple) {
         let args = [

@@ -214,6 +214,28 @@ fn udp_is_none_of_the_audits_business() {
     assert!(machine.has(&udp));
 }
 
+/// What another stack registered is not in ip's list, and is none of ip's.
+#[test]
+fn entries_of_another_stack_outlive_audits_and_attaching() {
+    let machine = attached(&[]);
+    assert_eq!(machine.ask(&tuple(1)), 0);
+    for _ in 0..4 {
+        next_audit(&machine);
+    }
+    assert!(machine.has(&tuple(1)));
+    assert_eq!(machine.call("clinet_detach_ip", &[]), 0);
+    machine.seconds(2);
+    assert_eq!(machine.call("clinet_attach_ip", &[]), 0);
+    assert!(machine.has(&tuple(1)));
+    // Its end would not have been heard while the mode was off.
+    for mode in [0, 2] {
+        assert!(machine.has(&tuple(1)));
+        machine.write("clinet_mode", mode);
+        machine.seconds(1);
+    }
+    assert!(!machine.has(&tuple(1)));
+}
+
 #[test]
 fn every_stack_is_walked_whatever_the_build_of_the_kernel() {
     use clinet_kernel::NetstackLayout::{Of2015, Of2021};

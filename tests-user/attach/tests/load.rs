@@ -42,8 +42,10 @@ fn any_allocation_may_fail() {
             kernel.fail_nth_allocation(nth);
             match kernel.load("misc/clinet", &module_file(), &tunables) {
                 Ok(module) => {
-                    let log = kernel.log();
-                    assert_eq!(log.len(), usize::from(nth <= allocations), "{log:?}");
+                    // What it can do without is said if it stays away.
+                    for message in kernel.log() {
+                        assert!(message.text.contains("kstats"), "{}", message.text);
+                    }
                     if provider == 0 {
                         kernel.unload(&module).expect("it goes");
                         assert_eq!(kernel.kmem_in_use(), 0);
@@ -60,7 +62,7 @@ fn any_allocation_may_fail() {
     }
 }
 
-/// The number of bytes is that of the whole table, wherever memory ended.
+/// With the bytes that it had when there were no more.
 #[test]
 fn a_table_that_is_too_large_for_the_machine_is_refused_with_its_size() {
     const TUPLES: u64 = 1 << 16;
@@ -72,14 +74,13 @@ fn a_table_that_is_too_large_for_the_machine_is_refused_with_its_size() {
     let counted = Kernel::new();
     let module = counted.load("misc/clinet", &module_file(), &tunables);
     assert!(module.is_ok());
+    let (allocations, all) = (counted.kmem_allocations(), counted.kmem_in_use());
     let kernel = Kernel::new();
-    // The last one of the table; those of the kstats follow.
-    kernel.fail_nth_allocation(counted.kmem_allocations() - 2);
+    kernel.fail_nth_allocation(allocations * 3 / 4);
     let message = refused(&kernel, 12, &tunables);
     let numbers = message.split(' ').filter_map(|word| word.parse().ok());
-    let bytes: u64 = numbers.max().expect("a number");
-    // Between the smallest entry there could be and the largest.
-    assert!((16 * TUPLES..256 * TUPLES).contains(&bytes), "{message}");
+    let bytes: usize = numbers.max().expect("a number");
+    assert!((all / 2..all).contains(&bytes), "{message}: of {all}");
     assert!(message.contains(&TUPLES.to_string()), "{message}");
     assert!(message.contains("clinet_prealloc"), "{message}");
 }

@@ -8,7 +8,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use clinet_attach_tests::{Machine, SET, VARIABLES, connect_arguments};
-use clinet_kernel::Context;
+use clinet_kernel::{Context, together};
 use clinet_module_tests::{EBUSY, TCP, Tuple, UDP};
 
 /// A thread that read the variable before a detach calls what it read
@@ -27,15 +27,18 @@ fn a_thread_that_is_late_leaves_nothing() {
     assert!(!machine.has(&tuple));
 }
 
+/// More than it takes until a race is lost.
+const TRIES: usize = 100_000;
+
 /// Attaches while another thread stores 7 into a variable after some time,
 /// as a module would that finds it as it is now.
 fn attach_against(machine: &Machine, name: &str, patience: u32) -> i32 {
     let variable = machine.variable(name);
     let free = variable.load(Ordering::SeqCst);
     let go = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !go.load(Ordering::Acquire) {
+    together::scope(|threads| {
+        threads.spawn(|over| {
+            while !go.load(Ordering::Acquire) && !over.is_set() {
                 std::hint::spin_loop();
             }
             for _ in 0..patience {
@@ -56,6 +59,7 @@ fn a_race_lost_midway_leaves_functions_that_accept_everything() {
     for (lost, name) in SET.into_iter().enumerate() {
         let (machine, result) = (0..3000)
             .cycle()
+            .take(TRIES)
             .map(|patience| {
                 let machine = Machine::new();
                 machine.load(&[("clinet_provider", 1), ("clinet_attach", 0)]);
@@ -63,7 +67,7 @@ fn a_race_lost_midway_leaves_functions_that_accept_everything() {
                 (machine, result)
             })
             .find(|(machine, _)| machine.string("reason").contains("has just set"))
-            .expect("it is tried for ever");
+            .expect("it is lost within so many tries");
         assert_eq!(result, EBUSY);
         assert!(machine.string("reason").contains(name));
         assert_eq!(machine.warnings(), [machine.string("reason")]);
@@ -104,7 +108,7 @@ fn a_race_lost_at_a_later_attach_leaves_them_again() {
     assert_eq!(machine.call("clinet_detach_ip", &[]), 0);
     let pass = machine.hooks();
     let name = "cl_inet_connect2";
-    for patience in (0..3000).cycle() {
+    for patience in (0..3000).cycle().take(TRIES) {
         let result = attach_against(&machine, name, patience);
         if machine.string("state") == "partially attached" {
             assert_eq!(result, EBUSY);
@@ -167,12 +171,11 @@ fn no_registration_misses_its_end() {
 #[test]
 fn detach_under_load_leaves_nothing() {
     let machine = Machine::attached(&[]);
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    together::scope(|threads| {
         for base in [1000, 2000] {
-            let (machine, done) = (&machine, &done);
-            scope.spawn(move || {
-                while !done.load(Ordering::Acquire) {
+            let machine = &machine;
+            threads.spawn(move |over| {
+                while !over.is_set() {
                     for port in base..base + 50 {
                         let tuple = Tuple::v4(TCP, port, 2);
                         assert_eq!(machine.connect(0, &tuple), 0);
@@ -193,7 +196,6 @@ fn detach_under_load_leaves_nothing() {
             let _ = machine.call("clinet_audit", &[]);
         }
         assert_eq!(machine.call("clinet_detach_ip", &[]), 0);
-        done.store(true, Ordering::Release);
     });
     machine.seconds(2);
     for port in (1000..1050).chain(2000..2050) {

@@ -45,6 +45,7 @@ mod sched;
 pub mod slab;
 mod stack;
 mod thunk;
+pub mod together;
 mod trap;
 
 pub use context::Context;

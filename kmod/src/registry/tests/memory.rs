@@ -47,11 +47,11 @@ fn any_segment_may_be_the_last_one() {
         assert_eq!(listing(registry, 0).len(), 2000 - late.len());
         invariants::check_of_one_thread(registry);
         registry.maintain();
-        assert!(registry.is_out_of_memory());
+        assert!(registry.reserve.is_exhausted());
         invariants::check_of_one_thread(registry);
         allow_segments(usize::MAX);
         registry.maintain();
-        assert!(!registry.is_out_of_memory());
+        assert!(!registry.reserve.is_exhausted());
         for flow in &late {
             assert_eq!(fixture.connect(flow), Verdict::Registered);
         }

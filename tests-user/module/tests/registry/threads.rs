@@ -6,10 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use clinet_kernel::Context;
+use clinet_kernel::{Context, together};
 use clinet_module_tests::{EADDRINUSE, EADDRNOTAVAIL, Loaded, TCP, Tuple, UDP};
 
 use super::*;
@@ -130,15 +129,14 @@ fn eight_threads_see_one_registry() {
     ];
     let loaded = &Loaded::new(&[("clinet_max_tuples", 8192), ("clinet_full_refuse", 1)]);
     let owners: &Vec<_> = &(0..4000).map(|_| Mutex::new(Owner::Nobody)).collect();
-    let over = &AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    together::scope(|threads| {
         let callers: Vec<_> = (0_u64..)
             .zip(contexts)
             .map(|(thread, context)| {
-                scope.spawn(move || {
+                threads.spawn(move |over| {
                     let mut numbers = Numbers(seed + thread);
                     let end = Instant::now() + time;
-                    while Instant::now() < end {
+                    while Instant::now() < end && !over.is_set() {
                         let few = 4000 >> numbers.next(6);
                         for _ in 0..100 {
                             let n = numbers.next(few);
@@ -150,13 +148,13 @@ fn eight_threads_see_one_registry() {
                 })
             })
             .collect();
-        scope.spawn(move || {
-            while !over.load(Ordering::SeqCst) {
+        threads.spawn(move |over| {
+            while !over.is_set() {
                 sweep(loaded);
             }
         });
-        scope.spawn(move || {
-            while !over.load(Ordering::SeqCst) {
+        threads.spawn(move |over| {
+            while !over.is_set() {
                 let mut seen = BTreeMap::new();
                 for one in list(loaded, 64).iter().filter(|one| one.protocol == TCP) {
                     let before = seen.insert((one.faddr, one.owner), *one);
@@ -165,7 +163,6 @@ fn eight_threads_see_one_registry() {
             }
         });
         let ended: Vec<_> = callers.into_iter().map(|caller| caller.join()).collect();
-        over.store(true, Ordering::SeqCst);
         assert!(ended.iter().all(Result::is_ok), "seed {seed}");
     });
     let mut held = 0;
