@@ -25,7 +25,7 @@
 use super::bucket::{Bucket, SLOTS};
 use super::entry::Entry;
 use super::env::{Env, SEGMENT};
-use super::hash::Secret;
+use super::hash::{Hash, Secret};
 use super::layout::{Layout, Move};
 use super::table::{At, PAD, Table};
 
@@ -75,6 +75,12 @@ fn larger(segments: usize, shard: usize) -> usize {
         12..16 => 16 + shard % 4,
         _ => segments + segments / 4,
     }
+}
+
+/// Where an entry belongs. Not inline: it would need the stack of each caller.
+#[inline(never)]
+fn hash_of(entry: &Entry, secret: &Secret) -> Hash {
+    entry.hash(secret)
 }
 
 impl<E: Env> Table<E> {
@@ -150,7 +156,7 @@ impl<E: Env> Table<E> {
         let mut next = self.layout.next().ok_or(Step::Rest)?;
         let moves = |next: &Move| {
             let run = self.run(next.home);
-            run.filter(|(_, entry)| next.has(entry.hash(secret).fraction()))
+            run.filter(|(_, entry)| next.has(hash_of(entry, secret).fraction()))
                 .count()
         };
         loop {
@@ -223,7 +229,7 @@ impl<E: Env> Table<E> {
         while let Some(overflow) = self.bucket(index).map(Bucket::overflow) {
             for at in (0..SLOTS).map(|place| At::new(index, place)) {
                 let entry = self.get(at).copied();
-                let moves = |entry: &Entry| next.has(entry.hash(secret).fraction());
+                let moves = |entry: &Entry| next.has(hash_of(entry, secret).fraction());
                 if let Some(entry) = entry.filter(moves)
                     && let Some(slot) = self.moving.get_mut(lifted)
                 {
@@ -246,7 +252,7 @@ impl<E: Env> Table<E> {
         let Some(entry) = self.moving.get(number).copied() else {
             return;
         };
-        let hash = entry.hash(secret);
+        let hash = hash_of(&entry, secret);
         let to = self.put(next.target(hash.fraction()), hash, entry, usize::MAX);
         if let (Some(to), Some(tick)) = (to, entry.ages())
             && let Some(bucket) = self.bucket_mut(to)
