@@ -140,7 +140,7 @@ impl Flows<'_> {
         self.settle(sent);
         self.settle(&received);
         let source = match ends.source {
-            Some(place) => Some(self.sender(sent, place, ends.source_mac(), header)?),
+            Some(place) => Some(self.sender(sent, place, ends, header)?),
             None => None,
         };
         let receiver = match ends.destination {
@@ -215,7 +215,7 @@ impl Flows<'_> {
         &mut self,
         tuple: &Tuple,
         place: Place,
-        mac: Option<Mac>,
+        ends: Ends,
         header: &TcpHeader,
     ) -> Result<usize, StackError> {
         match place {
@@ -229,12 +229,12 @@ impl Flows<'_> {
         }
         if let Some(node) = self.fitting(tuple, Sender::Local, header) {
             // Whoever takes an address over resets what he does not know.
-            if let Some(mac) = mac.filter(|_| !header.rst) {
+            if let Some(mac) = ends.source_mac().filter(|_| !header.rst) {
                 self.machines.belongs(mac, place, node);
             }
             return Ok(node);
         }
-        let node = self.machines.sender(self.stack, place, tuple.local)?;
+        let node = self.sender_by_address(tuple, place, ends)?;
         Ok(self.own_flow(tuple, node).unwrap_or(node))
     }
 

@@ -53,6 +53,11 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
+    /// Has it passed a router? Senders begin with one of a few numbers.
+    pub(crate) fn is_routed(&self) -> bool {
+        !matches!(self.ttl, 0 | 1 | 30 | 32 | 60 | 64 | 128 | 255)
+    }
+
     /// The source and destination port, if it has them.
     pub(crate) fn ports(&self) -> Option<(u16, u16)> {
         match self.transport {

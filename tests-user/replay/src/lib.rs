@@ -34,6 +34,8 @@
 //! * A MAC address that sends a segment of another node's TCP connection, by
 //!   its sequence and acknowledgement numbers, or repeats its SYN, is the same
 //!   machine's. A RST says nothing: who takes an address over sends it too.
+//! * Packets whose time to live says that they have passed a router bring that
+//!   router's MAC address; two of these from one shared address are one node.
 //!
 //! All these are guesses, and a refusal says whether it rests on them.
 //! [`Options::named`] says which machine has which MAC addresses, and

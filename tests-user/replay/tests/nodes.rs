@@ -319,3 +319,24 @@ fn a_refusal_says_whether_its_nodes_are_guessed() {
     let both = named(&[("a", &[NODE_A]), ("b", &[NODE_B])]);
     assert_eq!(guessed(&both), [false]);
 }
+
+/// The shared address is behind two routers, of which each passes some on.
+#[test]
+fn routers_are_not_told_apart() {
+    let send = |router, ttl| {
+        let mut send = frame(router, PEER, &datagram(LOCAL, FOREIGN));
+        send[22] = ttl;
+        send
+    };
+    let far = [send(NODE_A, 57), send(NODE_B, 57), send(NODE_A, 57)];
+    let report = replay_frames(&far);
+    assert_eq!(nodes(&report), [(A, 3, 0, 0, 0)]);
+    let near = [send(NODE_A, 64), send(NODE_B, 64)];
+    assert_eq!(replay_frames(&near).totals.refused, 1);
+    let other = frame(NODE_B, PEER, &datagram("192.0.2.20:1", FOREIGN));
+    let mut options = options();
+    options.shared.push("192.0.2.20".parse().unwrap());
+    let known = [vec![other], far.to_vec()].concat();
+    let report = try_replay(&pcap(1, &known), &options).unwrap();
+    assert_eq!((report.nodes.len(), report.totals.refused), (1, 0));
+}
