@@ -66,6 +66,8 @@ impl Entry {
 /// All 5-tuples of TCP.
 pub(crate) struct Connections {
     entries: HashMap<Tuple, Entry, RandomState>,
+    /// How many of them wait for an answer.
+    waiting: usize,
     /// Ended flows, oldest first, with the serial of their ending.
     endings: VecDeque<(Tuple, usize, u64)>,
     remembered: usize,
@@ -77,6 +79,7 @@ impl Connections {
     pub(crate) fn new(remembered: usize) -> Self {
         Self {
             entries: HashMap::default(),
+            waiting: 0,
             endings: VecDeque::new(),
             remembered,
             serial: 0,
@@ -93,11 +96,17 @@ impl Connections {
         wanted: impl FnOnce(&Waiting) -> bool,
     ) -> Option<Waiting> {
         let entry = self.entries.get_mut(tuple)?;
-        if wanted(entry.waiting.as_deref()?) {
-            entry.waiting.take().map(|waiting| *waiting)
-        } else {
-            None
+        if !wanted(entry.waiting.as_deref()?) {
+            return None;
         }
+        self.waiting -= 1;
+        entry.waiting.take().map(|waiting| *waiting)
+    }
+
+    fn wait(&mut self, tuple: &Tuple, waiting: Waiting) {
+        self.waiting += 1;
+        let entry = self.entries.entry(*tuple).or_default();
+        entry.waiting = Some(Box::new(waiting));
     }
 
     fn remember_ending(&mut self, tuple: &Tuple, node: usize) {
@@ -137,8 +146,10 @@ impl Flows<'_> {
         header: &TcpHeader,
     ) -> Result<(), StackError> {
         let received = sent.reversed();
-        self.settle(sent);
-        self.settle(&received);
+        if self.connections.waiting > 0 {
+            self.settle(sent);
+            self.settle(&received);
+        }
         let source = match ends.source {
             Some(place) => Some(self.sender(sent, place, ends, header)?),
             None => None,
@@ -317,20 +328,25 @@ impl Flows<'_> {
         }
         let mut streams = Streams::default();
         let over = streams.segment(Sender::Foreign, header);
-        let entry = self.connections.entries.entry(*tuple).or_default();
-        entry.waiting = Some(Box::new(Waiting {
-            mac,
-            began: moment,
-            syn: header.is_first().then_some(*header),
-            streams,
-            over,
-        }));
+        self.connections.wait(
+            tuple,
+            Waiting {
+                mac,
+                began: moment,
+                syn: header.is_first().then_some(*header),
+                streams,
+                over,
+            },
+        );
         Ok(())
     }
 
     /// A node sends on a 5-tuple: is that the answer somebody waits for? If it
     /// has a flow there already, only what acknowledges the new SYN is.
     fn answer(&mut self, tuple: &Tuple, node: usize, header: &TcpHeader) {
+        if self.connections.waiting == 0 {
+            return;
+        }
         let is_new = self.own_flow(tuple, node).is_none();
         let is_answer = |waiting: &Waiting| {
             !header.is_first()
@@ -408,6 +424,7 @@ impl Flows<'_> {
 
     /// Resolves all that nobody has answered.
     pub(crate) fn end_tcp(&mut self) -> Result<(), StackError> {
+        self.connections.waiting = 0;
         let mut unanswered: Vec<(Tuple, Waiting)> = Vec::new();
         for (tuple, entry) in &mut self.connections.entries {
             if let Some(waiting) = entry.waiting.take() {
