@@ -12,8 +12,8 @@
 //! * `link`, `encapsulation`, `decode`: from link-layer frame to TCP and UDP
 //!   header.
 //! * `copies`, `machines`: which node a packet is of.
-//! * `tcp`: the life of one TCP flow, `connections`: all of them, `flows`: the
-//!   packets and the questions.
+//! * `tcp`: the life of one TCP flow, `connections`: all of them, `segments`:
+//!   whose a segment is, `questions`: what it means there, `flows`: all packets.
 //! * [`Stack`]: what is driven; [`ModelStack`] is a plain one.
 //!
 //! # Nodes
@@ -96,7 +96,9 @@ mod flows;
 mod link;
 mod machines;
 mod model;
+mod questions;
 mod report;
+mod segments;
 mod stack;
 mod tcp;
 
