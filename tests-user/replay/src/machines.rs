@@ -244,6 +244,7 @@ impl Machines {
         match self.by_mac.get(&mac) {
             Some(Place::Silent(silent)) => self.add_silent(*silent, node),
             Some(Place::Stands(_)) => {}
+            None if !self.named.contains_key(&mac) => {}
             _ => return,
         }
         self.by_mac.insert(mac, Place::Stands(node));
