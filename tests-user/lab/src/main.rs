@@ -7,8 +7,10 @@
 mod check;
 mod demo;
 mod files;
+mod input;
 mod module_stack;
 mod replay;
+mod signals;
 mod symbols;
 mod table;
 mod traces;
@@ -54,6 +56,7 @@ enum Outcome {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    signals::catch_crashes();
     // The simulated kernel panics as a kernel does, with a message that says
     // all; where in this tool that was is of no interest.
     panic::set_hook(Box::new(|_| ()));
