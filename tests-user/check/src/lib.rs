@@ -36,7 +36,7 @@ use std::collections::BTreeMap;
 
 pub use elf::Unusable;
 pub use mapfile::{Mapfile, MapfileError};
-pub use report::{Chain, Finding, Frame, Report, Rule, Sizes, Summary};
+pub use report::{Chain, Finding, Frame, Report, Rule, Severity, Sizes, Summary};
 
 use elf::Elf;
 
@@ -89,6 +89,7 @@ pub fn check(
     summary.relocations = relocations::count(&elf);
     summary.dependencies = symbols::dependencies(&elf, &mut findings);
     summary.undefined = symbols::check_undefined(&elf, &summary.dependencies, &mut findings);
+    symbols::check_ip_names(&elf, &summary.dependencies, &mut findings);
     symbols::check_common(&elf, &mut findings);
     if let Some(mapfile) = mapfile {
         symbols::check_globals(&elf, mapfile, &mut findings);
