@@ -48,6 +48,13 @@ pub struct Limits {
     pub frame: u64,
 }
 
+impl Limits {
+    /// Those of any module: the page below a kernel stack is not mapped, and a
+    /// frame larger than a page can step over it.
+    pub const ANY_MODULE: Limits = Limits { frame: 4096 };
+}
+
+/// Those of clinet.
 impl Default for Limits {
     fn default() -> Self {
         Limits { frame: 512 }

@@ -25,10 +25,6 @@ Examples:
 
 Exit status: 0 if no rule is broken, 1 if one is, 2 if FILE cannot be judged.";
 
-/// Stack that one function of a module may take: the page below a kernel stack
-/// is not mapped, and a larger frame can step over it.
-const PAGE: u64 = 4096;
-
 /// Checks a module file against the kernel's rules.
 ///
 /// Each line names a rule, the section and offset, the symbol, what is wrong
@@ -80,7 +76,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let limits = match arguments.frame {
         Some(frame) => Limits { frame },
         None if clinet => Limits::default(),
-        None => Limits { frame: PAGE },
+        None => Limits::ANY_MODULE,
     };
     let report = clinet_check::check(&file, &name, mapfile.as_ref(), &limits)
         .with_context(|| format!("{name} cannot be judged"))?;

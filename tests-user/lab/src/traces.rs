@@ -75,7 +75,8 @@ struct Output {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let module = arguments.module.as_deref().map(files::read).transpose()?;
+    let named = arguments.module.as_deref();
+    let module = named.map(|path| files::module(Some(path))).transpose()?;
     let mut played = Vec::new();
     for path in &arguments.paths {
         for scenario in trace::read(path)? {
