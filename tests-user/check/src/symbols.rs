@@ -210,12 +210,14 @@ fn at_reference(elf: &Elf<'_>, finding: Finding, relocation: &Relocation) -> Fin
 /// krtld takes a definition elsewhere for a common symbol of the same name.
 pub(crate) fn check_common(elf: &Elf<'_>, findings: &mut Vec<Finding>) {
     for symbol in elf.symbols.iter().filter(|s| s.home == Home::Common) {
-        let detail = format!("it is common, of {} bytes", symbol.size);
-        let finding = elf.symbol_finding(Rule::CommonSymbol, symbol, detail);
-        findings.push(match kernel_symbols::find(&symbol.name) {
-            Some(_) => finding,
-            None => finding.into_note(),
-        });
+        let detail = match kernel_symbols::find(&symbol.name) {
+            Some(other) => format!("it is common, so it becomes that of {}", other.module),
+            None => format!("it is common, of {} bytes", symbol.size),
+        };
+        findings.push(
+            elf.symbol_finding(Rule::CommonSymbol, symbol, detail)
+                .into_note(),
+        );
     }
 }
 
@@ -224,7 +226,7 @@ pub(crate) fn check_globals(elf: &Elf<'_>, mapfile: &Mapfile, findings: &mut Vec
     let globals = || {
         elf.symbols
             .iter()
-            .filter(|s| !s.local && !matches!(s.home, Home::Undefined | Home::Common))
+            .filter(|s| !s.local && s.home != Home::Undefined)
     };
     for symbol in globals().filter(|symbol| !mapfile.contains(&symbol.name)) {
         findings.push(elf.symbol_finding(

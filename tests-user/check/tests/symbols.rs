@@ -236,13 +236,20 @@ fn listed_symbols_are_there() {
 
 #[test]
 fn common_symbols() {
-    let rule = Rule::CommonSymbol;
-    assert_notes(
-        &good_and(".comm shared, 8, 8"),
-        rule,
-        &["shared", "8 bytes"],
-    );
-    assert_breaks(&good_and(".comm hz, 4, 4"), rule, &["hz", "4 bytes"]);
+    for (source, words) in [
+        (".comm shared, 8, 8", ["shared", "8 bytes"]),
+        (".comm hz, 4, 4", ["hz", "that of unix"]),
+    ] {
+        let file = assemble(&good_and(source));
+        let report = check(&file, "m", None, &Limits::default()).expect("usable");
+        let text = lines(&report);
+        assert!(report.passed(), "{text}");
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
+        assert_eq!(report.findings[0].rule, Rule::CommonSymbol);
+        // A mapfile does not list it.
+        let with_mapfile = self::report(&file);
+        assert!(!with_mapfile.passed(), "{}", lines(&with_mapfile));
+    }
 }
 
 #[test]
