@@ -10,11 +10,11 @@
 //! linkage structure lies. What code fills in before it calls mod_install(9F)
 //! cannot be told from the file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use object::elf;
 
-use crate::elf::{Elf, Home, text};
+use crate::elf::{Elf, Home, Relocation, Symbol, text};
 use crate::report::{Finding, Rule};
 
 /// Characters that the kernel keeps of a module name or a description.
@@ -70,6 +70,19 @@ const KINDS: [Kind; 16] = [
     kind("mod_syscallops32", "modlsys", Some("sys_sysent")),
 ];
 
+/// Of a later kernel or of a dependency.
+const OTHER: Kind = kind("another mod_ops", "linkage structure", None);
+
+/// The kind of structure that begins with a pointer to that symbol.
+fn kind_of(symbol: &Symbol<'_>) -> Option<&'static Kind> {
+    let name = &symbol.name;
+    let known = KINDS.iter().find(|kind| kind.operations == name);
+    known.or_else(|| {
+        let other = name.starts_with("mod_") && name.ends_with("ops");
+        (symbol.home == Home::Undefined && other).then_some(&OTHER)
+    })
+}
+
 /// Section and offset.
 type Place = (usize, u64);
 
@@ -102,7 +115,7 @@ pub(crate) fn check(elf: &Elf<'_>, findings: &mut Vec<Finding>) -> Option<String
     }
     linkage.check_modlinkages(findings);
     let mut description = None;
-    for &(place, kind) in &linkage.structures {
+    for (&place, kind) in &linkage.structures {
         findings.extend(linkage.third_member_fault(place, kind));
         match linkage.linkinfo(place) {
             Ok(text) => {
@@ -139,7 +152,7 @@ fn check_entry_points(elf: &Elf<'_>, findings: &mut Vec<Finding>) {
 struct Linkage<'e, 'a> {
     elf: &'e Elf<'a>,
     /// Every linkage structure in data.
-    structures: Vec<(Place, &'static Kind)>,
+    structures: BTreeMap<Place, &'static Kind>,
     /// The places that code refers to.
     code_refers_to: BTreeSet<Place>,
 }
@@ -147,16 +160,16 @@ struct Linkage<'e, 'a> {
 impl<'e, 'a> Linkage<'e, 'a> {
     fn new(elf: &'e Elf<'a>) -> Self {
         let in_code = |section: usize| elf.sections[section].executable();
-        let mut structures = Vec::new();
+        let mut structures = BTreeMap::new();
         let mut code_refers_to = BTreeSet::new();
         for relocation in &elf.relocations {
             let symbol = &elf.symbols[relocation.symbol];
             if in_code(relocation.section) {
                 code_refers_to.extend(target(elf, symbol.home, symbol.value, relocation));
             } else if relocation.kind == elf::R_X86_64_64
-                && let Some(kind) = KINDS.iter().find(|kind| kind.operations == symbol.name)
+                && let Some(kind) = kind_of(symbol)
             {
-                structures.push(((relocation.section, relocation.offset), kind));
+                structures.insert((relocation.section, relocation.offset), kind);
             }
         }
         Linkage {
@@ -168,10 +181,8 @@ impl<'e, 'a> Linkage<'e, 'a> {
 
     /// Does code load the address of a mod_ops?
     fn is_filled_by_code(&self) -> bool {
-        self.elf.relocations.iter().any(|relocation| {
-            let name = &self.elf.symbols[relocation.symbol].name;
-            KINDS.iter().any(|kind| kind.operations == name)
-        })
+        let mut relocations = self.elf.relocations.iter();
+        relocations.any(|relocation| kind_of(&self.elf.symbols[relocation.symbol]).is_some())
     }
 
     /// Does code refer to a linkage structure, and so perhaps fill it in?
@@ -190,45 +201,58 @@ impl<'e, 'a> Linkage<'e, 'a> {
         }
     }
 
-    fn points_at_structure(&self, place: Place) -> bool {
-        self.pointee(place)
-            .is_some_and(|to| self.structures.iter().any(|(place, _)| *place == to))
+    /// The structure that the pointer at a place leads to.
+    fn structure_at(&self, place: Place) -> Option<Place> {
+        let pointee = self.pointee(place)?;
+        self.structures.contains_key(&pointee).then_some(pointee)
     }
 
     /// Every structure has to be in a struct modlinkage.
     fn check_modlinkages(&self, findings: &mut Vec<Finding>) {
-        for &(place, kind) in &self.structures {
-            let pointers = self.elf.relocations.iter().filter(|relocation| {
-                let at = (relocation.section, relocation.offset);
-                !self.elf.sections[at.0].executable() && self.pointee(at) == Some(place)
-            });
-            let mut faults: Vec<_> = pointers
-                .map(|relocation| self.first_of((relocation.section, relocation.offset)))
-                .map(|first| self.modlinkage_fault(first))
-                .collect();
-            if faults.is_empty() && !self.code_refers_to(place, kind) {
-                let detail = format!("no struct modlinkage points at this {}", kind.structure);
-                faults.push(Some(self.elf.finding(
-                    Rule::Linkage,
-                    place.0,
-                    place.1,
-                    detail,
-                )));
-            }
-            // Another pointer to it may lie anywhere.
-            if let Some(faults) = faults.into_iter().collect::<Option<Vec<_>>>() {
-                let new = faults.into_iter().take(1).filter(|f| !findings.contains(f));
-                let new: Vec<_> = new.collect();
-                findings.extend(new);
+        let pointers = self.first_pointers();
+        let mut judged = BTreeSet::new();
+        for (&place, kind) in &self.structures {
+            let Some(firsts) = pointers.get(&place) else {
+                if !self.code_refers_to(place, kind) {
+                    let detail = format!("no struct modlinkage points at this {}", kind.structure);
+                    findings.push(self.elf.finding(Rule::Linkage, place.0, place.1, detail));
+                }
+                continue;
+            };
+            // Other pointers to it may lie anywhere.
+            let faults = firsts.iter().map(|&first| self.modlinkage_fault(first));
+            if let Some(faults) = faults.collect::<Option<Vec<_>>>()
+                && judged.insert(firsts.first())
+            {
+                findings.extend(faults.into_iter().next());
             }
         }
     }
 
-    /// The first of the pointers to structures that lie one after the other.
+    /// For each structure, the places of the pointers to it; of pointers to
+    /// structures that lie one after the other, the first.
+    fn first_pointers(&self) -> BTreeMap<Place, BTreeSet<Place>> {
+        let mut pointers = BTreeMap::<_, BTreeSet<_>>::new();
+        for relocation in &self.elf.relocations {
+            let at = (relocation.section, relocation.offset);
+            if self.elf.sections[at.0].executable() {
+                continue;
+            }
+            if let Some(structure) = self.structure_at(at) {
+                pointers
+                    .entry(structure)
+                    .or_default()
+                    .insert(self.first_of(at));
+            }
+        }
+        pointers
+    }
+
     fn first_of(&self, (section, offset): Place) -> Place {
         let before = |at: &u64| at.checked_sub(WORD);
         let first = std::iter::successors(Some(offset), before)
-            .take_while(|&at| self.points_at_structure((section, at)))
+            .take(ML_LINKAGE as usize)
+            .take_while(|&at| self.structure_at((section, at)).is_some())
             .last();
         (section, first.unwrap_or(offset))
     }
@@ -315,12 +339,7 @@ impl<'e, 'a> Linkage<'e, 'a> {
 
 /// The place in the module that a relocation refers to: an operand that counts
 /// from the end of its field is 4 bytes less than what it means.
-fn target(
-    elf: &Elf<'_>,
-    home: Home,
-    value: u64,
-    relocation: &crate::elf::Relocation,
-) -> Option<Place> {
+fn target(elf: &Elf<'_>, home: Home, value: u64, relocation: &Relocation) -> Option<Place> {
     let Home::Section(section) = home else {
         return None;
     };

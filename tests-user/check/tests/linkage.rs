@@ -80,6 +80,19 @@ fn every_kind_of_linkage_structure() {
     }
 }
 
+/// A kernel or a dependency that is not listed may have more kinds.
+#[test]
+fn another_kind_of_linkage_structure() {
+    let depends = ".section .rodata\n.type _depends_on, @object\n\
+         _depends_on: .asciz \"misc/other\"\n.size _depends_on, . - _depends_on\n";
+    let source = with_structure(".quad mod_otherops, description\n");
+    assert_notes(
+        &format!("{source}{depends}"),
+        Rule::UnknownImport,
+        &["mod_otherops", "misc/other"],
+    );
+}
+
 #[test]
 fn names_of_linkage_structures_are_free() {
     assert_passes(
