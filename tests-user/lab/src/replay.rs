@@ -16,7 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::module_stack::ModuleStack;
-use crate::{Outcome, files, print_json, table};
+use crate::{Outcome, fatal, files, print_json, table};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -81,6 +81,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let (reader, size) = open(&arguments.file)?;
     let bar = progress_bar(size);
     let result = replay(reader, &options, &mut stack, &mut |bytes, packets| {
+        fatal::progress();
         bar.set_position(bytes);
         bar.set_message(format!("{packets} packets"));
     });

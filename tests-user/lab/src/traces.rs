@@ -11,7 +11,7 @@ use clinet_stock::Entry;
 use clinet_stock::trace::{self, Decisions, Difference, Scenario};
 use serde::Serialize;
 
-use crate::{Outcome, files, print_json};
+use crate::{Outcome, fatal, files, print_json};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -80,6 +80,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut played = Vec::new();
     for path in &arguments.paths {
         for scenario in trace::read(path)? {
+            fatal::progress();
             played.push(play(scenario, module.as_deref())?);
         }
     }

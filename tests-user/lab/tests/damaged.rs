@@ -151,14 +151,9 @@ fn any_bit_may_flip() {
 /// `lab replay` calls this function on its own stack, which it cannot leave.
 #[test]
 fn a_module_that_crashes_after_its_check_is_an_error() {
-    let damaged = Damaged::new();
-    let mut bytes = damaged.good.clone();
-    let place = code_of(&bytes, "clinet_tcp_connect");
     // movb $0, 0
     let store = [0xc6, 0x04, 0x25, 0, 0, 0, 0, 0];
-    bytes[place..][..store.len()].copy_from_slice(&store);
-    damaged.write(&bytes);
-    let run = damaged.run("replay");
+    let run = with_code("clinet_tcp_connect", &store).run("replay");
     assert_unusable("replay", &run);
     for words in [
         "page fault at 0x0 in clinet`clinet_tcp_connect",
@@ -166,6 +161,24 @@ fn a_module_that_crashes_after_its_check_is_an_error() {
     ] {
         assert!(run.err.contains(words), "{}", run.err);
     }
+}
+
+#[test]
+fn a_module_that_does_not_come_back_is_an_error() {
+    // jmp to itself
+    let run = with_code("clinet_tcp_connect", &[0xeb, 0xfe]).run("replay");
+    assert_unusable("replay", &run);
+    assert!(run.err.contains("does not come back"), "{}", run.err);
+}
+
+/// The module with other code at the beginning of a function.
+fn with_code(function: &str, code: &[u8]) -> Damaged {
+    let damaged = Damaged::new();
+    let mut bytes = damaged.good.clone();
+    let place = code_of(&bytes, function);
+    bytes[place..][..code.len()].copy_from_slice(code);
+    damaged.write(&bytes);
+    damaged
 }
 
 /// Where the code of a function is in the file.

@@ -6,6 +6,8 @@
 
 use serde::Serialize;
 
+use crate::fatal;
+
 /// One thing that was done and what came of it.
 #[derive(Debug, Serialize)]
 pub struct Step {
@@ -57,6 +59,7 @@ impl Story {
     pub fn step(&mut self, what: &str, result: impl Into<String>, expected: &str) {
         let result = result.into();
         let as_expected = result == expected;
+        fatal::progress();
         if self.print {
             println!("  {what}");
             println!("      {result}");

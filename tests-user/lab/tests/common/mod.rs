@@ -14,7 +14,7 @@ use assert_cmd::Command;
 use serde_json::Value;
 
 /// No command of the tests takes a tenth of that.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// The project's folder.
 pub fn root() -> PathBuf {
