@@ -229,8 +229,8 @@ impl<'e, 'a> Linkage<'e, 'a> {
         }
     }
 
-    /// For each structure, the places of the pointers to it; of pointers to
-    /// structures that lie one after the other, the first.
+    /// For each structure, the places of the pointers to it; of pointers that
+    /// lie one after the other, the first.
     fn first_pointers(&self) -> BTreeMap<Place, BTreeSet<Place>> {
         let mut pointers = BTreeMap::<_, BTreeSet<_>>::new();
         for relocation in &self.elf.relocations {
@@ -252,7 +252,7 @@ impl<'e, 'a> Linkage<'e, 'a> {
         let before = |at: &u64| at.checked_sub(WORD);
         let first = std::iter::successors(Some(offset), before)
             .take(ML_LINKAGE as usize)
-            .take_while(|&at| self.structure_at((section, at)).is_some())
+            .take_while(|&at| self.elf.pointer_at(section, at).is_some())
             .last();
         (section, first.unwrap_or(offset))
     }
@@ -303,7 +303,7 @@ impl<'e, 'a> Linkage<'e, 'a> {
         let fits = self
             .elf
             .symbol_at(section, offset)
-            .is_none_or(|s| s.size == 0 || s.value + s.size >= offset + 3 * WORD);
+            .is_none_or(|s| s.size == 0 || s.value.saturating_add(s.size) >= offset + 3 * WORD);
         if (present && fits) || self.code_refers_to(place, kind) {
             return None;
         }

@@ -118,6 +118,9 @@ fn several_structures_in_one_modlinkage() {
         Rule::Linkage,
         &["no struct modlinkage", "modlstrmod"],
     );
+    // Another may have a mod_ops of the module's own.
+    let more = "\t.quad\tcounter\n\t.quad\tmodlmisc\n";
+    assert_passes(&good_with("\t.quad\tmodlmisc\n", more));
 }
 
 #[test]
