@@ -4,6 +4,8 @@
 
 //! What is told: chapters of steps, each of which went as expected or not.
 
+use std::io::{self, Write};
+
 use serde::Serialize;
 
 use crate::fatal;
@@ -43,12 +45,15 @@ impl Story {
         }
     }
 
+    /// Prints a line, until nobody reads any more.
+    fn tell(&mut self, line: &str) {
+        self.print = self.print && writeln!(io::stdout(), "{line}").is_ok();
+    }
+
     /// Begins a chapter.
     pub fn chapter(&mut self, title: &str) {
-        if self.print {
-            let gap = if self.chapters.is_empty() { "" } else { "\n" };
-            println!("{gap}{title}");
-        }
+        let gap = if self.chapters.is_empty() { "" } else { "\n" };
+        self.tell(&format!("{gap}{title}"));
         self.chapters.push(Chapter {
             title: title.to_owned(),
             steps: Vec::new(),
@@ -60,12 +65,9 @@ impl Story {
         let result = result.into();
         let as_expected = result == expected;
         fatal::progress();
-        if self.print {
-            println!("  {what}");
-            println!("      {result}");
-            if !as_expected {
-                println!("      UNEXPECTED: this should be: {expected}");
-            }
+        self.tell(&format!("  {what}\n      {result}"));
+        if !as_expected {
+            self.tell(&format!("      UNEXPECTED: this should be: {expected}"));
         }
         if let Some(chapter) = self.chapters.last_mut() {
             chapter.steps.push(Step {

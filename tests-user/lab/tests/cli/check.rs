@@ -4,12 +4,11 @@
 
 //! `lab check` and `lab symbols`, of modules good and bad.
 
-mod common;
-
 use std::fs;
 
-use common::{json, module, root, run};
 use serde_json::Value;
+
+use super::{json, module, root, run};
 
 /// A module that is not clinet, in the assembler's language.
 fn assembled(source: &str) -> (tempfile::TempDir, String) {
@@ -25,7 +24,7 @@ fn assembled(source: &str) -> (tempfile::TempDir, String) {
     (folder, output)
 }
 
-const GOOD: &str = include_str!("../../check/tests/common/good.s");
+const GOOD: &str = include_str!("../../../check/tests/common/good.s");
 
 const STREAMS: &str = "
     .section .rodata

@@ -4,12 +4,14 @@
 
 //! The tool as a person or a program calls it.
 
-use std::fs::{self, File};
-use std::net::IpAddr;
+mod check;
+mod damaged;
+mod replay;
+
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use clinet_replay::{ModelStack, Options, replay};
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -57,20 +59,6 @@ fn json(run: &Run) -> Value {
     serde_json::from_str(&run.out).expect("JSON")
 }
 
-fn captures() -> Vec<PathBuf> {
-    let folder = fs::read_dir(root().join("tests-user/captures")).expect("captures");
-    let files = folder.map(|entry| entry.expect("an entry").path());
-    let mut captures: Vec<PathBuf> = files
-        .filter(|path| {
-            let kind = path.extension().and_then(|kind| kind.to_str());
-            kind.is_some_and(|kind| ["pcap", "pcapng", "snoop"].contains(&kind))
-        })
-        .collect();
-    captures.sort();
-    assert!(captures.len() >= 10);
-    captures
-}
-
 const SHARED: [&str; 2] = ["192.0.2.10", "2001:db8::10"];
 
 #[test]
@@ -94,140 +82,24 @@ fn the_demonstration_as_json_has_all_chapters() {
     assert_eq!(told["counters"][0]["counters"]["tcp_out_asked"], 2);
 }
 
+/// What reads the output may stop reading.
 #[test]
-fn the_module_answers_a_capture_as_a_plain_model_does() {
-    for path in captures() {
-        for nodes in [None, Some(2), Some(3)] {
-            let options = Options {
-                nodes,
-                ..Options::new(
-                    SHARED
-                        .map(|addr| addr.parse::<IpAddr>().expect("one"))
-                        .to_vec(),
-                )
-            };
-            let file = File::open(&path).expect("a capture");
-            let expected = replay(file, &options, &mut ModelStack::new(), &mut |_, _| ());
-            let expected = serde_json::to_value(expected.expect("a report")).expect("JSON");
-            let path = path.display().to_string();
-            let count = nodes.map(|nodes| nodes.to_string());
-            let mut arguments = vec!["replay", &path, "--json"];
-            if let Some(count) = &count {
-                arguments.extend(["--nodes", count]);
-            }
-            arguments.extend(["--shared", SHARED[0], SHARED[1]]);
-            let run = run(&arguments);
-            assert_eq!(run.status, 0, "{path}: {}", run.err);
-            let report = json(&run);
-            for part in ["totals", "nodes", "refusals"] {
-                assert_eq!(report[part], expected[part], "{path} with {nodes:?} nodes");
-            }
-            assert_eq!(report["undecided"], 0);
-        }
-    }
-}
-
-#[test]
-fn readme_shows_a_replay_as_it_is() {
-    let path = root().join("tests-user/captures/tcp-two-nodes.snoop");
-    let path = path.display().to_string();
-    let run = run(&["replay", &path, "--shared", SHARED[0], SHARED[1]]);
-    let readme = fs::read_to_string(root().join("README.md")).expect("README");
-    assert!(readme.contains(&run.out), "{}", run.out);
-}
-
-#[test]
-fn a_capture_that_ends_inside_a_packet_gives_what_it_had() {
-    let whole = fs::read(root().join("tests-user/captures/tcp-in.pcap")).expect("a capture");
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("cut.pcap");
-    fs::write(&path, &whole[..whole.len() - 1]).expect("written");
-    let run = run(&[
-        "replay",
-        &path.display().to_string(),
-        "--json",
-        "--shared",
-        SHARED[0],
-    ]);
-    assert_eq!(run.status, 2);
-    assert!(run.err.contains("packet 34"), "{}", run.err);
-    assert_eq!(json(&run)["totals"]["packets"], 33);
-}
-
-#[test]
-fn a_capture_cut_anywhere_after_its_header_gives_a_report() {
-    let whole = fs::read(root().join("tests-user/captures/tcp-in.pcap")).expect("a capture");
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("cut.pcap");
-    let replay = |length: usize| {
-        fs::write(&path, &whole[..length]).expect("written");
-        let path = path.display().to_string();
-        run(&["replay", &path, "--json", "--shared", SHARED[0]])
-    };
-    for length in [24, 25, 40, 60] {
-        let run = replay(length);
-        assert_eq!(run.status, if length == 24 { 0 } else { 2 }, "{length}");
-        assert_eq!(json(&run)["totals"]["packets"], 0);
-        assert_eq!(run.err.contains("packet 1"), length != 24, "{}", run.err);
-    }
-    let run = replay(23);
-    assert_eq!((run.status, run.out.as_str()), (2, ""));
-}
-
-/// Two nodes take one port to a peer whose address is shared too. What the
-/// refused SYN would have led to did not happen, on either side.
-#[test]
-fn replies_to_a_refused_flow_are_ignored() {
-    let path = root().join("tests-user/captures/tcp-two-nodes.pcap");
-    let path = path.display().to_string();
-    let run = run(&[
-        "replay",
-        &path,
-        "--json",
-        "--shared",
-        SHARED[0],
-        "192.0.2.1",
-    ]);
-    let totals = &json(&run)["totals"];
-    assert_eq!(
-        (&totals["refused"], &totals["tcp_out"]),
-        (&1.into(), &7.into())
-    );
-    assert_eq!(
-        (&totals["tcp_in"], &totals["tcp_midstream"]),
-        (&6.into(), &0.into())
-    );
-}
-
-#[test]
-fn what_is_no_capture_is_named() {
-    let path = module().display().to_string();
-    let run = run(&["replay", &path, "--shared", SHARED[0]]);
-    assert_eq!(run.status, 2);
-    assert!(
-        run.err.contains("pcap") && run.err.contains("snoop"),
-        "{}",
-        run.err
-    );
-    assert_eq!(run.out, "");
-}
-
-#[test]
-fn a_limit_out_of_range_is_refused() {
-    let path = root()
-        .join("tests-user/captures/iperf3-cut.pcap")
-        .display()
-        .to_string();
-    for limit in ["63", "16777217"] {
-        let run = run(&[
-            "replay",
-            &path,
-            "--max-tuples",
-            limit,
-            "--shared",
-            SHARED[0],
-        ]);
-        assert_eq!(run.status, 2, "{limit}");
+fn a_closed_pipe_ends_the_tool_quietly() {
+    let capture = root().join("tests-user/captures/tcp-in.pcap");
+    let capture = capture.display().to_string();
+    for arguments in [
+        vec!["demo"],
+        vec!["demo", "--json"],
+        vec!["replay", &capture, "--shared", SHARED[0]],
+    ] {
+        let tool = lab(&arguments);
+        let mut command = std::process::Command::new(tool.get_program());
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = command.args(tool.get_args()).stdout(writer).output();
+        let output = output.expect("it ends");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
     }
 }
 

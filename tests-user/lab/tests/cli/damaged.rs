@@ -5,13 +5,35 @@
 //! Module files that were cut short or altered: every command that reads one
 //! ends by itself, with a reason if it cannot go on.
 
-mod common;
-
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use common::{Run, module, root, run};
+use assert_cmd::Command;
 use object::{Object, ObjectSection, ObjectSymbol};
+
+use super::{module, root};
+
+/// No command takes a tenth of that.
+const LONGEST: Duration = Duration::from_secs(600);
+
+struct Run {
+    /// -1 if a signal ended it.
+    status: i32,
+    out: String,
+    err: String,
+}
+
+fn run(arguments: &[&str]) -> Run {
+    let mut command = Command::cargo_bin("lab").expect("the tool is built");
+    let output = command.args(arguments).timeout(LONGEST).output();
+    let output = output.expect("the tool runs");
+    Run {
+        status: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
 
 /// A folder for one damaged module file.
 struct Damaged {
