@@ -6,6 +6,7 @@
 
 mod check;
 mod demo;
+mod fatal;
 mod files;
 mod input;
 mod module_stack;
@@ -56,10 +57,10 @@ enum Outcome {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    signals::catch_crashes();
     // The simulated kernel panics as a kernel does, with a message that says
     // all; where in this tool that was is of no interest.
     panic::set_hook(Box::new(|_| ()));
+    fatal::prepare();
     let result = panic::catch_unwind(|| match &arguments.command {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),

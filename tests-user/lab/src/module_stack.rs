@@ -147,6 +147,7 @@ impl Stack for ModuleStack {
         ];
         let clinet = Clinet::load(kernel, &self.file, &tunables)
             .map_err(|error| StackError(error.into()))?;
+        crate::fatal::progress();
         clinet.set_mode(Mode::Direct);
         self.nodes.push(Node {
             clinet,

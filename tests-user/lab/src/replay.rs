@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::input::Input;
 use crate::module_stack::ModuleStack;
-use crate::{Outcome, files, print_json, signals, table};
+use crate::{Outcome, fatal, files, print_json, signals, table};
 
 /// As many addresses can be shared as the module takes.
 const MOST_SHARED: usize = 256;
@@ -162,7 +162,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         bar.wrap_read(input),
         &options,
         &mut stack,
-        &mut |_, packets| bar.set_message(format!("{packets} packets")),
+        &mut |_, packets| {
+            fatal::progress();
+            bar.set_message(format!("{packets} packets"));
+        },
     );
     bar.finish_and_clear();
     let (report, failure) = match result {

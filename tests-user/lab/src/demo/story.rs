@@ -8,6 +8,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::fatal;
+
 /// One thing that was done and what came of it.
 #[derive(Debug, Serialize)]
 pub struct Step {
@@ -62,6 +64,7 @@ impl Story {
     pub fn step(&mut self, what: &str, result: impl Into<String>, expected: &str) {
         let result = result.into();
         let as_expected = result == expected;
+        fatal::progress();
         self.tell(&format!("  {what}\n      {result}"));
         if !as_expected {
             self.tell(&format!("      UNEXPECTED: this should be: {expected}"));

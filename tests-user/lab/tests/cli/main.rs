@@ -4,6 +4,8 @@
 
 //! The tool as a person or a program calls it.
 
+mod check;
+mod damaged;
 mod replay;
 
 use std::fs;
@@ -99,134 +101,6 @@ fn a_closed_pipe_ends_the_tool_quietly() {
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
     }
-}
-
-#[test]
-fn a_module_that_stops_its_kernel_is_an_error_of_a_few_lines() {
-    use object::{Object, ObjectSection};
-    let mut bytes = fs::read(module()).expect("the module");
-    let file = object::File::parse(&*bytes).expect("an ELF file");
-    let text = file
-        .section_by_name(".text")
-        .and_then(|text| text.file_range());
-    let (start, size) = text.expect("text");
-    drop(file);
-    bytes[start as usize..][..size as usize].fill(0x0f);
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("clinet");
-    fs::write(&path, bytes).expect("written");
-    let output = Command::cargo_bin("lab")
-        .expect("the tool is built")
-        .args(["demo", "--module"])
-        .arg(&path)
-        .output()
-        .expect("it ends");
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(
-        text.starts_with("lab: ") && !text.contains("RUST_BACKTRACE"),
-        "{text}"
-    );
-}
-
-#[test]
-fn the_released_module_is_good() {
-    let run = run(&["check", &module().display().to_string()]);
-    assert_eq!(run.status, 0, "{}", run.out);
-    assert!(
-        run.out.ends_with("good: no rule is broken\n"),
-        "{}",
-        run.out
-    );
-}
-
-#[test]
-fn a_module_with_other_globals_is_found_out() {
-    let example = root()
-        .join("build/foreign/example_rust")
-        .display()
-        .to_string();
-    let clinets = root().join("mapfiles/clinet.map").display().to_string();
-    let found = run(&["check", "--json", "--mapfile", &clinets, &example]);
-    assert_eq!(found.status, 1);
-    let rules: Vec<Value> = json(&found)["findings"]
-        .as_array()
-        .expect("findings")
-        .iter()
-        .map(|finding| finding["rule"].clone())
-        .collect();
-    assert!(rules.contains(&Value::from("unlisted-global")), "{rules:?}");
-    let map = root()
-        .join("examples/provider-rust/provider.map")
-        .display()
-        .to_string();
-    let own = run(&["check", "--mapfile", &map, &example]);
-    assert_eq!(own.status, 0, "{}", own.out);
-}
-
-/// Whatever the file is called, one symbol too many is found.
-#[test]
-fn a_global_that_the_mapfile_does_not_list_is_found_under_any_name() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("renamed");
-    let status = std::process::Command::new("objcopy")
-        .arg("--globalize-symbol=clinet_log")
-        .arg(module())
-        .arg(&path)
-        .status();
-    assert!(status.expect("objcopy").success());
-    let run = run(&["check", "--json", &path.display().to_string()]);
-    assert_eq!(run.status, 1);
-    let report = json(&run);
-    let findings = report["findings"].as_array().expect("findings");
-    assert_eq!(findings.len(), 1, "{findings:?}");
-    assert_eq!(findings[0]["rule"], "unlisted-global");
-    assert_eq!(findings[0]["symbol"], "clinet_log");
-}
-
-/// They import what clinet offers, as modules that depend on it.
-#[test]
-fn the_example_providers_are_good() {
-    for example in ["example", "example_rust"] {
-        let path = root()
-            .join("build/foreign")
-            .join(example)
-            .display()
-            .to_string();
-        let run = run(&["check", &path]);
-        assert_eq!(run.status, 0, "{example}: {}", run.out);
-    }
-}
-
-#[test]
-fn what_is_no_module_cannot_be_judged() {
-    let readme = root().join("README.md").display().to_string();
-    for command in ["check", "symbols"] {
-        let run = run(&[command, &readme]);
-        assert_eq!(run.status, 2, "{command}");
-        assert!(run.err.starts_with("lab: "), "{}", run.err);
-    }
-    assert_eq!(run(&["check", "/no/such/file"]).status, 2);
-}
-
-#[test]
-fn symbols_come_with_where_they_come_from() {
-    let run = run(&[
-        "symbols",
-        "--undefined",
-        "--json",
-        &module().display().to_string(),
-    ]);
-    assert_eq!(run.status, 0);
-    let rows = json(&run);
-    let rows = rows.as_array().expect("rows");
-    let place = |name: &str| {
-        let row = rows.iter().find(|row| row["name"] == name);
-        row.unwrap_or_else(|| panic!("no {name}"))["place"].clone()
-    };
-    assert_eq!(place("mutex_enter"), "unix");
-    assert_eq!(place("kmem_alloc"), "genunix");
-    assert!(rows.iter().all(|row| row["place"] != "no kernel module"));
 }
 
 #[test]

@@ -8,7 +8,6 @@ use std::fs::{self, File};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use assert_cmd::Command;
 use clinet_replay::{ModelStack, Options, replay};
 use serde_json::Value;
 
@@ -267,41 +266,6 @@ fn wait_for_handler(process: u32) {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     panic!("no handler for SIGINT");
-}
-
-/// What the simulated kernel does not catch is no signal to the caller either.
-#[test]
-fn a_module_that_crashes_the_tool_is_an_error() {
-    use object::{Object, ObjectSymbol};
-    let mut bytes = fs::read(module()).expect("the module");
-    let offset = {
-        use object::ObjectSection;
-        let file = object::File::parse(&*bytes).expect("an ELF file");
-        let asks = file
-            .symbols()
-            .find(|symbol| symbol.name() == Ok("clinet_tcp_connect"));
-        let asks = asks.expect("the function");
-        let section = asks.section_index().expect("text");
-        let section = file.section_by_index(section).expect("text");
-        section.file_range().expect("in the file").0 + asks.address()
-    };
-    // ud2
-    bytes[offset as usize..][..2].copy_from_slice(&[0x0f, 0x0b]);
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("clinet");
-    fs::write(&path, bytes).expect("written");
-    let capture = root().join("tests-user/captures/tcp-in.pcap");
-    let output = Command::cargo_bin("lab")
-        .expect("the tool is built")
-        .arg("replay")
-        .arg(&capture)
-        .args(["--shared", SHARED[0], "--module"])
-        .arg(&path)
-        .output()
-        .expect("it ends");
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("may be damaged"), "{text}");
 }
 
 /// Two nodes take one port to a peer whose address is shared too. What the
