@@ -275,7 +275,8 @@ impl<E: Env> Registry<E> {
             result = change(&mut epochs, sweeps);
             epochs.into()
         });
-        self.dirty.store(1);
+        // Not a store: a sweep that takes this mark away has to see the epochs.
+        self.dirty.swap(1);
         Some(result)
     }
 

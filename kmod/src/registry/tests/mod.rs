@@ -27,6 +27,7 @@ mod behaviour;
 mod growth;
 mod invariants;
 mod listing;
+mod loom;
 mod memory;
 mod model;
 mod names;
