@@ -6,15 +6,17 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use crate::kernel::blocks::{Block, BlockAddresses, Blocks};
 use crate::kernel::cpu;
-use crate::kernel::kmem::{Block, KmemSlice};
+use crate::kernel::kmem::KmemSlice;
 use crate::kernel::mutex::{Guard, KMutex};
 use crate::registry::bucket::Bucket;
 use crate::registry::entry::NAMES;
-use crate::registry::env::{Env, Lock, SEGMENT, Word};
+use crate::registry::env::{Directory, Env, Lock, Peek, SEGMENT, Segment, Word};
 use crate::registry::names::Name;
 use crate::registry::reserve::SHELF;
 use crate::registry::shard::Shard;
+use crate::registry::uncounted::{Binds, UNCOUNTED};
 use crate::registry::{ASKED, Asked, Memory, Settings, shared};
 
 /// The kernel.
@@ -24,10 +26,13 @@ impl Env for Kernel {
     type Lock<T: Send + 'static> = KMutex<T>;
     type Word = AtomicU64;
     type Segment = Block<Bucket, SEGMENT>;
-    type Directory = KmemSlice<Option<Self::Segment>>;
+    type Directory = Blocks<Bucket, SEGMENT>;
+    type Peek = BlockAddresses;
+    type Shelf = KmemSlice<Option<Self::Segment>>;
     type Shards = KmemSlice<Shard<Self>>;
     type Names = KmemSlice<Name<Self>>;
     type Words = KmemSlice<AtomicU64>;
+    type Uncounted = KmemSlice<Binds>;
     type Scratch = KmemSlice<Asked>;
 
     fn segment() -> Option<Self::Segment> {
@@ -50,6 +55,41 @@ impl Env for Kernel {
     #[inline]
     fn prefetch_bucket(address: usize) {
         cpu::prefetch_two_to_write(address);
+    }
+}
+
+impl Directory<Block<Bucket, SEGMENT>> for Blocks<Bucket, SEGMENT> {
+    fn len(&self) -> usize {
+        Blocks::len(self)
+    }
+
+    #[inline]
+    fn get(&self, place: usize) -> Option<&Segment> {
+        Blocks::get(self, place)
+    }
+
+    #[inline]
+    fn get_mut(&mut self, place: usize) -> Option<&mut Segment> {
+        Blocks::get_mut(self, place)
+    }
+
+    fn put(
+        &mut self,
+        place: usize,
+        segment: Block<Bucket, SEGMENT>,
+    ) -> Option<Block<Bucket, SEGMENT>> {
+        Blocks::put(self, place, segment)
+    }
+
+    fn take(&mut self, place: usize) -> Option<Block<Bucket, SEGMENT>> {
+        Blocks::take(self, place)
+    }
+}
+
+impl Peek for BlockAddresses {
+    #[inline]
+    fn address(&self, place: usize) -> usize {
+        BlockAddresses::get(self, place)
     }
 }
 
@@ -98,16 +138,16 @@ impl Word for AtomicU64 {
 /// Memory of the kernel for a registry with so many shards. `None`: there is
 /// not that much. Does not sleep.
 pub fn memory(settings: &Settings, shards: usize) -> Option<Memory<Kernel>> {
-    let directory = |len| KmemSlice::from_fn(len, |_| None);
     let names = || KmemSlice::from_fn(NAMES, |_| Name::new());
     Some(Memory {
         shards: KmemSlice::try_from_fn(shards, |_| {
-            Some(Shard::new(directory(settings.directory(shards))?))
+            Some(Shard::new(Blocks::new(settings.directory(shards))?))
         })?,
         locals: names()?,
         owners: names()?,
         shared: KmemSlice::from_fn(shared::WORDS, |_| AtomicU64::new(0))?,
-        reserve: directory(SHELF)?,
+        reserve: KmemSlice::from_fn(SHELF, |_| None)?,
+        uncounted: KmemSlice::from_fn(UNCOUNTED, |_| Binds::default())?,
         scratch: KmemSlice::from_fn(ASKED, |_| Asked::default())?,
     })
 }

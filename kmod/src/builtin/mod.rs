@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use crate::kernel::errno::Errno;
 use crate::kernel::once::Once;
 use crate::kernel::text::Text;
-use crate::kernel::{kmem, log, time};
+use crate::kernel::{blocks, kmem, log, time};
 use crate::registry::env::SEGMENT;
 use crate::registry::hash::Secret;
 use crate::registry::{Registry, Settings};
@@ -59,7 +59,7 @@ const TICKS_PER_AGE: u32 = 16;
 /// fewer than 64 5-tuples for each.
 const MOST_SHARDS: u32 = 256;
 
-const _: () = assert!(size_of::<[crate::registry::bucket::Bucket; SEGMENT]>() == kmem::BLOCK);
+const _: () = assert!(size_of::<[crate::registry::bucket::Bucket; SEGMENT]>() == blocks::BLOCK);
 
 /// Sets the provider up, if it is wanted. May sleep.
 ///
@@ -99,7 +99,7 @@ fn set_up(
     tick_seconds: u32,
 ) -> Result<(), Errno> {
     // SAFETY: this runs in _init, once.
-    unsafe { kmem::init_blocks(c"clinet_segments")? };
+    unsafe { blocks::init_blocks(c"clinet_segments")? };
     let shards = (wanted.max_tuples / 64).clamp(1, MOST_SHARDS);
     let memory = env::memory(&settings, 1 << shards.ilog2()).ok_or(Errno::NOMEM)?;
     let builtin = BUILTIN
@@ -155,5 +155,5 @@ pub unsafe fn fini() {
     // SAFETY: passed on by the caller.
     drop(unsafe { BUILTIN.take() });
     // SAFETY: the registry is gone, and with it all blocks.
-    unsafe { kmem::fini_blocks() };
+    unsafe { blocks::fini_blocks() };
 }

@@ -4,17 +4,15 @@
 
 //! Kernel memory that frees itself with the size it was allocated with.
 
-use core::ffi::CStr;
 use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
 use core::slice;
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::errno::Errno;
 use super::sys;
 
 /// What the module has allocated, in bytes.
-static BYTES: AtomicUsize = AtomicUsize::new(0);
+pub(super) static BYTES: AtomicUsize = AtomicUsize::new(0);
 
 /// Bytes of kernel memory that the module has now.
 pub fn bytes() -> usize {
@@ -86,6 +84,23 @@ impl<T> KmemSlice<T> {
         Some(Self { start, len })
     }
 
+    /// The elements without the owner.
+    pub(super) fn into_raw(self) -> NonNull<[T]> {
+        let elements = NonNull::slice_from_raw_parts(self.start, self.len);
+        core::mem::forget(self);
+        elements
+    }
+
+    /// # Safety
+    ///
+    /// `elements` came from [`KmemSlice::into_raw`], and nobody else has them.
+    pub(super) unsafe fn from_raw(elements: NonNull<[T]>) -> Self {
+        Self {
+            start: elements.cast(),
+            len: elements.len(),
+        }
+    }
+
     /// Its size in bytes.
     pub fn size(&self) -> usize {
         self.len.wrapping_mul(size_of::<T>())
@@ -134,121 +149,4 @@ unsafe fn free<T>(start: NonNull<T>, len: usize, size: usize) {
     BYTES.fetch_sub(size, Ordering::Relaxed);
     // SAFETY: passed on by the caller.
     unsafe { sys::kmem_free(start.as_ptr().cast(), size) };
-}
-
-/// Bytes of a block. A slab of the cache is one block: a power of two of pages
-/// leaves nothing over (kmem.c, kmem_cache_create).
-pub const BLOCK: usize = 8192;
-
-/// The module's cache of blocks. Without magazines, so that what is freed goes back
-/// to the machine at once; kmem_alloc would keep it until a reap (measured: 349 MB).
-static CACHE: AtomicPtr<sys::kmem_cache_t> = AtomicPtr::new(ptr::null_mut());
-
-/// Makes the cache of blocks; `name` is what kstats call it. Sleeps.
-///
-/// # Errors
-///
-/// `ENOMEM`.
-///
-/// # Safety
-///
-/// Called by `_init`, once, before there is any block.
-pub unsafe fn init_blocks(name: &'static CStr) -> Result<(), Errno> {
-    // SAFETY: the name is only read; there are no constructors and no argument,
-    // and NULL is the default arena.
-    let cache = unsafe {
-        sys::kmem_cache_create(
-            name.as_ptr().cast_mut(),
-            BLOCK,
-            align_of::<u64>() * 8,
-            None,
-            None,
-            None,
-            ptr::null_mut(),
-            ptr::null_mut(),
-            sys::KMC_NOMAGAZINE as i32,
-        )
-    };
-    CACHE.store(cache, Ordering::Release);
-    if cache.is_null() {
-        return Err(Errno::NOMEM);
-    }
-    Ok(())
-}
-
-/// Takes the cache of blocks down. Sleeps.
-///
-/// # Safety
-///
-/// Nobody has a block, now or later.
-pub unsafe fn fini_blocks() {
-    let cache = CACHE.swap(ptr::null_mut(), Ordering::AcqRel);
-    if !cache.is_null() {
-        // SAFETY: made by `init_blocks`, and all blocks are free.
-        unsafe { sys::kmem_cache_destroy(cache) };
-    }
-}
-
-/// An array that fills a block.
-///
-/// # Invariants
-///
-/// `start` is a block of the cache, all elements of which are initialised.
-pub struct Block<T, const N: usize> {
-    start: NonNull<[T; N]>,
-}
-
-// SAFETY: a block owns its elements, as an array does.
-unsafe impl<T: Send, const N: usize> Send for Block<T, N> {}
-
-impl<T: Copy, const N: usize> Block<T, N> {
-    const FILLS: () = assert!(size_of::<[T; N]>() == BLOCK && align_of::<T>() <= 64);
-
-    /// Allocates a block that is full of `value`. Does not sleep. `None`: there is no
-    /// memory, or no cache.
-    pub fn new(value: T) -> Option<Self> {
-        const { Self::FILLS };
-        let cache = CACHE.load(Ordering::Acquire);
-        if cache.is_null() {
-            return None;
-        }
-        // SAFETY: a cache that exists.
-        let block = unsafe { sys::kmem_cache_alloc(cache, sys::KM_NOSLEEP as i32) };
-        let start = NonNull::new(block.cast::<T>())?;
-        BYTES.fetch_add(BLOCK, Ordering::Relaxed);
-        for index in 0..N {
-            // SAFETY: N elements fill the block, which is aligned for them by
-            // `FILLS`.
-            unsafe { start.add(index).write(value) };
-        }
-        let start = start.cast();
-        Some(Self { start })
-    }
-}
-
-impl<T, const N: usize> Deref for Block<T, N> {
-    type Target = [T; N];
-
-    #[inline]
-    fn deref(&self) -> &[T; N] {
-        // SAFETY: by the invariant; the elements live as long as self.
-        unsafe { self.start.as_ref() }
-    }
-}
-
-impl<T, const N: usize> DerefMut for Block<T, N> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut [T; N] {
-        // SAFETY: as in `deref`, and self is borrowed exclusively.
-        unsafe { self.start.as_mut() }
-    }
-}
-
-impl<T, const N: usize> Drop for Block<T, N> {
-    fn drop(&mut self) {
-        BYTES.fetch_sub(BLOCK, Ordering::Relaxed);
-        // SAFETY: by the invariant a block of the cache, which outlives it
-        // (`fini_blocks`). The elements are Copy and need no drop.
-        unsafe { sys::kmem_cache_free(CACHE.load(Ordering::Acquire), self.start.as_ptr().cast()) };
-    }
 }

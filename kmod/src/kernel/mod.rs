@@ -8,6 +8,8 @@
 //! which runs unit tests and makes documentation, has the rest.
 
 #[cfg(target_os = "illumos")]
+pub mod blocks;
+#[cfg(target_os = "illumos")]
 mod condvar;
 pub mod constant;
 pub mod cpu;

@@ -9,9 +9,9 @@
 
 use super::connect::Tried;
 use super::entry::{Entry, Key, Kind};
-use super::env::{Env, Lock, Word};
+use super::env::{Env, Word};
 use super::hash::Hash;
-use super::names::{Meaning, Numbered};
+use super::names::Numbered;
 use super::shard::Guard;
 use super::{ROUNDS, Registry, StackId, Verdict, Via, key, local};
 use crate::flow::{Endpoint, FiveTuple, Protocol};
@@ -98,54 +98,6 @@ impl From<&Entry> for Bound {
             mark: (rest >> 24) as u8,
             empty: rest >> 32 != 0,
         }
-    }
-}
-
-/// An endpoint by what its local name means, and its port: numbers change hands.
-type Apart = (Meaning, u16);
-
-/// Endpoints that are bound and have no entry, for want of memory or beyond a
-/// limit: their binds, so that none of their entries goes with the bind of
-/// another socket. If even this is full, a bind is counted nowhere.
-#[derive(Clone, Copy, Debug)]
-pub struct Uncounted([(Apart, u32); 64]);
-
-impl Default for Uncounted {
-    fn default() -> Self {
-        Self([(Apart::default(), 0); 64])
-    }
-}
-
-impl Uncounted {
-    /// The binds of an endpoint that has any.
-    fn of(&mut self, endpoint: &Apart) -> Option<&mut u32> {
-        let bound = self.0.iter_mut().map(|(of, binds)| (of, binds));
-        bound
-            .filter(|(of, binds)| **binds > 0 && *of == endpoint)
-            .map(|(_, binds)| binds)
-            .next()
-    }
-
-    /// One more. True: it is a new endpoint. `None`: there is no room.
-    fn add(&mut self, endpoint: &Apart) -> Option<bool> {
-        if let Some(binds) = self.of(endpoint) {
-            *binds = binds.saturating_add(1);
-            return Some(false);
-        }
-        let free = self.0.iter_mut().find(|(_, binds)| *binds == 0)?;
-        *free = (*endpoint, 1);
-        Some(true)
-    }
-
-    /// Takes so many binds of an endpoint away, of those that it has. How many, and
-    /// whether none is left.
-    fn take(&mut self, endpoint: &Apart, binds: u32) -> (u32, bool) {
-        let Some(counted) = self.of(endpoint) else {
-            return (0, false);
-        };
-        let taken = binds.min(*counted);
-        *counted -= taken;
-        (taken, *counted == 0)
     }
 }
 
@@ -247,7 +199,7 @@ impl<E: Env> Registry<E> {
         for _ in 0..ROUNDS {
             let local = match self.local(stack, &endpoint.addr) {
                 Ok(local) => local,
-                Err(Verdict::Full(_)) => return Some(self.count_apart(&apart)),
+                Err(Verdict::Full(_)) => return Some(self.uncounted.add(apart)),
                 Err(_) => return None,
             };
             let key = Key::endpoint(local.number, endpoint.port);
@@ -267,39 +219,7 @@ impl<E: Env> Registry<E> {
                 Err(_) => break,
             }
         }
-        Some(self.count_apart(&apart))
-    }
-
-    /// Counts a bind whose endpoint has no entry. False: it is counted nowhere.
-    #[cold]
-    fn count_apart(&self, endpoint: &Apart) -> bool {
-        let added = self.uncounted.lock().add(endpoint);
-        if added == Some(true) {
-            self.any_uncounted.add(1);
-        }
-        added.is_some()
-    }
-
-    /// Takes binds that were counted apart.
-    #[inline]
-    fn take_apart(&self, endpoint: impl Fn() -> Apart, binds: u32) -> u32 {
-        if self.any_uncounted.load() == 0 {
-            return 0;
-        }
-        let (taken, none_left) = self.uncounted.lock().take(&endpoint(), binds);
-        if none_left {
-            self.any_uncounted.add(u64::MAX);
-        }
-        taken
-    }
-
-    /// Nobody is bound any more to an endpoint without an entry.
-    pub(super) fn forget_apart(&self) {
-        for (_, binds) in &mut self.uncounted.lock().0 {
-            if core::mem::take(binds) > 0 {
-                self.any_uncounted.add(u64::MAX);
-            }
-        }
+        Some(self.uncounted.add(apart))
     }
 
     /// A UDP endpoint was unbound; with the last one its entries go. Nothing
@@ -309,7 +229,7 @@ impl<E: Env> Registry<E> {
         let apart = || (meaning, endpoint.port);
         for _ in 0..ROUNDS {
             let Some(local) = self.locals.find(&meaning) else {
-                return self.take_apart(apart, 1) > 0;
+                return self.uncounted.take(apart, 1) > 0;
             };
             let key = Key::endpoint(local.number, endpoint.port);
             let hash = key.hash(&self.secret);
@@ -318,7 +238,7 @@ impl<E: Env> Registry<E> {
             };
             let Some(at) = table.find(hash, &key) else {
                 drop(table);
-                return self.take_apart(apart, 1) > 0;
+                return self.uncounted.take(apart, 1) > 0;
             };
             let Some(entry) = table.get_mut(at) else {
                 return false;
@@ -395,7 +315,9 @@ impl<E: Env> Registry<E> {
             return (Err(verdict), grows);
         }
         // Now that there is room, it has the binds that were counted apart.
-        bound.binds = self.take_apart(|| (local.meaning(), key.lport()), u32::MAX);
+        bound.binds = self
+            .uncounted
+            .take(|| (local.meaning(), key.lport()), u32::MAX);
         let result = change(&mut bound);
         if let Some(entry) = table.find(hash, key).and_then(|at| table.get_mut(at)) {
             *entry = bound.entry(key);

@@ -12,6 +12,7 @@ use super::bucket::Bucket;
 use super::names::Name;
 use super::shard::Shard;
 use super::sweep::Asked;
+use super::uncounted::Binds;
 
 /// A mutual exclusion around a value. In the kernel an adaptive mutex.
 pub trait Lock<T> {
@@ -48,6 +49,26 @@ pub const SEGMENT: usize = 64;
 /// The buckets of a segment.
 pub type Segment = [Bucket; SEGMENT];
 
+/// Places for segments.
+pub trait Directory<S> {
+    /// How many.
+    fn len(&self) -> usize;
+    /// The segment at a place.
+    fn get(&self, place: usize) -> Option<&Segment>;
+    /// As [`Directory::get`].
+    fn get_mut(&mut self, place: usize) -> Option<&mut Segment>;
+    /// Puts one into an empty place; gives it back if there is none.
+    fn put(&mut self, place: usize, segment: S) -> Option<S>;
+    /// Takes one out.
+    fn take(&mut self, place: usize) -> Option<S>;
+}
+
+/// What anybody may ask of a directory, whoever changes it meanwhile.
+pub trait Peek {
+    /// The address of the segment at a place, now or a moment ago; 0: there is none.
+    fn address(&self, place: usize) -> usize;
+}
+
 /// A world in which a registry lives.
 pub trait Env: Sized + 'static {
     /// Its locks.
@@ -56,14 +77,20 @@ pub trait Env: Sized + 'static {
     type Word: Word;
     /// The memory of one segment, which goes back when it is dropped.
     type Segment: DerefMut<Target = Segment> + Send + 'static;
-    /// Places for segments, handed in once.
-    type Directory: DerefMut<Target = [Option<Self::Segment>]> + Send + 'static;
+    /// Places for the segments of a shard, handed in once.
+    type Directory: Directory<Self::Segment> + Send + 'static;
+    /// Tells where the segments of a directory are.
+    type Peek: Peek + 'static;
+    /// Memory for free segments, handed in once.
+    type Shelf: DerefMut<Target = [Option<Self::Segment>]> + Send + 'static;
     /// Memory for shards, handed in once.
     type Shards: Deref<Target = [Shard<Self>]>;
     /// Memory for names, handed in once.
     type Names: Deref<Target = [Name<Self>]>;
     /// Memory for words, handed in once.
     type Words: Deref<Target = [Self::Word]>;
+    /// Memory for binds without an entry, handed in once.
+    type Uncounted: DerefMut<Target = [Binds]> + Send + 'static;
     /// Memory for a sweep, handed in once.
     type Scratch: DerefMut<Target = [Asked]> + Send + 'static;
 

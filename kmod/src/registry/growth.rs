@@ -24,7 +24,7 @@
 
 use super::bucket::{Bucket, SLOTS};
 use super::entry::Entry;
-use super::env::{Env, SEGMENT};
+use super::env::{Directory, Env, SEGMENT};
 use super::hash::{Hash, Secret};
 use super::layout::{Layout, Move};
 use super::table::{At, PAD, Table};
@@ -266,20 +266,17 @@ impl<E: Env> Table<E> {
     pub fn give(&mut self, number: usize, segment: E::Segment) -> Option<E::Segment> {
         // Others may have changed the layout since.
         let wanted = number < self.segments().max(1);
-        match self.directory.get_mut(number).filter(|_| wanted) {
-            Some(place @ None) => {
-                *place = Some(segment);
-                None
-            }
-            _ => Some(segment),
+        match wanted {
+            true => self.directory.put(number, segment),
+            false => Some(segment),
         }
     }
 
     /// Takes a segment away that is behind the last bucket.
     pub fn release(&mut self) -> Option<E::Segment> {
         let segments = self.segments();
-        let behind = self.directory.get_mut(segments..)?;
-        behind.iter_mut().rev().find_map(Option::take)
+        let mut behind = (segments..self.directory.len()).rev();
+        behind.find_map(|place| self.directory.take(place))
     }
 
     /// At rest with far fewer entries than there is room for, it starts to shrink; true

@@ -48,11 +48,11 @@ pub mod shard;
 pub mod shared;
 mod sweep;
 mod table;
+pub mod uncounted;
 
 use crate::flow::{Addr, FiveTuple};
 pub use audit::Audit;
 pub use connect::Ended;
-use endpoint::Uncounted;
 use entry::Key;
 use env::{Env, Lock, Word};
 use growth::{STEPS, Step, segments_for};
@@ -66,6 +66,7 @@ use shard::{Guard, Shard};
 use shared::{NotAList, Shared};
 pub use sweep::{ASKED, Asked, Busy, Pass, Swept, Why};
 use table::Counts;
+use uncounted::Uncounted;
 
 /// A node of the cluster; 0 is none.
 pub type Node = u32;
@@ -136,13 +137,12 @@ pub const MOST_TICKS: u8 = 24;
 
 impl Settings {
     /// Segments that one of `shards` may ever need: those of all 5-tuples and
-    /// endpoints, six standard deviations more than its part, and two steps of
-    /// growth.
+    /// endpoints, six standard deviations more than its part, and one.
     #[must_use]
     pub fn directory(&self, shards: usize) -> usize {
         let mean = (self.most + self.most_udp) / shards.max(1);
         let entries = mean + 6 * (mean.isqrt() + 1);
-        segments_for(entries) * 5 / 4 + 2
+        segments_for(entries) + 1
     }
 }
 
@@ -158,9 +158,7 @@ pub struct Registry<E: Env> {
     shared: Shared<E>,
     pools: Pools<E>,
     reserve: Reserve<E>,
-    uncounted: E::Lock<Uncounted>,
-    /// Endpoints whose binds are in `uncounted`.
-    any_uncounted: E::Word,
+    uncounted: Uncounted<E>,
     /// Entries died since the last sweep.
     dirty: E::Word,
     /// Sweeps of the whole table that began, and that are done.
@@ -183,7 +181,9 @@ pub struct Memory<E: Env> {
     /// [`shared::WORDS`].
     pub shared: E::Words,
     /// [`reserve::SHELF`].
-    pub reserve: E::Directory,
+    pub reserve: E::Shelf,
+    /// [`uncounted::UNCOUNTED`].
+    pub uncounted: E::Uncounted,
     /// [`ASKED`].
     pub scratch: E::Scratch,
 }
@@ -232,8 +232,7 @@ impl<E: Env> Registry<E> {
             shared: Shared::new(memory.shared),
             pools: Pools::new([settings.most, most_udp, most_udp], bits),
             reserve: Reserve::new(memory.reserve),
-            uncounted: E::Lock::new(Uncounted::default()),
-            any_uncounted: E::Word::new(0),
+            uncounted: Uncounted::new(memory.uncounted),
             dirty: E::Word::new(0),
             begun: E::Word::new(0),
             done: E::Word::new(0),
@@ -255,7 +254,9 @@ impl<E: Env> Registry<E> {
                 let left_over = shard.lock().give(number, segment);
                 drop(left_over);
             }
-            shard.lock().prepare(segments);
+            let mut table = shard.lock();
+            table.prepare(segments);
+            shard.note_homes(&table);
         }
         true
     }
@@ -403,7 +404,9 @@ impl<E: Env> Registry<E> {
     /// since it was looked up, and may stand for another address.
     #[inline]
     fn lock(&self, hash: Hash, local: Numbered<'_, E>) -> Option<Guard<'_, E>> {
-        let table = self.shard(hash)?.lock();
+        let shard = self.shard(hash)?;
+        shard.prefetch(hash);
+        let table = shard.lock();
         local.holds().then_some(table)
     }
 
@@ -422,7 +425,12 @@ impl<E: Env> Registry<E> {
             let Some(shard) = self.shards.get(number) else {
                 break;
             };
-            last = shard.lock().step(&self.secret, number);
+            last = {
+                let mut table = shard.lock();
+                let step = table.step(&self.secret, number);
+                shard.note_homes(&table);
+                step
+            };
             match last {
                 Step::Moved => {}
                 Step::Needs(needed) => {

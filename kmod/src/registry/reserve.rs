@@ -26,13 +26,13 @@ pub struct Reserve<E: Env> {
 }
 
 struct Shelf<E: Env> {
-    segments: E::Directory,
+    segments: E::Shelf,
     count: usize,
 }
 
 impl<E: Env> Reserve<E> {
     /// An empty one, in memory for [`SHELF`] segments.
-    pub fn new(segments: E::Directory) -> Self {
+    pub fn new(segments: E::Shelf) -> Self {
         Self {
             shelf: E::Lock::new(Shelf { segments, count: 0 }),
             exhausted: E::Word::new(0),

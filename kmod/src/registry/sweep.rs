@@ -168,7 +168,7 @@ impl<E: Env> Registry<E> {
             gone,
         };
         if pass == Pass::Clear {
-            self.forget_apart();
+            self.uncounted.clear();
         }
         let begun = self.begin(pass);
         for shard in self.shards.iter() {

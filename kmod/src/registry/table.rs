@@ -12,7 +12,7 @@
 use super::Verdict;
 use super::bucket::{Bucket, older};
 use super::entry::{Entry, Key};
-use super::env::{Env, SEGMENT};
+use super::env::{Directory, Env, SEGMENT};
 use super::growth::BATCH;
 use super::hash::Hash;
 use super::layout::Layout;
@@ -132,14 +132,14 @@ impl<E: Env> Table<E> {
     /// A bucket, if its segment is there.
     #[inline]
     pub fn bucket(&self, index: usize) -> Option<&Bucket> {
-        let segment = self.directory.get(index / SEGMENT)?.as_ref()?;
+        let segment = self.directory.get(index / SEGMENT)?;
         segment.get(index % SEGMENT)
     }
 
     /// As [`Table::bucket`].
     #[inline]
     pub fn bucket_mut(&mut self, index: usize) -> Option<&mut Bucket> {
-        let segment = self.directory.get_mut(index / SEGMENT)?.as_mut()?;
+        let segment = self.directory.get_mut(index / SEGMENT)?;
         segment.get_mut(index % SEGMENT)
     }
 

@@ -13,13 +13,14 @@ use std::cell::Cell;
 
 use super::bucket::Bucket;
 use super::entry::NAMES;
-use super::env::{Env, Lock, SEGMENT, Segment, Word};
+use super::env::{Directory, Env, Lock, Peek, SEGMENT, Segment, Word};
 use super::hash::{SECRET_BYTES, Secret};
 use super::names::Name;
 use super::reserve::SHELF;
 use super::shard::Shard;
 use super::sweep::{ASKED, Asked};
 use super::table::At;
+use super::uncounted::{Binds, UNCOUNTED};
 use super::*;
 use crate::flow::{Direction, Endpoint, Protocol, SockAddr};
 
@@ -105,11 +106,48 @@ pub fn boxed_segment() -> Option<Box<Segment>> {
     Some(Box::new([Bucket::EMPTY; SEGMENT]))
 }
 
+impl Directory<Box<Segment>> for Vec<Option<Box<Segment>>> {
+    fn len(&self) -> usize {
+        Vec::len(self)
+    }
+
+    fn get(&self, place: usize) -> Option<&Segment> {
+        <[_]>::get(self, place)?.as_deref()
+    }
+
+    fn get_mut(&mut self, place: usize) -> Option<&mut Segment> {
+        <[_]>::get_mut(self, place)?.as_deref_mut()
+    }
+
+    fn put(&mut self, place: usize, segment: Box<Segment>) -> Option<Box<Segment>> {
+        match <[_]>::get_mut(self, place) {
+            Some(free @ None) => {
+                *free = Some(segment);
+                None
+            }
+            _ => Some(segment),
+        }
+    }
+
+    fn take(&mut self, place: usize) -> Option<Box<Segment>> {
+        <[_]>::get_mut(self, place)?.take()
+    }
+}
+
+impl Peek for () {
+    fn address(&self, _: usize) -> usize {
+        0
+    }
+}
+
 impl Env for Std {
     type Lock<T: Send + 'static> = Mutex<T>;
     type Word = AtomicU64;
     type Segment = Box<Segment>;
     type Directory = Vec<Option<Box<Segment>>>;
+    type Peek = ();
+    type Shelf = Vec<Option<Box<Segment>>>;
+    type Uncounted = Box<[Binds]>;
     type Shards = Box<[Shard<Self>]>;
     type Names = Box<[Name<Self>]>;
     type Words = Arc<[AtomicU64]>;
@@ -138,6 +176,9 @@ where
     E: Env<
             Segment = Box<Segment>,
             Directory = Vec<Option<Box<Segment>>>,
+            Peek = (),
+            Shelf = Vec<Option<Box<Segment>>>,
+            Uncounted = Box<[Binds]>,
             Shards = Box<[Shard<E>]>,
             Names = Box<[Name<E>]>,
             Words = Arc<[<E as Env>::Word]>,
@@ -148,12 +189,13 @@ where
     let names = || (0..NAMES).map(|_| Name::new()).collect::<Box<[_]>>();
     Memory {
         shards: (0..shards)
-            .map(|_| Shard::new(directory(settings.directory(shards))))
+            .map(|_| Shard::new((directory(settings.directory(shards)), ())))
             .collect(),
         locals: names(),
         owners: names(),
         shared: (0..shared::WORDS).map(|_| E::Word::new(0)).collect(),
         reserve: directory(SHELF),
+        uncounted: vec![Binds::default(); UNCOUNTED].into(),
         scratch: vec![Asked::default(); ASKED].into(),
     }
 }

@@ -205,7 +205,7 @@ fn a_bind_without_room_concerns_its_endpoint_only() {
     assert_eq!(verdict(&registry, &from_port(99)), Verdict::Repeated);
     assert!(registry.unbind(0, &endpoint(99)));
     assert_eq!(verdict(&registry, &from_port(99)), Verdict::Registered);
-    assert_eq!(Word::load(&registry.any_uncounted), 0);
+    assert_eq!(registry.uncounted.used(), 0);
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn binds_without_room_end_and_are_limited() {
         for port in 100..164 {
             assert!(registry.unbind(0, &endpoint(port)));
         }
-        assert_eq!(Word::load(&registry.any_uncounted), 0);
+        assert_eq!(registry.uncounted.used(), 0);
         assert!(!registry.unbind(0, &endpoint(100)));
     }
     // Whoever is bound is forgotten with the hooks.
@@ -251,7 +251,7 @@ fn a_bind_without_room_is_that_of_an_address() {
     assert!(registry.unbind(0, &at(two)));
     assert_eq!(verdict(&registry, &flow), Verdict::Registered);
     assert!(registry.unbind(0, &at(one)));
-    assert_eq!(Word::load(&registry.any_uncounted), 0);
+    assert_eq!(registry.uncounted.used(), 0);
 }
 
 #[test]

@@ -99,6 +99,9 @@ impl Env for World {
     type Word = WorldWord;
     type Segment = Box<Segment>;
     type Directory = Vec<Option<Box<Segment>>>;
+    type Peek = ();
+    type Shelf = Vec<Option<Box<Segment>>>;
+    type Uncounted = Box<[Binds]>;
     type Shards = Box<[Shard<Self>]>;
     type Names = Box<[Name<Self>]>;
     type Words = Arc<[WorldWord]>;
@@ -109,6 +112,10 @@ impl Env for World {
     }
 
     fn wake() {}
+
+    fn no_scratch() -> Box<[Asked]> {
+        Box::new([])
+    }
 
     fn prefetch(_: usize) {}
 

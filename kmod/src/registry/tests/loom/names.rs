@@ -204,7 +204,7 @@ fn a_bind_beside_a_change_of_the_set_is_counted_or_nobodys() {
         ),
         |registry, counted, ()| {
             assert_ne!(counted, Some(false));
-            assert_eq!(Word::load(&registry.any_uncounted), 0);
+            assert_eq!(registry.uncounted.used(), 0);
         },
     );
 }
