@@ -104,7 +104,7 @@ fn what_is_downloaded_is_said_before_it_is() {
         assert!(run.installed());
         assert!(
             run.said
-                .contains("2 packages, 300 MB to download, about 3 minutes"),
+                .contains("2 packages, 300 MB to download, about 3 min"),
             "{}",
             run.said
         );
