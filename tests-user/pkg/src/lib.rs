@@ -3,7 +3,9 @@
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
 //! What is around the module on a machine: the package, the manual pages and
-//! the script that tries it on a VM.
+//! the script that tries it on a VM; and what a newcomer reads and runs first.
+
+pub mod page;
 
 use std::collections::BTreeMap;
 use std::process::Command;
