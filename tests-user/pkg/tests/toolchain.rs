@@ -54,7 +54,7 @@ impl Machine {
         for name in ["apt-get", "apt-cache", "id", "sudo"] {
             symlink(&fake, path.join("bin").join(name)).expect("a link");
         }
-        for name in ["toolchain", "install-packages"] {
+        for name in ["toolchain", "install-packages", "quietly"] {
             let script = Path::new("tools").join(name);
             fs::copy(root().join(&script), path.join(&script)).expect("a copy");
         }
@@ -223,4 +223,30 @@ fn the_toolchain_installs_what_is_missing() {
     fs::remove_file(machine.path("log")).expect("the log");
     let run = machine.run("tools/toolchain", &command, "");
     assert_eq!((run.said.as_str(), run.log.len()), ("ran\n", 0));
+}
+
+/// Progress goes to the log only, errors and warnings to the screen, too.
+#[test]
+fn progress_is_a_line_and_the_log_has_all() {
+    let machine = Machine::new("", "root");
+    let log = machine.path("build/x.log");
+    let quietly = |script: &str| {
+        let log = log.to_str().expect("a plain name");
+        let arguments = [log, "Compiling it", "sh", "-c", script];
+        let run = machine.run("tools/quietly", &arguments, "/usr/bin:/bin");
+        let log = fs::read_to_string(log).expect("a log");
+        (run.status, run.said, log)
+    };
+    let compile = "echo '   Compiling a v1' >&2; echo 'warning: odd'; echo '    Finished x'";
+    let (status, said, all) = quietly(compile);
+    assert_eq!(status, Some(0));
+    assert_eq!(
+        said,
+        format!("Compiling it; log in {}\nwarning: odd\n", log.display())
+    );
+    assert_eq!(all, "   Compiling a v1\nwarning: odd\n    Finished x\n");
+    let (status, said, _) = quietly("echo 'error: wrong' >&2; exit 3");
+    assert_eq!((status, said.as_str()), (Some(3), "error: wrong\n"));
+    let (status, said, _) = quietly("echo '    Finished x' >&2");
+    assert_eq!((status, said.as_str()), (Some(0), ""));
 }
