@@ -123,3 +123,25 @@ pub fn command(program: &str) -> Command {
     command.current_dir(root());
     command
 }
+
+/// The variables that C has for /etc/system: name, first value, volatile.
+///
+/// # Panics
+///
+/// If the source cannot be read.
+#[must_use]
+pub fn variables() -> Vec<(String, String, bool)> {
+    let source = read("kmod/glue/clinet.c");
+    let lines = source.lines().filter_map(|line| {
+        let (is_volatile, rest) = match line.strip_prefix("volatile ") {
+            Some(rest) => (true, rest),
+            None => (false, line),
+        };
+        let rest = rest
+            .strip_prefix("uint32_t ")
+            .or(rest.strip_prefix("char *"))?;
+        let (name, value) = rest.strip_suffix(';')?.split_once(" = ")?;
+        Some((name.to_owned(), value.to_owned(), is_volatile))
+    });
+    lines.collect()
+}

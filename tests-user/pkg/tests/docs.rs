@@ -11,7 +11,7 @@ use std::process::Stdio;
 use clinet_attach_tests::Machine;
 use clinet_module_tests::root;
 use clinet_pkg_tests::page::{Page, is_shown, pages};
-use clinet_pkg_tests::{command, manifest, read};
+use clinet_pkg_tests::{command, manifest, read, variables};
 
 /// Targets of make that are cheap once everything is built. Of the others only
 /// what they would do is looked at.
@@ -67,22 +67,8 @@ fn commands_do_what_is_shown() {
     }
 }
 
-/// The variables of the module that /etc/system may set, and their values.
-fn tunables() -> Vec<(String, String)> {
-    let source = read("kmod/glue/clinet.c");
-    let variables = source.lines().filter_map(|line| {
-        let line = line.strip_prefix("volatile ").unwrap_or(line);
-        let line = line
-            .strip_prefix("uint32_t ")
-            .or(line.strip_prefix("char *"))?;
-        let (name, value) = line.strip_suffix(';')?.split_once(" = ")?;
-        Some((name.to_owned(), value.to_owned()))
-    });
-    variables.collect()
-}
-
 fn is_tunable(name: &str) -> bool {
-    tunables().iter().any(|tunable| tunable.0 == name)
+    variables().iter().any(|variable| variable.0 == name)
 }
 
 fn is_target(name: &str) -> bool {
@@ -179,7 +165,7 @@ fn names_in_text_exist() {
             } else if word.starts_with("clinet_") || word.starts_with("cl_inet_") {
                 assert!(interface.contains(word), "{place}: {span}");
             } else if word.contains('/') && !word.starts_with(['/', '#']) && !span.contains('"') {
-                let known = ["misc/clinet", "drv/ip", "build/bench.json"].contains(&word);
+                let known = ["misc/clinet", "drv/ip"].contains(&word) || word.starts_with("build/");
                 assert!(known || root().join(word).exists(), "{place}: {span}");
             }
         }
@@ -230,7 +216,8 @@ fn the_table_of_settings_is_that_of_the_module() {
         .iter()
         .map(|row| (row[0].clone(), row[1].clone()))
         .collect();
-    assert_eq!(rows, tunables().into_iter().collect());
+    let variables = variables().into_iter();
+    assert_eq!(rows, variables.map(|v| (v.0, v.1)).collect());
 }
 
 /// README is one that people read: short, and with a way to every page.
