@@ -21,14 +21,17 @@ cflags = --target=x86_64-pc-solaris2.11 $(shell cat kmod/cflags) \
 # Options of the bench, files by their whole names: make bench BENCH='--rows pair'
 BENCH =
 
+# Which changes `make mutants` makes: options of cargo mutants --list.
+MUTANTS = -f 'kmod/src/attach/*.rs'
+
 # Where `make install` puts things, and to where `make package` publishes.
 DESTDIR =
 REPO =
 version = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 .PHONY: all module lab demo bench test check-module fmt lint doc headers columns \
-	reproducible scripts man install package vm-test fuzz captures clean \
-	help FORCE
+	reproducible scripts man install package vm-test fuzz mutants \
+	captures clean help FORCE
 
 all: module lab ## Build the module and the tool (the default)
 
@@ -47,7 +50,8 @@ test: fmt lint doc headers columns scripts man check-module reproducible $(forei
 
 bench: $(module) ## Measure the registry beside its peers (BENCH=--help: options)
 	$T cargo bench --locked -p clinet-bench -- \
-		--json "$(CURDIR)/build/bench.json" $(BENCH)
+		--json "$(CURDIR)/build/bench.json" \
+		--svg "$(CURDIR)/build/bench.svg" $(BENCH)
 
 check-module: $(module) $(lab) ## Check the module file against the kernel's rules
 	$(lab) check $(module)
@@ -135,6 +139,9 @@ fuzz: ## Fuzz the loader for a minute (needs cargo-fuzz and a nightly Rust)
 	cd tests-user/fuzz && mkdir -p corpus/load && cargo +nightly fuzz run --fuzz-dir . \
 		load corpus/load ../krtld/tests/corpus -- -max_len=8192 -timeout=10 \
 		-max_total_time=60
+
+mutants: $(foreign) $(rust_provider) ## Change the module place by place: what do no tests notice? (MUTANTS='-f FILE')
+	$T tools/mutants $(MUTANTS)
 
 captures: $(lab) $(module) ## Make the captures of tests-user/captures again (root)
 	tests-user/captures/make-captures

@@ -73,6 +73,7 @@ fn bindings(out: &Path) -> Result<(), Box<dyn Error>> {
         .generate_comments(false)
         .prepend_enum_name(false)
         .allowlist_function("clinet_.*|kmem_alloc|kmem_free|mutex_(init|destroy|enter|exit)")
+        .allowlist_function("kmem_cache_(create|destroy|alloc|free)")
         .allowlist_function("random_get_pseudo_bytes|gethrtime|drv_usectohz|delay")
         .allowlist_function("cv_(init|destroy|signal|reltimedwait)")
         .allowlist_function("ddi_taskq_(create|destroy|dispatch)")
@@ -80,7 +81,9 @@ fn bindings(out: &Path) -> Result<(), Box<dyn Error>> {
         .allowlist_function("netstack_(next|next_init|next_fini|find_by_stackid|rele)")
         .allowlist_type("clinet_.*|cl_inet_.*_fn|boolean_t|modlinkage|modlmisc")
         .allowlist_var("AF_INET6?|B_(TRUE|FALSE)|CE_(NOTE|WARN)|CL_INET_.*|CLINET_.*|E[A-Z]+")
-        .allowlist_var("IPPROTO_(TCP|UDP|SCTP)|KM_(NO)?SLEEP|MODREV_1|MODMAXLINKINFOLEN")
+        .allowlist_var(
+            "IPPROTO_(TCP|UDP|SCTP)|KM_(NO)?SLEEP|KMC_NOMAGAZINE|MODREV_1|MODMAXLINKINFOLEN",
+        )
         .allowlist_var("MUTEX_DEFAULT|CV_DEFAULT|TR_CLOCK_TICK|DDI_S(UCCESS|LEEP)|TASKQ_DEFAULTPRI")
         .allowlist_var("KRTLD_MODE_FIRST|KSTAT_.*|clinet_(mode|detach|audit_now)")
         .blocklist_var("clinet_contract")

@@ -61,7 +61,8 @@ static const cl_inet_provider_t provider = {
 
 /*
  * GNU ld writes no DT_NEEDED into a module: this is what krtld looks for then.
- * A DEBUG kernel says that it is deprecated and takes it all the same.
+ * A DEBUG kernel says that it is deprecated and takes it all the same.  With
+ * illumos's ld leave it out, and link with -ztype=kmod -Nmisc/clinet.
  */
 const char _depends_on[] = "misc/clinet";
 

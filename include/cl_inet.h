@@ -26,6 +26,19 @@
  *     clinet includes <clinet.h> instead.
  *   - The callee must not sleep, spin or call back into TCP/IP: it may run
  *     in an interrupt thread and with locks of ip held.
+ *
+ * On a stock illumos ip is the caller, through clinet, and its calls do not
+ * balance.  A provider has to bear that
+ *
+ *   - cl_inet_disconnect comes for connections that were never accepted or
+ *     asked about: after every refused connect() and for every closed listener
+ *     on a specific address, with the foreign end 0.0.0.0 (or ::) and port 0;
+ *   - it comes twice for an incoming connection that is reset before accept():
+ *     with the reset, and when it is taken from the queue, by which time
+ *     another one may have been accepted with the same 5-tuple;
+ *   - it does not come at all if clinet_hook_disconnect is 0;
+ *   - a connected UDP socket that is closed is not told, only its unbinding is;
+ *     the address may then be another one than that which was bound.
  */
 
 #ifndef	_CL_INET_H
@@ -60,7 +73,10 @@ typedef int (*cl_inet_connect2_fn)(uint8_t protocol, boolean_t is_outgoing,
 typedef void (*cl_inet_endpoint_fn)(uint8_t protocol, sa_family_t addr_family,
     uint8_t *laddrp, in_port_t lport);
 
-/* A 5-tuple that cl_inet_connect2 accepted is no longer in use. */
+/*
+ * A 5-tuple that cl_inet_connect2 accepted is no longer in use.  On a stock ip
+ * also others, see above.
+ */
 typedef void (*cl_inet_disconnect_fn)(uint8_t protocol,
     sa_family_t addr_family, uint8_t *laddrp, in_port_t lport,
     uint8_t *faddrp, in_port_t fport);

@@ -9,9 +9,10 @@
  *
  *   for a TCP/IP stack:  when to ask, and what the answer does
  *                        (clinet_tcp_*, clinet_udp_*, and the plain calls of
- *                        the contract, clinet_connect2 and its companions);
+ *                        the contract, clinet_ask and its companions);
  *   for a cluster:       the entries of other nodes (clinet_install,
- *                        clinet_withdraw, clinet_purge);
+ *                        clinet_withdraw, clinet_purge, clinet_resync_begin
+ *                        and clinet_resync_end);
  *   for everybody:       counters (clinet_stats), and the bond with a stock ip
  *                        (clinet_attach_ip, clinet_detach_ip, clinet_audit,
  *                        clinet_set_addrs, clinet_state).
@@ -20,11 +21,13 @@
  *
  * In all of them: ports are in network byte order; an address points at 4
  * (AF_INET) or 16 (AF_INET6) bytes in network byte order, which are read during
- * the call and which nobody may write meanwhile; errno values are illumos's.  A NULL pointer is EINVAL, an
- * address family other than these two EAFNOSUPPORT; calls without a result
- * count such arguments and do nothing.  Unless said otherwise a function does
- * not sleep, takes at most clinet's own innermost mutexes, and may be called
- * from an interrupt thread and with any lock of the stack held.
+ * the call and which nobody may write meanwhile; errno values are illumos's.
+ * A NULL pointer is EINVAL, an address family other than these two
+ * EAFNOSUPPORT; calls without a result count such arguments and do nothing.
+ * Unless said otherwise a function does not sleep, takes at most clinet's own
+ * innermost mutexes, and may be called from an interrupt thread and with any
+ * lock of the stack held.  Structures that are filled grow at their end only:
+ * the caller says how large the one is that it knows.
  */
 
 #ifndef	_CLINET_H
@@ -41,17 +44,19 @@ extern "C" {
 
 /*
  * The contract, called through its slots: each loads its slot once and calls
- * what it found.  Without a provider clinet_connect2 answers 0.  A protocol
- * other than TCP and UDP is answered 0 without a question.
+ * what it found.  (The slots themselves, cl_inet_connect2 and so on, are NULL
+ * without a provider and are not to be called.)  Without a provider clinet_ask
+ * answers 0.  A protocol other than TCP and UDP is answered 0 without a
+ * question.  clinet_end tells that an accepted 5-tuple is no longer in use.
  *
  * The answer is 0 or a positive errno.  A provider's negative value or
  * EINPROGRESS, which would harm the stack, is counted and becomes
  * EADDRNOTAVAIL.
  */
-extern int clinet_connect2(uint8_t protocol, boolean_t is_outgoing,
+extern int clinet_ask(uint8_t protocol, boolean_t is_outgoing,
     sa_family_t addr_family, const uint8_t *laddrp, in_port_t lport,
     const uint8_t *faddrp, in_port_t fport);
-extern void clinet_disconnect(uint8_t protocol, sa_family_t addr_family,
+extern void clinet_end(uint8_t protocol, sa_family_t addr_family,
     const uint8_t *laddrp, in_port_t lport,
     const uint8_t *faddrp, in_port_t fport);
 extern void clinet_listen(uint8_t protocol, sa_family_t addr_family,
@@ -198,8 +203,10 @@ typedef uint32_t clinet_node_t;		/* 0 is no node */
 /*
  * Records that `owner' owns the 5-tuple.  0, also if it did already.
  * EADDRINUSE: this node or a third one holds it; nothing changes and a
- * conflict is counted.  EADDRNOTAVAIL: the local address is not shared.  EINVAL: owner is 0 or this node, or the local address
- * is unspecified.  EPROTONOSUPPORT: neither TCP nor UDP.  ENOSPC: full.
+ * conflict is counted.  EADDRNOTAVAIL: the local address is not shared.
+ * EINVAL: owner is 0 or this node, or the local address is unspecified.
+ * EPROTONOSUPPORT: neither TCP nor UDP.  ENOSPC: a limit is reached, of
+ * 5-tuples, local addresses or nodes.  EAGAIN: the kernel has no memory now.
  */
 extern int clinet_install(clinet_node_t owner, uint8_t protocol,
     sa_family_t addr_family, const uint8_t *laddrp, in_port_t lport,
@@ -214,20 +221,20 @@ extern int clinet_withdraw(clinet_node_t owner, uint8_t protocol,
     const uint8_t *faddrp, in_port_t fport);
 
 /*
- * Drops all that `owner' owns: it left the cluster.  0, or EINVAL for 0 and for
- * this node.  Takes effect at once and does not take long: a sweep reclaims
+ * Drops all that `owner' owns: it left the cluster.  0; EINVAL for 0 and for
+ * this node; EAGAIN after 250 of these within ten seconds, when a sweep has to
+ * come by first.  Takes effect at once and does not take long: a sweep reclaims
  * the entries later.
  */
 extern int clinet_purge(clinet_node_t owner);
 
 /*
- * A question about this 5-tuple of the global stack, or its end, will come
- * soon: fetches the memory that it will touch.  Best some hundred nanoseconds
- * before.  Changes nothing; anything may be passed.
+ * `owner' is going to name all that it owns, again, by clinet_install.  Nothing
+ * goes yet.  What it did not name by clinet_resync_end goes then, at once.  If
+ * whoever began dies, beginning again is right.  Errors as for clinet_purge.
  */
-extern void clinet_prefetch(uint8_t protocol, sa_family_t addr_family,
-    const uint8_t *laddrp, in_port_t lport,
-    const uint8_t *faddrp, in_port_t fport);
+extern int clinet_resync_begin(clinet_node_t owner);
+extern int clinet_resync_end(clinet_node_t owner);
 
 /*
  * Why a question is answered as it is.
@@ -235,10 +242,13 @@ extern void clinet_prefetch(uint8_t protocol, sa_family_t addr_family,
 #define	CLINET_FREE		0	/* nobody's: would be registered */
 #define	CLINET_OURS		1	/* this node's: one more reference */
 #define	CLINET_OWNED		2	/* another node's: EADDRINUSE */
-#define	CLINET_FULL		3	/* no room: the limit is reached */
-#define	CLINET_LATE		4	/* no room: memory is late */
+#define	CLINET_FULL		3	/* no room: clinet_max_tuples */
+#define	CLINET_LATE		4	/* no room: no memory now */
 #define	CLINET_NOT_SHARED	5	/* the local address is not shared */
 #define	CLINET_NO_ADDRESS	6	/* there is no local address */
+#define	CLINET_FULL_UDP		7	/* no room: clinet_udp_share */
+#define	CLINET_FULL_ADDRESSES	8	/* too many local addresses */
+#define	CLINET_FULL_NODES	9	/* too many other nodes */
 
 typedef struct clinet_answer {
 	uint32_t	ca_reason;	/* one of the above */
@@ -249,14 +259,16 @@ typedef struct clinet_answer {
 
 /*
  * What the built-in provider would answer to a question about this 5-tuple of
- * the global stack: 0 or the errno, and why, in *answer unless that is NULL.
- * Changes and counts nothing.  A question that is asked later may be answered
+ * the global stack: 0 or the errno, and why, in *answer unless that is NULL, of
+ * which min(size, sizeof (clinet_answer_t)) bytes are written.  Changes and
+ * counts nothing.  A question that is asked later may be answered
  * otherwise.  ENXIO without the built-in provider; EPROTONOSUPPORT for neither
  * TCP nor UDP.
  */
 extern int clinet_query(uint8_t protocol, sa_family_t addr_family,
     const uint8_t *laddrp, in_port_t lport,
-    const uint8_t *faddrp, in_port_t fport, clinet_answer_t *answer);
+    const uint8_t *faddrp, in_port_t fport, clinet_answer_t *answer,
+    size_t size);
 
 /*
  * Listing: entries, and where the listing goes on.  A cursor starts as zeros.
@@ -285,13 +297,14 @@ typedef struct clinet_entry {
 #define	CLINET_LIST_LEAST	64
 
 /*
- * Copies up to *count entries to entries[] and sets *count to their number.
- * 0: there is more; ENOENT: that was the last of them (*count may still be
- * positive); EINVAL: *count is less than CLINET_LIST_LEAST; ENXIO.  For a thread
- * that may block: it waits for clinet's own maintenance.
+ * Copies up to *count entries to entries[], whose elements have `size' bytes,
+ * and sets *count to their number.  0: there is more; ENOENT: that was the last
+ * of them (*count may still be positive); EINVAL: *count is less than
+ * CLINET_LIST_LEAST, or size is 0; ENXIO.  For a thread that may block: it
+ * waits for clinet's own maintenance.
  */
 extern int clinet_list(clinet_cursor_t *cursor, clinet_entry_t *entries,
-    uint32_t *count);
+    uint32_t *count, size_t size);
 
 /*
  * Drops what is too old, and reclaims what unbind and purge left behind, now
@@ -300,22 +313,24 @@ extern int clinet_list(clinet_cursor_t *cursor, clinet_entry_t *entries,
  */
 extern void clinet_sweep(void);
 
-/* Bytes of kernel memory that the registry has for entries now. */
+/* Bytes of kernel memory that clinet has allocated now, all of them. */
 extern uint64_t clinet_memory(void);
 
 /*
  * What the built-in provider answered, for one protocol and direction.
  */
 typedef struct clinet_flow_stats {
-	uint64_t	cf_asked;		/* the sum of the next seven */
+	uint64_t	cf_asked;		/* all but observed */
 	uint64_t	cf_registered;		/* new 5-tuples */
 	uint64_t	cf_repeated;		/* ours already */
 	uint64_t	cf_owned;		/* another node's: refused */
-	uint64_t	cf_full;		/* no room: the limit */
-	uint64_t	cf_late;		/* no room: memory was late */
+	uint64_t	cf_full;		/* no room: clinet_max_tuples */
+	uint64_t	cf_late;		/* no room: no memory */
 	uint64_t	cf_no_address;		/* no local address */
 	uint64_t	cf_not_shared;		/* local address not shared */
-	uint64_t	cf_observed;		/* not refused: only observing */
+	uint64_t	cf_observed;		/* mode observe: accepted */
+	uint64_t	cf_udp_full;		/* no room: clinet_udp_share */
+	uint64_t	cf_addresses_full;	/* no room: local addresses */
 } clinet_flow_stats_t;
 
 /*
@@ -346,20 +361,23 @@ typedef struct clinet_stats {
 	uint64_t	cs_unknown;		/* ending of the unregistered */
 	uint64_t	cs_unspecified;		/* unspecified local address */
 	uint64_t	cs_conflicts;		/* install of a held one */
-	uint64_t	cs_tuples;		/* gauge: entries, unswept too */
+	uint64_t	cs_tuples;		/* gauge: unswept ones too */
 	uint64_t	cs_capacity;		/* gauge: entries at most */
 	uint64_t	cs_binds_uncounted;	/* no room for the endpoint */
 	uint64_t	cs_other_family;	/* of cs_bad_argument */
 	uint64_t	cs_aged;		/* UDP entries, too old */
-	uint64_t	cs_dropped;		/* endpoint, address, owner gone */
+	uint64_t	cs_dropped;		/* endpoint or owner gone */
 	uint64_t	cs_purged;		/* purges of a node */
 	uint64_t	cs_audit_added;		/* found in the stack only */
 	uint64_t	cs_audit_removed;	/* not found in the stack */
 	uint64_t	cs_audit_conflicts;	/* in the stack, not ours */
-	uint64_t	cs_cleared;		/* forgotten: attach, detach */
+	uint64_t	cs_cleared;		/* by attach, detach, mode 0 */
 	clinet_flow_stats_t cs_tcp_out;
 	clinet_flow_stats_t cs_tcp_in;
 	clinet_flow_stats_t cs_udp;
+	uint64_t	cs_addresses_full;	/* install: local addresses */
+	uint64_t	cs_nodes_full;		/* install: nodes */
+	uint64_t	cs_install_late;	/* install: no memory */
 } clinet_stats_t;
 
 /*
@@ -393,8 +411,8 @@ extern int clinet_detach_ip(void);
 /*
  * Has two audits done soon, one after the other, by a thread of clinet: what
  * both saw of ip's TCP connections and the registry has not is added, what both
- * did not see is removed.  0, or ENXIO if clinet is not attached to ip with the
- * built-in provider.
+ * did not see is removed, if it came through ip's hooks.  0, or ENXIO if clinet
+ * is not attached to ip with the built-in provider, or clinet_mode is 0.
  */
 extern int clinet_audit(void);
 
@@ -419,12 +437,12 @@ typedef enum clinet_attach_state {
 typedef struct clinet_state {
 	uint32_t	cst_state;	/* clinet_attach_state_t */
 	uint32_t	cst_mode;	/* 0 off, 1 observe, 2 enforce */
-	uint64_t	cst_hooks;	/* of ip's variables, those set to ask */
+	uint64_t	cst_hooks;	/* of ip's variables, those set */
 	uint64_t	cst_audits;	/* completed ones */
 	uint64_t	cst_added;	/* entries, by audits */
 	uint64_t	cst_removed;	/* entries, by audits */
 	uint64_t	cst_conflicts;	/* connections of another's tuple */
-	const char	*cst_reason;	/* why not attached, or ""; static */
+	const char	*cst_reason;	/* why not, or what went; static */
 } clinet_state_t;
 
 /*
@@ -445,10 +463,12 @@ extern int clinet_state(clinet_state_t *cst, size_t size);
  *	remove		tuple, stack, reason
  *	age		tuple, stack, seconds
  *	audit-fix	tuple, stack, what, owner
+ *	install-conflict protocol, laddr, lport, faddr, fport, owner
  *
  * stack is the id of the IP stack, outgoing 1 or 0, owner a node or 0, reason
  * and what are strings in the kernel, enforced is 0 if the refusal is only
- * counted (clinet_mode 1), seconds how long nobody has asked.  age, audit-fix
+ * counted (clinet_mode 1), seconds how long nobody has asked; laddr and faddr
+ * point at sixteen bytes each.  age, audit-fix
  * and those of remove that are not the end of a connection fire with one of
  * clinet's mutexes held.
  */

@@ -21,6 +21,7 @@
  * loaded.  A value that is out of range is replaced and a warning says so.
  * Those that are volatile are read again every second and may be changed on a
  * running system, as in: echo 'clinet_mode/W 1' | mdb -kw
+ * What is out of range there is put back.
  */
 
 /* 1: the built-in provider associates itself.  0: leave that to another. */
@@ -32,14 +33,21 @@ uint32_t clinet_attach = 1;
 /*
  * 1: ip tells the end of each TCP connection.  0: its cl_inet_disconnect stays
  * NULL, which keeps ip's fast way to reclaim connections in TIME_WAIT; then
- * only the audit removes what has ended, up to two periods later.
+ * only audits remove what has ended, the second one after its end.
  */
 uint32_t clinet_hook_disconnect = 1;
 
-/* 0: ask nobody.  1: decide and count, refuse nothing.  2: refuse. */
+/*
+ * 0: off, ip's hooks return at once, ends are not heard, nothing is registered;
+ * what follows a 0 clears this node's entries and has audits make them anew.
+ * 1: decide and count, refuse nothing.  2: refuse.
+ */
 volatile uint32_t clinet_mode = 2;
 
-/* 1: detach from ip: its hooks accept everything.  0 again: attach. */
+/*
+ * 1: detach from ip: its hooks accept everything.  0 again: attach.  The hooks
+ * do not become NULL again, so ip's slow way out of TIME_WAIT stays.
+ */
 volatile uint32_t clinet_detach = 0;
 
 /* Anything but 0: compare with ip's connections now; becomes 0 again. */
@@ -61,11 +69,17 @@ char *clinet_addrs = NULL;
 uint32_t clinet_scope = 0;
 
 /*
- * How many 5-tuples the built-in provider holds at most, 64 to 16777216.  Memory
- * follows what it does hold: 46 bytes for each of ten million, more for
+ * How many 5-tuples the built-in provider holds at most, 64 to 16777216.
+ * Memory follows what it does hold: 46 bytes for each of ten million, more for
  * each of fewer.
  */
 uint32_t clinet_max_tuples = 1048576;
+
+/*
+ * How much of that UDP may have, in hundredths, 1 to 100.  A program that sends
+ * to ever new destinations uses up no more; TCP always has the rest.
+ */
+uint32_t clinet_udp_share = 25;
 
 /* 1: all memory for them at load.  0: as it is needed. */
 uint32_t clinet_prealloc = 0;
@@ -106,6 +120,7 @@ _init(void)
 		.ct_node_id = clinet_node_id,
 		.ct_scope = clinet_scope,
 		.ct_max_tuples = clinet_max_tuples,
+		.ct_udp_share = clinet_udp_share,
 		.ct_prealloc = clinet_prealloc,
 		.ct_full_refuse = clinet_full_refuse,
 		.ct_udp_age = clinet_udp_age,
@@ -118,6 +133,7 @@ _init(void)
 		return (error);
 	if ((error = mod_install(&modlinkage)) != 0) {
 		clinet_module_fini();
+		clinet_log(CE_WARN, "clinet: not loaded: mod_install() failed");
 		return (error);
 	}
 	clinet_module_start();

@@ -27,6 +27,7 @@ typedef struct clinet_tunables {
 	uint32_t	ct_node_id;
 	uint32_t	ct_scope;
 	uint32_t	ct_max_tuples;
+	uint32_t	ct_udp_share;
 	uint32_t	ct_prealloc;
 	uint32_t	ct_full_refuse;
 	uint32_t	ct_udp_age;

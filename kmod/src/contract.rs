@@ -134,20 +134,17 @@ pub fn ask_provider(provider: Provider, tuple: &FiveTuple, outgoing: bool) -> Re
     let (protocol, family) = (ends.protocol, ends.family);
     let (local, foreign) = ends.each();
     let answer = provider.ask(protocol, outgoing, family, local, foreign);
-    stats::count(|counters| match (tuple.protocol, outgoing) {
-        (Protocol::Tcp, true) => &counters.cs_tcp_out_asked,
-        (Protocol::Tcp, false) => &counters.cs_tcp_in_asked,
-        (Protocol::Udp, _) => &counters.cs_udp_asked,
-    });
+    let counters = stats::counters();
+    let (asked, refused) = match (tuple.protocol, outgoing) {
+        (Protocol::Tcp, true) => (&counters.cs_tcp_out_asked, &counters.cs_tcp_out_refused),
+        (Protocol::Tcp, false) => (&counters.cs_tcp_in_asked, &counters.cs_tcp_in_refused),
+        (Protocol::Udp, _) => (&counters.cs_udp_asked, &counters.cs_udp_refused),
+    };
+    asked.bump();
     if answer == 0 {
         return Ok(());
     }
-    let counters = stats::counters();
-    match (tuple.protocol, outgoing) {
-        (Protocol::Tcp, true) => counters.cs_tcp_out_refused.bump(),
-        (Protocol::Tcp, false) => counters.cs_tcp_in_refused.bump(),
-        (Protocol::Udp, _) => counters.cs_udp_refused.bump(),
-    }
+    refused.bump();
     Err(Errno::from_answer(answer).unwrap_or_else(|| {
         stats::counters().cs_bad_answer.bump();
         Errno::ADDRNOTAVAIL
@@ -164,7 +161,7 @@ pub fn end(tuple: &FiveTuple) {
     let (protocol, family) = (ends.protocol, ends.family);
     let (local, foreign) = ends.each();
     if cl_inet_disconnect.tell(protocol, family, local, foreign) {
-        stats::count(|counters| &counters.cs_ended);
+        stats::counters().cs_ended.bump();
     }
 }
 

@@ -8,7 +8,6 @@
 //!
 //! ```text
 //! glue/clinet.c  _init, _info, _fini, tunables, variadic calls
-//!   settings     the tunables, in range; the list of shared addresses
 //!   work         the module's thread: tunables that change, audits, memory
 //!   report       the kstats
 //!   attach       a stock ip: its nine-argument hooks, the audit
@@ -17,13 +16,14 @@
 //!       contract the slots and the version; one load per question
 //!     builtin    the provider that comes with the module
 //!       registry who owns which 5-tuple; safe, knows nobody
+//!       settings the tunables, in range; the mode; the list of shared addresses
 //!       stats    what was counted
 //!         flow   addresses, endpoints, 5-tuples; reads raw pointers
 //!           kernel  what the kernel offers, as safe Rust
 //! ```
 //!
 //! Dependencies point downwards only. `registry` knows neither `kernel` nor
-//! `contract`.
+//! `contract`, and `kernel` none of the others.
 //!
 //! # Locking
 //!
@@ -31,41 +31,42 @@
 //! in an interrupt thread that has pinned another thread. The caller may hold
 //! locks of ip: UDP's connect holds the bind bucket's `uf_lock`, the end of a
 //! listener `connf_lock`. So nothing between an entry point and its return
-//! may sleep, allocate, or call back into ip.
+//! may sleep or call back into ip, and memory is asked for with KM_NOSLEEP only.
 //!
-//! *What we lock.* Each region of the registry, about a thousand, has an
-//! adaptive `kmutex_t`. A call takes one region's at a time, for a few cache
-//! lines. It is innermost: while it is held no other lock is taken and no
-//! foreign code is called; probes may fire. Memory for entries is only ever
-//! reached under the mutex of its region and taken away under it, so that no
-//! thread can see it freed, however long it is inside. A new local address or
-//! node takes the mutex of the names for a moment, with no region locked. An
-//! adaptive mutex is right where a spin lock would be wrong: the interrupt
-//! thread that wants it blocks and lends its priority to the owner, even if
-//! the owner is the thread that it has pinned.
+//! *What we lock.* The registry's table is in shards, at most 256, each with an
+//! adaptive `kmutex_t`. A call holds one of them at a time, for a few cache lines,
+//! and while it does no other lock is taken and no foreign code is called; probes
+//! may fire. The memory of a shard is only reached under its lock, so nobody can
+//! see it freed. The reserve of free memory and the binds that found no room have
+//! a mutex each, which is taken for a moment with no shard locked. So have the
+//! names of local addresses and of nodes, for adding one; that mutex comes before
+//! a shard's, since the entries of a name are counted when names run out. All of
+//! them are innermost: no lock of ip's is taken under them. An adaptive mutex is
+//! right where a spin lock would be wrong: the interrupt thread that wants it
+//! blocks and lends its priority to the owner, even if the owner is the thread
+//! that it has pinned.
 //!
-//! *Maintenance.* One thread at a time exchanges memory, moves entries, sweeps or
-//! lists. A flag says whose turn it is, and others who may sleep try again a
-//! tick later; no call of the stack looks at it. A call that inserts into a
-//! region whose entries are moving moves a few of them, under the same mutex as
-//! its insertion, so that growth keeps up with those who insert. A sweep's notes
-//! have a mutex of their own, which is taken before a region's.
+//! *Maintenance.* One thread at a time sweeps or lists. A flag says whose turn it
+//! is, and others who may sleep try again a tick later; no call of the stack looks
+//! at it. A sweep's notes have a mutex of their own, which is taken before a
+//! shard's. Growth needs no turn: whoever inserts into a shard moves a few of its
+//! entries under the same mutex.
 //!
 //! *What we do not lock.* The slots are single words: associated by one
 //! compare-and-swap from NULL, loaded once per question, never cleared. A
 //! caller that has loaded a slot may call it at any later time, which is why
-//! `_fini` is EBUSY from the first association on. Counters are relaxed
-//! atomics; those of every call are not even added to atomically, in stripes
-//! that belong to a page of one stack each (`stats`). The most recent UDP destination belongs to the stack and is
-//! protected by the endpoint's own lock, which is not held across a question;
-//! `udp` says how the gap is closed. A `clinet_tcp_t` belongs to one
-//! connection, whose squeue serialises its calls.
+//! `_fini` is EBUSY from the first association on. The mode is a single word, too.
+//! Counters are relaxed atomics in stripes, added up when they are read. The most
+//! recent UDP destination belongs to the stack and is protected by the endpoint's
+//! own lock, which is not held across a question; `udp` says how the gap is
+//! closed. A `clinet_tcp_t` belongs to one connection, whose squeue serialises its
+//! calls.
 //!
 //! *Attach and audit.* One mutex of `attach` serialises attach, detach and
 //! audits. It comes first of all: only threads that may sleep and hold nothing
 //! take it, and ip's functions are called under it. What a hook of ip reads of
-//! the bond is static and atomic. The mutex of the module's thread comes last:
-//! a hook that wants work done takes it for the time of a signal.
+//! the attachment is static and atomic. The mutex of the module's thread comes
+//! last: a hook that wants work done takes it for the time of a signal.
 //!
 //! *Setting up and tearing down.* `clinet_module_init` and
 //! `clinet_module_fini` run in `_init` and `_fini`, where nobody else is

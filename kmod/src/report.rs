@@ -10,10 +10,13 @@ use crate::attach::state::{self, AUDITS, PASSED};
 use crate::kernel::kstat::{Kstat, Source, Value};
 use crate::kernel::log;
 use crate::kernel::mutex::KMutex;
-use crate::kernel::slot;
-use crate::{builtin, settings, stats};
+use crate::stats::{self, sum};
+use crate::{builtin, settings};
 
-/// The bond with ip.
+/// A value's name, and what it is now.
+type Named = (&'static CStr, fn() -> Value);
+
+/// What the module has to do with ip.
 struct Attach;
 
 impl Source for Attach {
@@ -21,28 +24,34 @@ impl Source for Attach {
 
     fn value(index: usize) -> Option<(&'static CStr, Value)> {
         use Value::{Number, String};
-        Some(match index {
-            0 => (c"state", String(state::get().name())),
-            1 => (c"reason", String(state::reason())),
-            2 => (c"mode", String(settings::mode().name())),
-            3 => (c"provider", String(provider())),
-            4 => (c"hooks", Number(state::hooks())),
-            5 => (c"audits", Number(AUDITS.completed.get())),
-            6 => (c"audits_incomplete", Number(AUDITS.incomplete.get())),
-            7 => (c"audit_added", Number(AUDITS.added.get())),
-            8 => (c"audit_removed", Number(AUDITS.removed.get())),
-            9 => (c"audit_conflicts", Number(AUDITS.conflicts.get())),
-            10 => (c"audit_torn", Number(AUDITS.torn.get())),
-            11 => (c"audit_forgotten", Number(AUDITS.forgotten.get())),
-            12 => (c"other_stack", Number(PASSED.other_stack.get())),
-            13 => (c"foreign_observed", Number(PASSED.observed.get())),
-            _ => return None,
-        })
+        const VALUES: [Named; 14] = [
+            (c"state", || String(state::get().name())),
+            (c"reason", || String(state::reason())),
+            (c"mode", || String(settings::mode().name())),
+            (c"provider", || String(provider())),
+            (c"hooks", || Number(state::hooks())),
+            (c"audits", || Number(AUDITS.completed.get())),
+            (c"audits_incomplete", || Number(AUDITS.incomplete.get())),
+            (c"audit_added", || {
+                Number(sum(|counters| &counters.cs_audit_added))
+            }),
+            (c"audit_removed", || {
+                Number(sum(|counters| &counters.cs_audit_removed))
+            }),
+            (c"audit_conflicts", || {
+                Number(sum(|counters| &counters.cs_audit_conflicts))
+            }),
+            (c"audit_torn", || Number(AUDITS.torn.get())),
+            (c"audit_forgotten", || Number(AUDITS.forgotten.get())),
+            (c"other_stack", || Number(PASSED.other_stack.get())),
+            (c"foreign_observed", || Number(PASSED.observed.get())),
+        ];
+        VALUES.get(index).map(|(name, value)| (*name, value()))
     }
 }
 
 fn provider() -> &'static CStr {
-    if slot::own_is_asked() {
+    if builtin::is_associated() {
         c"built-in"
     } else {
         c"foreign or none"
@@ -52,7 +61,7 @@ fn provider() -> &'static CStr {
 /// The built-in provider: every counter, then the gauges.
 struct Registry;
 
-const GAUGES: usize = 4;
+const GAUGES: usize = 7;
 
 impl Source for Registry {
     const NAME: &'static CStr = c"registry";
@@ -73,6 +82,9 @@ fn gauge(index: usize) -> Option<(&'static CStr, u64)> {
         1 => Some((c"capacity", gauges.capacity)),
         2 => Some((c"endpoints", gauges.endpoints)),
         3 => Some((c"bytes", gauges.bytes)),
+        4 => Some((c"udp_tuples", gauges.udp_tuples)),
+        5 => Some((c"addresses", gauges.addresses)),
+        6 => Some((c"nodes", gauges.nodes)),
         _ => None,
     }
 }

@@ -4,28 +4,80 @@
 
 //! What the module's thread does, once a second and when it is woken.
 
-use core::ptr;
+use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::kernel::task::Task;
 use crate::kernel::{log, sys, time};
-use crate::settings::{self, Mode};
+use crate::settings::{self, Mode, Settings};
 use crate::{attach, builtin};
 
 /// The thread.
 pub static TASK: Task = Task::new(work);
 
-/// The settings as they were a second ago: a change is what counts, so that a
-/// C call and a tunable do not undo each other.
-static SEEN_MODE: AtomicU32 = AtomicU32::new(Mode::Enforce as u32);
-static SEEN_DETACH: AtomicU32 = AtomicU32::new(0);
 /// The module is loaded: attaching is allowed.
 static OPEN: AtomicBool = AtomicBool::new(false);
 
-/// Remembers what the tunables were at load.
-pub fn init(tunables: &sys::clinet_tunables_t) {
-    SEEN_MODE.store(tunables.ct_mode, Ordering::Relaxed);
-    SEEN_DETACH.store(tunables.ct_detach, Ordering::Relaxed);
+/// A tunable that may be written while the module runs.
+struct Live {
+    variable: fn() -> &'static AtomicU32,
+    /// What is in force. A change is what counts, so that a C call and a tunable
+    /// do not undo each other.
+    seen: AtomicU32,
+}
+
+/// A variable of the C half.
+macro_rules! variable {
+    ($name:ident) => {
+        // SAFETY: four aligned bytes that are always there. An administrator
+        // writes them whole, and all of Rust goes through the atomic.
+        || unsafe { AtomicU32::from_ptr(&raw mut sys::$name) }
+    };
+}
+
+static MODE: Live = Live::new(variable!(clinet_mode));
+static DETACH: Live = Live::new(variable!(clinet_detach));
+const AUDIT_NOW: fn() -> &'static AtomicU32 = variable!(clinet_audit_now);
+
+impl Live {
+    const fn new(variable: fn() -> &'static AtomicU32) -> Self {
+        Self {
+            variable,
+            seen: AtomicU32::new(0),
+        }
+    }
+
+    /// The variable holds this, and it is in force.
+    fn begin(&self, value: u32) {
+        (self.variable)().store(value, Ordering::Relaxed);
+        self.seen.store(value, Ordering::Relaxed);
+    }
+
+    /// Has `apply` do what a new value asks for. If that is none that it knows,
+    /// what is in force is written back, with a warning.
+    fn follow(&self, wrong: &CStr, apply: impl FnOnce(u32) -> bool) {
+        let variable = (self.variable)();
+        let (value, seen) = (
+            variable.load(Ordering::Relaxed),
+            self.seen.load(Ordering::Relaxed),
+        );
+        if value == seen {
+            return;
+        }
+        if apply(value) {
+            self.seen.store(value, Ordering::Relaxed);
+            return;
+        }
+        log::warn(wrong);
+        // Unless it was written again meanwhile.
+        let _ = variable.compare_exchange(value, seen, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// Remembers what the tunables were at load, those out of range replaced.
+pub fn init(settings: &Settings) {
+    MODE.begin(settings.mode as u32);
+    DETACH.begin(settings.detach.into());
 }
 
 /// From now on the tunables that may change are looked at.
@@ -44,46 +96,32 @@ fn work() {
 
 #[inline(never)]
 fn follow_tunables() {
-    follow_mode();
-    follow_detach();
-    // SAFETY: a variable of the C half that an administrator may write; a
-    // request that comes between the two is a request for the same.
-    unsafe {
-        let audit_now = &raw mut sys::clinet_audit_now;
-        if ptr::read_volatile(audit_now) != 0 {
-            ptr::write_volatile(audit_now, 0);
-            // If there is nothing to compare, the kstat says why.
-            let _ = attach::audit();
-        }
-    }
-}
-
-fn follow_mode() {
-    // SAFETY: a variable of the C half that an administrator may write.
-    let number = unsafe { ptr::read_volatile(&raw const sys::clinet_mode) };
-    if SEEN_MODE.swap(number, Ordering::Relaxed) == number {
-        return;
-    }
-    let Some(mode) = Mode::from_number(number) else {
-        log::warn(c"clinet: clinet_mode is not 0 (off), 1 (observe) or 2 (enforce); not changed");
-        return;
-    };
-    builtin::set_mode(number);
-    if settings::set_mode(mode) == Mode::Off {
-        // Nothing was registered meanwhile.
+    MODE.follow(
+        c"clinet: clinet_mode is not 0 (off), 1 (observe) or 2 (enforce); not changed",
+        |number| Mode::from_number(number).map(change_mode).is_some(),
+    );
+    DETACH.follow(
+        c"clinet: clinet_detach is not 0 or 1; not changed",
+        |number| {
+            // Each has said in the log what is wrong.
+            let _ = match number {
+                0 => attach::attach(),
+                1 => attach::detach(),
+                _ => return false,
+            };
+            true
+        },
+    );
+    if AUDIT_NOW().swap(0, Ordering::Relaxed) != 0 {
+        // If there is nothing to compare, the kstat says why.
         let _ = attach::audit();
     }
 }
 
-fn follow_detach() {
-    // SAFETY: a variable of the C half that an administrator may write.
-    let number = unsafe { ptr::read_volatile(&raw const sys::clinet_detach) };
-    if SEEN_DETACH.swap(number, Ordering::Relaxed) == number {
-        return;
+fn change_mode(mode: Mode) {
+    if settings::mode() == Mode::Off {
+        // Nothing was heard meanwhile: what the registry has may be wrong.
+        attach::start_anew();
     }
-    // Each has said in the log what is wrong.
-    let _ = match number {
-        0 => attach::attach(),
-        _ => attach::detach(),
-    };
+    settings::set_mode(mode);
 }

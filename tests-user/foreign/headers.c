@@ -47,9 +47,9 @@ headers_use(clinet_tcp_t *ct, clinet_udp_t *cu, const uint8_t *addr)
 	clinet_tcp_disconnect(ct);
 	clinet_tcp_unlisten(AF_INET, addr, 1);
 
-	error += clinet_connect2(IPPROTO_TCP, B_FALSE, AF_INET, addr, 1,
+	error += clinet_ask(IPPROTO_TCP, B_FALSE, AF_INET, addr, 1,
 	    addr, 2);
-	clinet_disconnect(IPPROTO_TCP, AF_INET, addr, 1, addr, 2);
+	clinet_end(IPPROTO_TCP, AF_INET, addr, 1, addr, 2);
 	clinet_listen(IPPROTO_TCP, AF_INET, addr, 1);
 	clinet_unlisten(IPPROTO_TCP, AF_INET, addr, 1);
 	clinet_bind(IPPROTO_UDP, AF_INET, addr, 1);

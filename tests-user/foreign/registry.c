@@ -22,7 +22,6 @@ enum registry_fault {
 	FAULT_FORGETS,		/* every thousandth is not registered */
 	FAULT_KEEPS,		/* every thousandth disconnect does nothing */
 	FAULT_QUERY,		/* every thousandth query answers no */
-	FAULT_SWEEP,		/* a sweep loses a tuple */
 	FAULT_UNBIND,		/* unbind does nothing */
 	FAULT_BIND,		/* bind does nothing */
 	FAULT_PURGE,		/* purge does nothing */
@@ -285,27 +284,17 @@ clinet_purge(clinet_node_t owner)
 	return (0);
 }
 
-void
-clinet_prefetch(uint8_t protocol, sa_family_t family, const uint8_t *laddrp,
-    in_port_t lport, const uint8_t *faddrp, in_port_t fport)
-{
-	uint8_t key[40];
-
-	(void) family;
-	fill(key, protocol, laddrp, lport, faddrp, fport);
-	__builtin_prefetch(find(key));
-}
-
 int
 clinet_query(uint8_t protocol, sa_family_t family, const uint8_t *laddrp,
     in_port_t lport, const uint8_t *faddrp, in_port_t fport,
-    clinet_answer_t *answer)
+    clinet_answer_t *answer, size_t size)
 {
 	uint8_t key[40];
 	uint32_t owner;
 
 	(void) family;
 	(void) answer;
+	(void) size;
 	fill(key, protocol, laddrp, lport, faddrp, fport);
 	mutex_enter(&lock);
 	owner = find(key)->e_owner;
@@ -313,20 +302,6 @@ clinet_query(uint8_t protocol, sa_family_t family, const uint8_t *laddrp,
 	if (faulty(FAULT_QUERY))
 		return (EADDRNOTAVAIL);
 	return (owner != 0 && owner != clinet_node_id ? EADDRINUSE : 0);
-}
-
-void
-clinet_sweep(void)
-{
-	size_t at, old = 0;
-
-	for (at = 0; at < slots; at++) {
-		mutex_enter(&lock);
-		old += entries[at].e_owner == (uint32_t)-1;
-		mutex_exit(&lock);
-	}
-	if (registry_fault == FAULT_SWEEP || old != 0)
-		stats.cs_tuples--;
 }
 
 uint64_t

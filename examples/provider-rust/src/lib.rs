@@ -67,11 +67,14 @@ const EBUSY: c_int = 16;
 const ENOTSUP: c_int = 48;
 const EADDRINUSE: c_int = 125;
 
+const NOT_CLINET: &CStr =
+    c"provider: these hooks are not clinet's; name misc/clinet, not drv/ip, as a dependency";
+
 /// The version that this provider is written for.
 const WANTED_VERSION: &CStr = c"1.1";
 
 /// What krtld looks for in a file that GNU ld linked: the module that has the
-/// slots.
+/// slots. With illumos's ld leave it out, and link with `-Nmisc/clinet`.
 #[unsafe(no_mangle)]
 static _depends_on: [u8; 12] = *b"misc/clinet\0";
 
@@ -133,7 +136,7 @@ fn associate() -> Result<(), c_int> {
     let slot = unsafe { &cl_inet_connect2 };
     if contract.size < size_of::<Contract>() || !ptr::eq(contract.connect2, slot) {
         // SAFETY: a format without arguments.
-        unsafe { cmn_err(CE_WARN, c"provider: these hooks are not clinet's".as_ptr()) };
+        unsafe { cmn_err(CE_WARN, NOT_CLINET.as_ptr()) };
         return Err(ENXIO);
     }
     // SAFETY: clinet says that this points at a C string.
@@ -152,13 +155,16 @@ fn associate() -> Result<(), c_int> {
         return Err(ENOTSUP);
     }
     let function = connect2 as Connect2 as *mut c_void;
-    slot.compare_exchange(
-        ptr::null_mut(),
-        function,
-        Ordering::AcqRel,
-        Ordering::Relaxed,
-    )
-    .map_err(|_| EBUSY)?;
+    let (null, success) = (ptr::null_mut(), Ordering::AcqRel);
+    if slot
+        .compare_exchange(null, function, success, Ordering::Relaxed)
+        .is_err()
+    {
+        let message = c"provider: another provider is associated; is clinet:clinet_provider 0?";
+        // SAFETY: a format without arguments.
+        unsafe { cmn_err(CE_WARN, message.as_ptr()) };
+        return Err(EBUSY);
+    }
     Ok(())
 }
 

@@ -11,6 +11,7 @@
 
 #define	ENOENT		2
 #define	ENXIO		6
+#define	EAGAIN		11
 #define	ENOMEM		12
 #define	EACCES		13
 #define	EBUSY		16

@@ -18,8 +18,21 @@ extern "C" {
 #define	KM_SLEEP	0x0000
 #define	KM_NOSLEEP	0x0001
 
+/* For kmem_cache_create: no magazines; a free slab goes back at once. */
+#define	KMC_NOMAGAZINE	0x00040000
+
+typedef struct kmem_cache kmem_cache_t;
+typedef struct vmem vmem_t;
+
 extern void *kmem_alloc(size_t, int);
 extern void kmem_free(void *, size_t);
+
+extern kmem_cache_t *kmem_cache_create(char *, size_t, size_t,
+    int (*)(void *, void *, int), void (*)(void *, void *),
+    void (*)(void *), void *, vmem_t *, int);
+extern void kmem_cache_destroy(kmem_cache_t *);
+extern void *kmem_cache_alloc(kmem_cache_t *, int);
+extern void kmem_cache_free(kmem_cache_t *, void *);
 
 #ifdef	__cplusplus
 }

@@ -17,7 +17,7 @@ use crate::flow::{Direction, Endpoint, FiveTuple, Reject};
 use crate::kernel::errno::{self, Errno};
 use crate::kernel::slot::Provider;
 use crate::kernel::sys::{boolean_t, in_port_t, netstackid_t, sa_family_t};
-use crate::registry::StackId;
+use crate::registry::{Ended, StackId, Via};
 use crate::settings::{self, Mode};
 use crate::stats::{counters, rejected};
 
@@ -32,11 +32,15 @@ enum To {
     Foreign(Provider),
 }
 
-/// The provider for calls of this stack; loads the slot once. `None`, which is
-/// counted: there is none, or one that does not know the stack.
+/// The provider for calls of this stack; loads the slot once. `None`: the mode
+/// is off; or, which is counted, there is none, or one that does not know the
+/// stack.
 fn provider(stack: StackId) -> Option<To> {
+    if settings::mode() == Mode::Off {
+        return None;
+    }
     match contract::cl_inet_connect2.provider() {
-        Some(provider) if provider.is_own() => Some(To::BuiltIn),
+        Some(provider) if builtin::is_built_in(provider) => Some(To::BuiltIn),
         Some(provider) if stack == GLOBAL => Some(To::Foreign(provider)),
         Some(_) => {
             PASSED.other_stack.bump();
@@ -53,7 +57,7 @@ fn ask(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Result<(), Er
     match provider(stack) {
         Some(To::BuiltIn) if builtin::ignores(&tuple.endpoint(), direction) => Ok(()),
         Some(To::BuiltIn) => {
-            let answer = builtin::connect(stack, tuple, direction);
+            let answer = builtin::connect(stack, tuple, direction, Via::Ip);
             state::note_if_late();
             answer
         }
@@ -63,12 +67,8 @@ fn ask(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Result<(), Er
 }
 
 fn ask_foreign(provider: Provider, tuple: &FiveTuple, direction: Direction) -> Result<(), Errno> {
-    let mode = settings::mode();
-    if mode == Mode::Off {
-        return Ok(());
-    }
     let answer = contract::ask_provider(provider, tuple, direction == Direction::Outgoing);
-    if mode == Mode::Observe && answer.is_err() {
+    if settings::mode() == Mode::Observe && answer.is_err() {
         PASSED.observed.bump();
         return Ok(());
     }
@@ -77,7 +77,11 @@ fn ask_foreign(provider: Provider, tuple: &FiveTuple, direction: Direction) -> R
 
 fn end(stack: StackId, tuple: &FiveTuple) {
     match provider(stack) {
-        Some(To::BuiltIn) => builtin::disconnect(stack, tuple),
+        Some(To::BuiltIn) => {
+            if builtin::disconnect(stack, tuple) == Ended::Doubtful {
+                state::note_doubt();
+            }
+        }
         Some(To::Foreign(_)) => contract::end(tuple),
         None => {}
     }

@@ -6,26 +6,25 @@
 //!
 //! * A connection that two audits in a row saw and the registry has not is
 //!   added with one reference, unless another node owns it.
-//! * An entry of TCP whose connection two audits in a row did not see is
-//!   removed (the registry remembers what was seen, and takes what registers
-//!   during an audit for seen).
+//! * An entry of TCP that came through ip's hooks, or from an audit, goes when two
+//!   whole audits in a row did not see its connection. What is registered during
+//!   an audit counts as seen by it.
 //! * So one torn reading of a connection neither kills its entry nor makes a
 //!   false one; and an audit that could not see every stack removes nothing.
 
 use core::ffi::{c_int, c_void};
-use core::hash::Hasher;
-
-use siphasher::sip::SipHasher13;
 
 use super::ip::Walk;
 use super::state::AUDITS;
 use crate::audit::fingerprints::Fingerprints;
-use crate::audit::listed::{self, Listed};
+use crate::audit::walked::{self, WalkedConnection};
 use crate::builtin;
 use crate::flow::FiveTuple;
 use crate::kernel::kmem::KmemSlice;
 use crate::kernel::{netstack, probe, sys};
+use crate::registry::hash::Secret;
 use crate::registry::{Audit, Node, StackId};
+use crate::stats::counters;
 
 type Set = Fingerprints<KmemSlice<u64>>;
 
@@ -35,7 +34,9 @@ pub struct Auditor {
     missed: Set,
     /// Missing now.
     missing: Set,
-    secret: [u8; 16],
+    /// Remote ends choose a part of what is hashed, and must not choose where
+    /// it goes.
+    secret: Option<Secret>,
 }
 
 impl Auditor {
@@ -44,14 +45,13 @@ impl Auditor {
         Self {
             missed: Fingerprints::new(),
             missing: Fingerprints::new(),
-            secret: [0; 16],
+            secret: None,
         }
     }
 
-    /// Remote ends choose a part of what is hashed, and must not choose where
-    /// it goes.
-    pub fn set_secret(&mut self, secret: [u8; 16]) {
-        self.secret = secret;
+    /// The secret of its hash; without one no audit runs.
+    pub fn set_secret(&mut self, secret: Secret) {
+        self.secret = Some(secret);
     }
 
     /// Forgets what the last audit saw: the next is the first of a row.
@@ -62,12 +62,18 @@ impl Auditor {
 
     /// One audit. `time_wait`: ip tells the end of TIME_WAIT. Sleeps.
     pub fn run(&mut self, walk: Walk, time_wait: bool) {
+        let Some(secret) = self.secret else {
+            return;
+        };
+        builtin::audit_begin();
+        let before = netstack::for_each(|_| {});
         let mut complete = true;
-        netstack::for_each(|id| {
+        let walked = netstack::for_each(|id| {
             complete &= id.is_some_and(|id| {
                 let stack = id as StackId;
                 let mut visit = Visit {
                     auditor: self,
+                    secret: &secret,
                     stack,
                     time_wait,
                 };
@@ -79,62 +85,63 @@ impl Auditor {
         });
         core::mem::swap(&mut self.missed, &mut self.missing);
         self.missing.clear();
-        if complete {
-            AUDITS.removed.add(builtin::audit_finish());
+        if complete && walked == before {
+            builtin::audit_finish();
             AUDITS.completed.bump();
         } else {
             AUDITS.incomplete.bump();
         }
     }
+}
 
-    fn fingerprint(&self, stack: StackId, tuple: &FiveTuple) -> u64 {
-        let mut hasher = SipHasher13::new_with_key(&self.secret);
-        hasher.write_u32(stack);
-        for end in [&tuple.local, &tuple.foreign] {
-            hasher.write(&end.addr.v6_form());
-            hasher.write_u16(end.port);
-        }
-        // Zero is an empty place.
-        hasher.finish() | 1
-    }
+fn fingerprint(secret: &Secret, stack: StackId, tuple: &FiveTuple) -> u64 {
+    let FiveTuple { local, foreign, .. } = tuple;
+    let rest = u64::from(stack) << 32 | u64::from(local.port) << 16 | u64::from(foreign.port);
+    let [high, low] = local.addr.words();
+    let local = secret.hash(high, low, rest).bits();
+    let [high, low] = foreign.addr.words();
+    // Zero is an empty slot.
+    secret.hash(high, low, local).bits() | 1
 }
 
 /// The walk through one stack.
 struct Visit<'a> {
     auditor: &'a mut Auditor,
+    secret: &'a Secret,
     stack: StackId,
     time_wait: bool,
 }
 
 impl Visit<'_> {
     fn look(&mut self, info: &sys::clinet_tcp_info_t) {
-        match listed::read(info, self.time_wait) {
-            Listed::Connection { tuple, settled } => {
+        match walked::read(info, self.time_wait) {
+            WalkedConnection::Connection { tuple, settled } => {
                 match builtin::audit_seen(self.stack, &tuple) {
                     Audit::Absent if settled => self.missing(&tuple),
                     Audit::OwnedBy(owner) if settled => self.conflict(&tuple, owner),
                     _ => {}
                 }
             }
-            Listed::Idle => {}
-            Listed::Torn => AUDITS.torn.bump(),
+            WalkedConnection::Idle => {}
+            WalkedConnection::Torn => AUDITS.torn.bump(),
         }
     }
 
     /// The connection is another node's, or there is no room for it.
     fn conflict(&self, tuple: &FiveTuple, owner: Node) {
-        AUDITS.conflicts.bump();
+        counters().cs_audit_conflicts.bump();
         probe::audit_fix(tuple.as_probe(), self.stack, c"conflict", owner);
     }
 
     fn missing(&mut self, tuple: &FiveTuple) {
-        let fingerprint = self.auditor.fingerprint(self.stack, tuple);
+        let fingerprint = fingerprint(self.secret, self.stack, tuple);
         if self.auditor.missed.contains(fingerprint) {
-            if builtin::audit_add(self.stack, tuple) {
-                AUDITS.added.bump();
-                probe::audit_fix(tuple.as_probe(), self.stack, c"added", 0);
-            } else {
-                self.conflict(tuple, 0);
+            match builtin::audit_add(self.stack, tuple) {
+                Audit::Added => probe::audit_fix(tuple.as_probe(), self.stack, c"added", 0),
+                Audit::OwnedBy(owner) => self.conflict(tuple, owner),
+                Audit::NoRoom => self.conflict(tuple, 0),
+                // Somebody registered it meanwhile, or nobody looks at it now.
+                Audit::Present | Audit::Absent | Audit::NotShared => {}
             }
         } else if !self
             .auditor

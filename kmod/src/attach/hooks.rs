@@ -10,7 +10,7 @@
 //! | variable | why | what it costs ip |
 //! |---|---|---|
 //! | `cl_inet_connect2` | the question | one call per connection or new UDP destination |
-//! | `cl_inet_disconnect` | the end of a TCP connection | each connection at the end of TIME_WAIT is closed by its squeue's worker in place of the fast reclaim; `clinet_hook_disconnect = 0` leaves it NULL |
+//! | `cl_inet_disconnect` | the end of a TCP connection | each connection at the end of TIME_WAIT is closed by its squeue's worker in place of the fast reclaim, after a detach too, since the variable is not NULL then; `clinet_hook_disconnect = 0` leaves it NULL |
 //! | `cl_inet_bind`, `cl_inet_unbind` | the only ends that UDP has | one call per bind and unbind |
 //! | `cl_inet_listen`, `cl_inet_unlisten` | only a foreign provider wants them: set if the built-in one is switched off | one call per listen; unlisten comes with `connf_lock` held |
 //!
@@ -127,6 +127,14 @@ macro_rules! hooks {
                         "has just set ", stringify!($variable), "; boot without that module"),)*
                 }
             }
+
+            /// What to say if somebody set it after us.
+            pub fn replaced(self) -> &'static CStr {
+                match self {
+                    $(Self::$hook => text!("clinet: another module has replaced ",
+                        stringify!($variable), ", which is not heard any more; boot without that module"),)*
+                }
+            }
         }
     };
 }
@@ -180,6 +188,11 @@ impl Variable {
     pub fn is_free(&self) -> bool {
         let value = self.variable.load(Ordering::Acquire);
         value.is_null() || value == self.hook.pass()
+    }
+
+    /// Does ip ask through it?
+    pub fn asks(&self) -> bool {
+        self.variable.load(Ordering::Acquire) == self.hook.adapter()
     }
 
     /// Makes ip ask, if the variable is free. What was set up before is

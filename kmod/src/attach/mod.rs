@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The bond with a stock ip: its hooks call the provider, and an audit keeps
-//! the registry true where ip's calls do not balance.
+//! A stock ip: its hooks call the provider, and an audit keeps the registry true
+//! where ip's calls do not balance.
 //!
 //! | part | |
 //! |---|---|
@@ -47,9 +47,10 @@ pub mod state;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::kernel::errno::Errno;
+use crate::kernel::log;
 use crate::kernel::mutex::KMutex;
-use crate::kernel::{log, random, slot};
-use crate::settings::Settings;
+use crate::registry::hash::Secret;
+use crate::settings::{self, Mode, Settings};
 use crate::{builtin, work};
 use audit::Auditor;
 use hooks::{Hook, Variable};
@@ -60,9 +61,12 @@ use state::State;
 /// nothing.
 const ROW: u32 = 2;
 
+/// Seconds between two rows for ends that are in doubt, at least: a peer can make
+/// any number of them, and an audit goes through all of ip's connections.
+const DOUBT_PERIOD: u32 = 10;
+
 struct Attachment {
-    /// ip, held open from the first successful check on; for ever once a hook
-    /// was set.
+    /// ip, held open from the first successful check on.
     ip: Option<Ip>,
     variables: [Option<Variable>; Hook::ALL.len()],
     /// A hook was set: the module stays.
@@ -77,6 +81,8 @@ struct Attachment {
     auditor: Auditor,
     /// When the last audit ran, in seconds.
     audited: u32,
+    /// When audits were last asked for by a doubt, in seconds.
+    doubted: u32,
 }
 
 static ATTACHMENT: KMutex<Attachment> = KMutex::new(Attachment {
@@ -90,6 +96,7 @@ static ATTACHMENT: KMutex<Attachment> = KMutex::new(Attachment {
     audit_period: 0,
     auditor: Auditor::new(),
     audited: 0,
+    doubted: 0,
 });
 
 /// Audits that are still to run, one a second.
@@ -101,18 +108,16 @@ static WANTED: AtomicU32 = AtomicU32::new(0);
 ///
 /// Called by `_init`, once, before anybody else is in the module.
 #[inline(never)]
-pub unsafe fn init(settings: &Settings) {
+pub unsafe fn init(settings: &Settings, secret: Secret) {
     // SAFETY: nobody has used the mutex.
     unsafe { ATTACHMENT.init() };
     let mut attachment = ATTACHMENT.lock();
-    attachment.at_load = settings.attach;
+    attachment.at_load = settings.attach && !settings.detach;
     attachment.hook_disconnect = settings.hook_disconnect;
     // The built-in provider learns nothing from them.
     attachment.hook_listen = !settings.provider;
     attachment.audit_period = settings.audit_period;
-    if let Some(secret) = random::bytes() {
-        attachment.auditor.set_secret(secret);
-    }
+    attachment.auditor.set_secret(secret);
 }
 
 /// Lets ip go.
@@ -169,11 +174,6 @@ pub fn attach() -> Result<(), Errno> {
         return Ok(());
     }
     let result = attachment.attach();
-    if result.is_ok() {
-        // Before the lock is given back: the first audit is one of these, even
-        // if the period is over as well.
-        WANTED.store(ROW, Ordering::Relaxed);
-    }
     drop(attachment);
     match result {
         Ok(()) => {
@@ -214,18 +214,22 @@ pub fn audit() -> Result<(), Errno> {
     if !can_audit() {
         return Err(Errno::NXIO);
     }
-    want_audits();
+    WANTED.store(ROW, Ordering::Relaxed);
+    work::TASK.wake();
     Ok(())
 }
 
-fn want_audits() {
-    WANTED.store(ROW, Ordering::Relaxed);
-    work::TASK.wake();
+/// Clears all of this node's entries and has audits register what ip has. For the
+/// module's thread.
+pub fn start_anew() {
+    let mut attachment = ATTACHMENT.lock();
+    builtin::clear_all();
+    attachment.seed();
 }
 
-/// ip asks, and the built-in provider answers.
+/// ip asks, and the built-in provider answers and registers.
 fn can_audit() -> bool {
-    state::get() == State::Attached && slot::own_is_asked()
+    state::get() == State::Attached && builtin::is_associated() && settings::mode() != Mode::Off
 }
 
 /// What is due now, in seconds; for the module's thread.
@@ -235,7 +239,9 @@ pub fn work(now: u32) {
     if state::take_clearing() && state::get() != State::Attached {
         builtin::clear_local();
     }
+    attachment.compare_hooks();
     if can_audit() {
+        attachment.settle_doubt(now);
         attachment.audit_if_due(now);
     }
 }
@@ -256,9 +262,9 @@ impl Attachment {
             self.refuse(refusal);
             return Err(refusal);
         }
-        // What was true when ip last asked need not be so now.
+        // What was true when ip was last heard need not be so now.
         builtin::clear_local();
-        self.auditor.forget();
+        self.seed();
         state::set(State::Attached, c"", 0);
         let mut hooks = 0;
         for variable in self.variables.iter().flatten() {
@@ -279,6 +285,28 @@ impl Attachment {
         }
         state::set(State::Attached, c"", hooks);
         Ok(())
+    }
+
+    /// Has audits register what ip has; none of them relies on one before.
+    fn seed(&mut self) {
+        self.auditor.forget();
+        WANTED.store(ROW, Ordering::Relaxed);
+    }
+
+    /// Notices hooks that another module has replaced since they were set:
+    /// there is nothing to be done but to say so.
+    fn compare_hooks(&self) {
+        if state::get() != State::Attached {
+            return;
+        }
+        let variables = self.variables.iter().flatten();
+        let hooks = variables.clone().filter(|variable| variable.asks()).count() as u64;
+        let replaced = variables.clone().find(|variable| !variable.asks());
+        let reason = replaced.map_or(c"", |variable| variable.hook().replaced());
+        if !reason.is_empty() && reason != state::reason() {
+            log::warn(reason);
+        }
+        state::set(State::Attached, reason, hooks);
     }
 
     /// Finds ip's variables and looks whether all that are wanted are free.
@@ -304,14 +332,11 @@ impl Attachment {
         }
     }
 
-    /// Leaves everything as it is. If nothing was ever stored, ip is let go
-    /// and the module can be unloaded.
-    fn refuse(&mut self, refusal: Refusal) {
-        let state = if self.resident {
-            state::get()
-        } else {
-            self.ip = None;
-            State::Refused
+    /// Leaves everything as it is.
+    fn refuse(&self, refusal: Refusal) {
+        let state = match self.resident {
+            true => state::get(),
+            false => State::Refused,
         };
         state::set(state, refusal.reason, 0);
     }
@@ -324,6 +349,14 @@ impl Attachment {
         }
         state::set(state, reason, 0);
         state::want_clearing();
+    }
+
+    /// Asks for a row of audits if ends are in doubt.
+    fn settle_doubt(&mut self, now: u32) {
+        if now.wrapping_sub(self.doubted) >= DOUBT_PERIOD && state::take_doubt() {
+            self.doubted = now;
+            WANTED.store(ROW, Ordering::Relaxed);
+        }
     }
 
     /// One audit, if one is wanted or the period is over; at most one a

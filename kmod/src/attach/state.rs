@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What is true of the bond with ip at this moment. All of it is static and
-//! may be read from any context.
+//! What is true of the hooks at this moment, and what was counted. All of it is
+//! static and may be read from any context.
 
 use core::ffi::{CStr, c_char};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
@@ -105,6 +105,20 @@ pub fn take_clearing() -> bool {
     LATE.swap(false, Ordering::AcqRel)
 }
 
+/// An entry waits for audits, since what ended may have been an earlier connection
+/// of its 5-tuple.
+static DOUBT: AtomicBool = AtomicBool::new(false);
+
+/// The module's thread is to have audits settle it, before long.
+pub fn note_doubt() {
+    DOUBT.store(true, Ordering::Release);
+}
+
+/// Is it to be done now?
+pub fn take_doubt() -> bool {
+    DOUBT.swap(false, Ordering::AcqRel)
+}
+
 /// A number of calls of ip.
 pub struct Count(AtomicU64);
 
@@ -115,12 +129,7 @@ impl Count {
 
     /// One more.
     pub fn bump(&self) {
-        self.add(1);
-    }
-
-    /// Some more.
-    pub fn add(&self, more: u64) {
-        self.0.fetch_add(more, Ordering::Relaxed);
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many so far.
@@ -143,17 +152,11 @@ pub static PASSED: Passed = Passed {
     observed: Count::new(),
 };
 
-/// What audits did.
+/// What audits did; what they did to entries is counted with the others
+/// ([`crate::stats`]).
 pub struct Audits {
     /// Audits that saw every stack.
     pub completed: Count,
-    /// Entries that were missing.
-    pub added: Count,
-    /// Entries of connections that are no more.
-    pub removed: Count,
-    /// Connections whose 5-tuple another node owns, or that found no room;
-    /// counted by every audit that sees them.
-    pub conflicts: Count,
     /// Connections of which ip told nothing usable: they were changing.
     pub torn: Count,
     /// Audits that did not see every stack; they removed nothing.
@@ -165,9 +168,6 @@ pub struct Audits {
 /// Since the module was loaded.
 pub static AUDITS: Audits = Audits {
     completed: Count::new(),
-    added: Count::new(),
-    removed: Count::new(),
-    conflicts: Count::new(),
     torn: Count::new(),
     incomplete: Count::new(),
     forgotten: Count::new(),

@@ -8,43 +8,43 @@
 
 use core::ops::DerefMut;
 
-/// Places of the first memory.
+/// Slots of the first memory.
 const FIRST: usize = 1024;
-/// Most places: eight megabytes, for three quarters as many connections.
+/// Most slots: eight megabytes, for three quarters as many connections.
 const LAST: usize = 1 << 20;
 
-/// A set of non-zero fingerprints in memory that grows as it is needed, up to
-/// a limit, and whose growth may fail.
+/// A set of non-zero fingerprints: open addressing with linear probing, in memory
+/// that doubles as it is needed, up to a limit, and whose growth may fail.
 pub struct Fingerprints<M> {
-    places: Option<M>,
+    slots: Option<M>,
     len: usize,
 }
 
-/// Memory for so many places, all zero.
+/// Memory for so many slots, all zero.
 pub type Allocate<M> = fn(usize) -> Option<M>;
 
 impl<M: DerefMut<Target = [u64]>> Fingerprints<M> {
     /// An empty one without memory.
     pub const fn new() -> Self {
         Self {
-            places: None,
+            slots: None,
             len: 0,
         }
     }
 
     /// Forgets everything, and the memory too.
     pub fn clear(&mut self) {
-        self.places = None;
+        self.slots = None;
         self.len = 0;
     }
 
     /// Is it in the set?
     pub fn contains(&self, fingerprint: u64) -> bool {
-        let Some(places) = &self.places else {
+        let Some(slots) = &self.slots else {
             return false;
         };
-        search(places.len(), fingerprint)
-            .find_map(|index| match places.get(index) {
+        probe(slots.len(), fingerprint)
+            .find_map(|index| match slots.get(index) {
                 Some(0) | None => Some(false),
                 Some(found) if *found == fingerprint => Some(true),
                 Some(_) => None,
@@ -57,34 +57,34 @@ impl<M: DerefMut<Target = [u64]>> Fingerprints<M> {
         if !self.has_room() && !self.grow(allocate) {
             return false;
         }
-        let Some(places) = &mut self.places else {
+        let Some(slots) = &mut self.slots else {
             return false;
         };
-        self.len += usize::from(put(places, fingerprint));
+        self.len += usize::from(put(slots, fingerprint));
         true
     }
 
-    /// At most three quarters are in use, so that searches end soon.
+    /// At most three quarters are in use, so that probes stay short.
     fn has_room(&self) -> bool {
-        let places = self.places.as_ref().map_or(0, |places| places.len());
-        self.len < places / 4 * 3
+        let slots = self.slots.as_ref().map_or(0, |slots| slots.len());
+        self.len < slots / 4 * 3
     }
 
     fn grow(&mut self, allocate: Allocate<M>) -> bool {
-        let size = match &self.places {
-            Some(places) if places.len() >= LAST => return false,
-            Some(places) => places.len() * 2,
+        let size = match &self.slots {
+            Some(slots) if slots.len() >= LAST => return false,
+            Some(slots) => slots.len() * 2,
             None => FIRST,
         };
         let Some(mut larger) = allocate(size) else {
             return false;
         };
-        if let Some(places) = &self.places {
-            for fingerprint in places.iter().filter(|place| **place != 0) {
+        if let Some(slots) = &self.slots {
+            for fingerprint in slots.iter().filter(|slot| **slot != 0) {
                 put(&mut larger, *fingerprint);
             }
         }
-        self.places = Some(larger);
+        self.slots = Some(larger);
         true
     }
 }
@@ -95,22 +95,22 @@ impl<M: DerefMut<Target = [u64]>> Default for Fingerprints<M> {
     }
 }
 
-/// The places where a fingerprint may be, the best first; `size` is a power
-/// of two.
-fn search(size: usize, fingerprint: u64) -> impl Iterator<Item = usize> {
+/// The slots where a fingerprint may be, its home first; `size` is a power of
+/// two.
+fn probe(size: usize, fingerprint: u64) -> impl Iterator<Item = usize> {
     let mask = size.wrapping_sub(1);
     (0..size).map(move |step| (fingerprint as usize).wrapping_add(step) & mask)
 }
 
 /// Puts it where it belongs; false if it is there already.
-fn put(places: &mut [u64], fingerprint: u64) -> bool {
-    for index in search(places.len(), fingerprint) {
-        match places.get_mut(index) {
-            Some(place) if *place == 0 => {
-                *place = fingerprint;
+fn put(slots: &mut [u64], fingerprint: u64) -> bool {
+    for index in probe(slots.len(), fingerprint) {
+        match slots.get_mut(index) {
+            Some(slot) if *slot == 0 => {
+                *slot = fingerprint;
                 return true;
             }
-            Some(place) if *place == fingerprint => return false,
+            Some(slot) if *slot == fingerprint => return false,
             _ => {}
         }
     }
@@ -142,9 +142,9 @@ mod tests {
         }
         assert_eq!(set.len, most);
         assert!(inserted >= most);
-        assert_eq!(set.places.as_ref().map(Vec::len), Some(LAST));
+        assert_eq!(set.slots.as_ref().map(Vec::len), Some(LAST));
         set.clear();
-        assert!(!set.contains(spread(1)) && set.places.is_none());
+        assert!(!set.contains(spread(1)) && set.slots.is_none());
     }
 
     #[test]

@@ -6,4 +6,4 @@
 //! a connection, and which ones the last audit missed.
 
 pub mod fingerprints;
-pub mod listed;
+pub mod walked;

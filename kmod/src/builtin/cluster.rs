@@ -8,8 +8,8 @@ use super::BUILTIN;
 use crate::flow::FiveTuple;
 use crate::kernel::errno::Errno;
 use crate::kernel::probe;
-use crate::registry::{Node, NotInstalled, StackId, Verdict};
-use crate::stats::counters;
+use crate::registry::{Full, Node, NotInstalled, StackId, TooMany, Verdict};
+use crate::stats::{self, counters};
 
 /// Records another node's 5-tuple.
 ///
@@ -19,17 +19,20 @@ use crate::stats::counters;
 pub fn install(owner: Node, tuple: &FiveTuple) -> Result<(), Errno> {
     let registry = &BUILTIN.get().ok_or(Errno::NXIO)?.registry;
     match registry.install(owner, tuple) {
-        Ok(wake) => {
-            if wake {
-                super::maintain::wake();
-            }
-            Ok(())
-        }
+        Ok(()) => Ok(()),
         Err(NotInstalled::Invalid) => Err(Errno::INVAL),
         Err(NotInstalled::NotShared) => Err(Errno::ADDRNOTAVAIL),
-        Err(NotInstalled::Full) => {
-            super::maintain::wake_now();
+        Err(NotInstalled::Full(full)) => {
+            match full {
+                Full::Addresses => counters().cs_addresses_full.bump(),
+                Full::Nodes => counters().cs_nodes_full.bump(),
+                Full::Tuples | Full::Udp => {}
+            }
             Err(Errno::NOSPC)
+        }
+        Err(NotInstalled::Late) => {
+            counters().cs_install_late.bump();
+            Err(Errno::AGAIN)
         }
         Err(NotInstalled::OwnedBy(holder)) => {
             counters().cs_conflicts.bump();
@@ -58,18 +61,48 @@ pub fn withdraw(owner: Node, tuple: &FiveTuple) -> Result<(), Errno> {
     }
 }
 
+/// What became of something that an owner's entries were told.
+fn told(result: Option<Result<(), TooMany>>) -> Result<(), Errno> {
+    match result {
+        Some(Ok(())) => Ok(()),
+        Some(Err(TooMany)) => Err(Errno::AGAIN),
+        None => Err(Errno::INVAL),
+    }
+}
+
 /// Drops all that another node owns.
 ///
 /// # Errors
 ///
 /// As `clinet_purge` says.
 pub fn purge(owner: Node) -> Result<(), Errno> {
-    let builtin = BUILTIN.get().ok_or(Errno::NXIO)?;
-    if !builtin.registry.purge(owner) {
-        return Err(Errno::INVAL);
-    }
-    counters().cs_purged.bump();
+    told(BUILTIN.get().ok_or(Errno::NXIO)?.registry.purge(owner))?;
+    stats::counters().cs_purged.bump();
     Ok(())
+}
+
+/// All that another node owns will be named anew.
+///
+/// # Errors
+///
+/// As `clinet_resync_begin` says.
+pub fn resync_begin(owner: Node) -> Result<(), Errno> {
+    told(
+        BUILTIN
+            .get()
+            .ok_or(Errno::NXIO)?
+            .registry
+            .resync_begin(owner),
+    )
+}
+
+/// It was: the rest goes.
+///
+/// # Errors
+///
+/// As `clinet_resync_end` says.
+pub fn resync_end(owner: Node) -> Result<(), Errno> {
+    told(BUILTIN.get().ok_or(Errno::NXIO)?.registry.resync_end(owner))
 }
 
 /// What the answer to a question would be now, and how many references there
@@ -95,12 +128,12 @@ pub fn full_refuses() -> bool {
 }
 
 /// From now on these local addresses (in IPv6 form, as two words) are shared,
-/// or, without a list, all but loopback.
+/// or, without a list, all unicast ones but loopback.
 ///
 /// # Errors
 ///
-/// `ENXIO` without a provider, `EINVAL` for more than 256 or an unspecified
-/// address.
+/// `ENXIO` without a provider, `EINVAL` for more than 256 or one that is never
+/// shared.
 pub fn set_addresses(list: Option<&[[u64; 2]]>) -> Result<(), Errno> {
     let builtin = BUILTIN.get().ok_or(Errno::NXIO)?;
     match list {

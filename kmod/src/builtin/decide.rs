@@ -8,15 +8,14 @@
 //! Any context; any lock of ip may be held.
 
 use core::ffi::CStr;
-use core::sync::atomic::Ordering;
 
-use super::env::Kernel;
-use super::{BUILTIN, Builtin, MODE, MODE_ENFORCE, MODE_OFF, maintain, tick};
+use super::{BUILTIN, Builtin, tick};
 use crate::flow::{Addr, Direction, Endpoint, FiveTuple, Protocol};
 use crate::kernel::errno::Errno;
 use crate::kernel::probe;
-use crate::registry::{Answer, Node, StackId, Unclear, Verdict};
-use crate::stats::{self, FlowCounters, counters};
+use crate::registry::{Ended, Full, Node, StackId, Verdict, Via};
+use crate::settings::{self, Mode};
+use crate::stats::{self, counters};
 
 /// Who asks for what.
 type Question<'a> = (StackId, &'a FiveTuple, Direction);
@@ -25,7 +24,7 @@ type Question<'a> = (StackId, &'a FiveTuple, Direction);
 #[inline]
 pub(super) fn active() -> Option<&'static Builtin> {
     let builtin = BUILTIN.get()?;
-    (MODE.load(Ordering::Relaxed) != MODE_OFF).then_some(builtin)
+    (settings::mode() != Mode::Off).then_some(builtin)
 }
 
 /// Counts a question that nobody looks at, if it surely is one. This is all
@@ -39,192 +38,144 @@ pub fn ignores(local: &Endpoint, direction: Direction) -> bool {
 ///
 /// # Errors
 ///
-/// `EADDRINUSE`: another node owns it. `EADDRNOTAVAIL`: the table is full and a
+/// `EADDRINUSE`: another node owns it. `EADDRNOTAVAIL`: there is no room, and a
 /// full table refuses.
 #[inline]
-pub fn connect(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Result<(), Errno> {
-    match (active(), tuple.protocol) {
-        (None, _) => Ok(()),
-        (Some(builtin), Protocol::Tcp) => builtin.connect(Protocol::Tcp, stack, tuple, direction),
-        (Some(builtin), Protocol::Udp) => builtin.connect(Protocol::Udp, stack, tuple, direction),
+pub fn connect(
+    stack: StackId,
+    tuple: &FiveTuple,
+    direction: Direction,
+    via: Via,
+) -> Result<(), Errno> {
+    let Some(builtin) = active() else {
+        return Ok(());
+    };
+    let question = (stack, tuple, direction);
+    match tuple.protocol {
+        Protocol::Tcp => builtin.connect_tcp(question, via),
+        Protocol::Udp => builtin.connect_udp(question, via),
     }
 }
 
 impl Builtin {
     /// As [`ignores`].
     #[inline]
-    pub(super) fn ignores(&self, protocol: Protocol, local: &Addr, direction: Direction) -> bool {
+    fn ignores(&self, protocol: Protocol, local: &Addr, direction: Direction) -> bool {
         let ignored = self.registry.excludes(local);
         if ignored {
-            stats::count_flow(protocol, direction, |flow| &flow.cf_not_shared);
+            stats::flow(protocol, direction).cf_not_shared.bump();
         }
         ignored
     }
 
-    /// As [`connect`], for a caller that knows the 5-tuple's protocol when it is
-    /// compiled.
-    #[inline(always)]
-    pub(super) fn connect(
-        &self,
-        protocol: Protocol,
-        stack: StackId,
-        tuple: &FiveTuple,
-        direction: Direction,
-    ) -> Result<(), Errno> {
-        let outgoing = direction == Direction::Outgoing;
-        let question = (stack, tuple, direction);
-        // Memory is on its way while the probe fires.
-        let at = match self.registry.locate(protocol, stack, tuple) {
-            Ok(at) => at,
-            Err(verdict) => {
-                probe::ask(tuple.as_probe(), stack, outgoing);
-                return self.otherwise(question, Answer::of(verdict));
-            }
-        };
-        probe::ask(tuple.as_probe(), stack, outgoing);
-        if protocol == Protocol::Udp {
-            let answer = self.registry.connect_udp(&at, tick());
-            return self.otherwise(question, answer);
-        }
-        match self.registry.connect_tcp(at, outgoing) {
-            Ok(Verdict::Registered) => {
-                stats::count_flow(protocol, direction, |flow| &flow.cf_registered);
-                probe::register(tuple.as_probe(), stack);
-                probe::accept(tuple.as_probe(), stack, outgoing, c"registered");
-                Ok(())
-            }
-            Ok(Verdict::OwnedBy(owner)) => owned(question, owner),
-            Ok(verdict) => self.otherwise(question, Answer::of(verdict)),
-            Err(unclear) => self.connect_long(question, unclear),
-        }
-    }
-
     #[inline(never)]
-    fn connect_long(
-        &self,
-        question: Question<'_>,
-        unclear: Unclear<'_, Kernel>,
-    ) -> Result<(), Errno> {
-        let outgoing = question.2 == Direction::Outgoing;
-        let answer = self.registry.connect_tcp_long(unclear, outgoing);
-        self.otherwise(question, answer)
-    }
-
-    /// What comes of an answer, whatever it is.
-    #[inline(never)]
-    fn otherwise(&self, question: Question<'_>, answer: Answer) -> Result<(), Errno> {
+    fn connect_tcp(&self, question: Question<'_>, via: Via) -> Result<(), Errno> {
         let (stack, tuple, direction) = question;
-        if answer.wake {
-            maintain::wake();
-        }
+        probe::ask(tuple.as_probe(), stack, direction == Direction::Outgoing);
+        let verdict = self.registry.connect_tcp(stack, tuple, direction, via);
+        self.answer(question, verdict)
+    }
+
+    #[inline(never)]
+    fn connect_udp(&self, question: Question<'_>, via: Via) -> Result<(), Errno> {
+        let (stack, tuple, direction) = question;
+        probe::ask(tuple.as_probe(), stack, direction == Direction::Outgoing);
+        let verdict = self.registry.connect_udp(stack, tuple, via, tick());
+        self.answer(question, verdict)
+    }
+
+    /// What comes of a verdict.
+    #[inline(always)]
+    fn answer(&self, question: Question<'_>, verdict: Verdict) -> Result<(), Errno> {
+        let (stack, tuple, direction) = question;
         let flow = stats::flow(tuple.protocol, direction);
-        let accepted = match answer.verdict {
-            Verdict::OwnedBy(owner) => return owned(question, owner),
+        match verdict {
             Verdict::Registered => {
                 flow.cf_registered.bump();
                 probe::register(tuple.as_probe(), stack);
-                Ok(c"registered")
-            }
-            verdict => self.accepts(verdict, flow),
-        };
-        match accepted {
-            Ok(reason) => {
                 let outgoing = direction == Direction::Outgoing;
-                probe::accept(tuple.as_probe(), stack, outgoing, reason);
+                probe::accept(tuple.as_probe(), stack, outgoing, c"registered");
                 Ok(())
             }
-            Err(errno) => {
-                let reason = match answer.verdict {
-                    Verdict::Late => c"memory is late",
-                    _ => c"full",
-                };
-                refuse(question, (0, reason), errno)
+            Verdict::OwnedBy(owner) => {
+                flow.cf_owned.bump();
+                refuse(question, owner, c"owned by another node", Errno::ADDRINUSE)
             }
+            verdict => self.accept_or_refuse(question, verdict),
         }
+    }
+
+    /// What comes of the verdicts that are seldom. Not inline: the others should
+    /// not need the stack for it.
+    #[inline(never)]
+    fn accept_or_refuse(&self, question: Question<'_>, verdict: Verdict) -> Result<(), Errno> {
+        let (stack, tuple, direction) = question;
+        let flow = stats::flow(tuple.protocol, direction);
+        let (counter, reason, is_full) = match verdict {
+            Verdict::NotShared => (&flow.cf_not_shared, c"not shared", false),
+            Verdict::Unspecified => (&flow.cf_no_address, c"no local address", false),
+            Verdict::Full(Full::Udp) => (&flow.cf_udp_full, c"UDP's share is full", true),
+            Verdict::Full(Full::Addresses) => {
+                (&flow.cf_addresses_full, c"too many local addresses", true)
+            }
+            Verdict::Full(_) => (&flow.cf_full, c"full", true),
+            Verdict::Late => (&flow.cf_late, c"no memory", true),
+            Verdict::Registered | Verdict::Repeated | Verdict::OwnedBy(_) => {
+                (&flow.cf_repeated, c"registered before", false)
+            }
+        };
+        counter.bump();
+        if is_full && self.full_refuses {
+            return refuse(question, 0, reason, Errno::ADDRNOTAVAIL);
+        }
+        if is_full {
+            counters().cs_full_admitted.bump();
+        }
+        let outgoing = direction == Direction::Outgoing;
+        probe::accept(tuple.as_probe(), stack, outgoing, reason);
+        Ok(())
     }
 }
 
-/// Another node owns it.
-#[inline(always)]
-fn owned(question: Question<'_>, owner: Node) -> Result<(), Errno> {
-    let (_, tuple, direction) = question;
-    stats::count_flow(tuple.protocol, direction, |flow| &flow.cf_owned);
-    refuse(
-        question,
-        (owner, c"owned by another node"),
-        Errno::ADDRINUSE,
-    )
-}
-
 /// The answer is no, if the mode lets it be: because of `owner`, if it is not 0,
-/// and of `reason`. Not inline: an accepted question should not need the stack
-/// for this.
+/// and of `reason`.
 #[inline(never)]
 fn refuse(
     (stack, tuple, direction): Question<'_>,
-    (owner, reason): (Node, &'static CStr),
+    owner: Node,
+    reason: &'static CStr,
     errno: Errno,
 ) -> Result<(), Errno> {
-    let enforced = MODE.load(Ordering::Relaxed) == MODE_ENFORCE;
+    let enforced = settings::mode() == Mode::Enforce;
     let outgoing = direction == Direction::Outgoing;
     probe::refuse(tuple.as_probe(), stack, outgoing, owner, reason, enforced);
     if !enforced {
         stats::flow(tuple.protocol, direction).cf_observed.bump();
         return Ok(());
     }
+    if owner == 0 {
+        counters().cs_full_refused.bump();
+    }
     Err(errno)
 }
 
-impl Builtin {
-    /// Counts the verdicts that are seldom; why it accepts. Apart, for there
-    /// must be no jump table where a slot is read.
-    #[inline(never)]
-    fn accepts(&self, verdict: Verdict, flow: &FlowCounters) -> Result<&'static CStr, Errno> {
-        match verdict {
-            Verdict::Registered | Verdict::Repeated => {
-                flow.cf_repeated.bump();
-                return Ok(c"registered before");
-            }
-            Verdict::NotShared => {
-                flow.cf_not_shared.bump();
-                return Ok(c"not shared");
-            }
-            Verdict::Unspecified => {
-                flow.cf_no_address.bump();
-                return Ok(c"no local address");
-            }
-            Verdict::Late => flow.cf_late.bump(),
-            Verdict::Full | Verdict::OwnedBy(_) => flow.cf_full.bump(),
-        }
-        self.full().map_or(Ok(c"full"), Err)
-    }
-
-    /// What the policy makes of a full table.
-    fn full(&self) -> Option<Errno> {
-        if self.full_refuses {
-            counters().cs_full_refused.bump();
-            Some(Errno::ADDRNOTAVAIL)
-        } else {
-            counters().cs_full_admitted.bump();
-            None
-        }
-    }
-}
-
-/// One use of the 5-tuple ended.
-#[inline(always)]
-pub fn disconnect(stack: StackId, tuple: &FiveTuple) {
+/// One use of the 5-tuple ended. Not inline: there must be no jump table where the
+/// caller reads a slot.
+#[inline(never)]
+pub fn disconnect(stack: StackId, tuple: &FiveTuple) -> Ended {
     let Some(builtin) = active() else {
-        return;
+        return Ended::Unknown;
     };
-    match builtin.registry.disconnect(stack, tuple) {
-        Some(true) => {
-            stats::count(|counters| &counters.cs_removed);
+    let ended = builtin.registry.disconnect(stack, tuple);
+    match ended {
+        Ended::Removed => {
+            counters().cs_removed.bump();
             probe::remove(tuple.as_probe(), stack, c"disconnect");
         }
-        Some(false) => {}
-        None => stats::count(|counters| &counters.cs_unknown),
+        Ended::Kept | Ended::Doubtful => {}
+        Ended::Unknown => counters().cs_unknown.bump(),
     }
+    ended
 }
 
 /// A UDP endpoint was bound.
@@ -234,9 +185,6 @@ pub fn bind(stack: StackId, endpoint: &Endpoint) {
     };
     if builtin.registry.bind(stack, endpoint, tick()) == Some(false) {
         counters().cs_binds_uncounted.bump();
-    }
-    if builtin.registry.wants() {
-        maintain::wake();
     }
 }
 
@@ -250,13 +198,5 @@ pub fn unbind(stack: StackId, endpoint: &Endpoint) {
     };
     if !builtin.registry.unbind(stack, endpoint) {
         counters().cs_unknown.bump();
-    }
-}
-
-/// A call about this 5-tuple will come soon.
-#[inline]
-pub fn prefetch(stack: StackId, tuple: &FiveTuple) {
-    if let Some(builtin) = active() {
-        builtin.registry.prefetch(stack, tuple);
     }
 }

@@ -6,16 +6,14 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use super::{BUILTIN, Buckets, Builtin, TICK, bytes, node, tick};
-use crate::flow::FiveTuple;
+use super::{BUILTIN, Builtin, TICK, node, tick};
 use crate::kernel::once::Once;
-use crate::kernel::{probe, time};
-use crate::registry::entry::TICKS;
-use crate::registry::{Audit, Busy, Cursor, Listed, Pass, StackId, Swept, Verdict, Why};
+use crate::kernel::{kmem, probe, time};
+use crate::registry::{Busy, Cursor, Pass, Swept, TableEntry, Why};
 use crate::stats::counters;
 
-/// What a hook calls when there is work: at once, and before long.
-static WAKER: Once<[fn(); 2]> = Once::new();
+/// What wakes the module's task.
+static WAKER: Once<fn()> = Once::new();
 
 /// Seconds between two sweeps for the dead at least, in a table with more
 /// memory than [`SWEEP_BYTES`]: a sweep looks at every entry.
@@ -27,26 +25,15 @@ const SWEEP_BYTES: usize = 4 << 20;
 /// When the last sweep for the dead was, in seconds.
 static SWEPT: AtomicU32 = AtomicU32::new(0);
 
-/// Names what a hook calls when there is work that should be done at once, and
-/// when it should be before long; any context.
-pub fn set_waker(wake: fn(), nudge: fn()) {
-    let _first = WAKER.set([wake, nudge]);
+/// Names what a hook calls when there is work; any context.
+pub fn set_waker(wake: fn()) {
+    let _first = WAKER.set(wake);
 }
 
 /// There is work.
-pub(super) fn wake_now() {
-    if let Some([wake, _]) = WAKER.get() {
-        wake();
-    }
-}
-
-/// A region wants memory.
 pub(super) fn wake() {
-    let hurries = |builtin: &Builtin| builtin.registry.hurries();
-    match WAKER.get() {
-        Some([wake, _]) if BUILTIN.get().is_some_and(hurries) => wake(),
-        Some([_, nudge]) => nudge(),
-        None => {}
+    if let Some(wake) = WAKER.get() {
+        wake();
     }
 }
 
@@ -57,19 +44,31 @@ pub struct Gauges {
     pub tuples: u64,
     /// Entries at most.
     pub capacity: u64,
+    /// Entries of UDP of this node.
+    pub udp_tuples: u64,
     /// UDP endpoints.
     pub endpoints: u64,
-    /// Memory for entries, in bytes.
+    /// Local addresses, by stack.
+    pub addresses: u64,
+    /// Other nodes that own something.
+    pub nodes: u64,
+    /// Kernel memory of the module, in bytes.
     pub bytes: u64,
 }
 
-/// What there is now. Takes each region's lock in turn.
+/// What there is now. Takes each shard's lock in turn.
 pub fn gauges() -> Gauges {
-    BUILTIN.get().map_or(Gauges::default(), |builtin| Gauges {
-        tuples: builtin.registry.len() as u64,
-        capacity: builtin.registry.capacity() as u64,
-        endpoints: builtin.registry.endpoints() as u64,
-        bytes: bytes() as u64,
+    BUILTIN.get().map_or(Gauges::default(), |builtin| {
+        let registry = &builtin.registry;
+        Gauges {
+            tuples: registry.len() as u64,
+            capacity: registry.capacity() as u64,
+            udp_tuples: registry.len_udp() as u64,
+            endpoints: registry.endpoints() as u64,
+            addresses: registry.addresses() as u64,
+            nodes: registry.nodes() as u64,
+            bytes: kmem::bytes() as u64,
+        }
     })
 }
 
@@ -88,132 +87,75 @@ pub fn maintain(now: u32) {
     let Some(builtin) = BUILTIN.get() else {
         return;
     };
-    let _complete = in_turn(|| builtin.registry.maintain(Buckets::new));
+    builtin.registry.maintain();
     let next = builtin.tick_at(now);
     if TICK.swap(next, Ordering::Relaxed) != next {
-        builtin.sweep(Pass::Age);
+        sweep_for(builtin, Pass::Age);
     }
     let due = now.wrapping_sub(SWEPT.load(Ordering::Relaxed)) >= SWEEP_SECONDS;
-    if builtin.registry.is_dirty() && (due || bytes() < SWEEP_BYTES) {
+    if builtin.registry.is_dirty() && (due || kmem::bytes() < SWEEP_BYTES) {
         SWEPT.store(now, Ordering::Relaxed);
-        builtin.sweep(Pass::Dead);
+        sweep_for(builtin, Pass::Dead);
     }
 }
 
-/// Fires the probe for an entry that a sweep drops. A region is locked.
+/// Fires the probe for an entry that a sweep drops. A shard is locked.
 #[inline(never)]
-fn tell(listed: &Listed, why: Why) {
-    let Some(tuple) = listed.tuple() else {
+fn tell(entry: &TableEntry, why: Why) {
+    let Some(tuple) = entry.tuple() else {
         return;
     };
-    let (seen, stack) = (tuple.as_probe(), listed.stack);
+    let (seen, stack) = (tuple.as_probe(), entry.stack);
     match why {
-        Why::Aged => probe::age(seen, stack, seconds(listed.age)),
+        Why::Aged => probe::age(seen, stack, seconds(entry.age)),
         Why::Unseen => probe::audit_fix(seen, stack, c"removed", 0),
-        Why::Ours => probe::remove(seen, stack, c"detached"),
-        Why::Dead if listed.owner == node() => probe::remove(seen, stack, c"unbound or not shared"),
+        Why::Cleared => probe::remove(seen, stack, c"cleared"),
+        Why::Dead if entry.owner == node() => probe::remove(seen, stack, c"unbound or not shared"),
         // What was another node's was not ours to remove; no 5-tuple is an
         // endpoint.
         Why::Dead | Why::Endpoint => {}
     }
 }
 
-impl Builtin {
-    /// Registers a 5-tuple, and gets the memory that is wanted then: this is the
-    /// thread that others wake for it, and it has many to register.
-    fn register(&self, stack: StackId, tuple: &FiveTuple) -> Verdict {
-        let answer = self.registry.connect(stack, tuple, true, tick());
-        if answer.wake {
-            let _complete = in_turn(|| self.registry.maintain(Buckets::new));
-        }
-        answer.verdict
-    }
-
-    /// The registry's time at a time in seconds.
-    pub(super) fn tick_at(&self, now: u32) -> u8 {
-        let ticks = now.checked_div(self.tick_seconds).unwrap_or(0);
-        (ticks % u32::from(TICKS)) as u8
-    }
-
-    fn sweep(&self, pass: Pass) -> Swept {
-        let swept = in_turn(|| self.registry.sweep(pass, tick(), tell));
-        let counters = counters();
-        counters.cs_aged.add(swept.aged);
-        counters.cs_dropped.add(swept.dead);
-        counters.cs_audit_removed.add(swept.unseen);
-        counters.cs_cleared.add(swept.ours);
-        let _complete = in_turn(|| self.registry.maintain(Buckets::new));
-        swept
-    }
+/// One sweep, counted, and the memory that it freed goes back.
+pub(super) fn sweep_for(builtin: &Builtin, pass: Pass) -> Swept {
+    let swept = in_turn(|| builtin.registry.sweep(pass, tick(), tell));
+    let counters = counters();
+    counters.cs_aged.add(swept.aged);
+    counters.cs_dropped.add(swept.dead);
+    counters.cs_audit_removed.add(swept.unseen);
+    counters.cs_cleared.add(swept.cleared);
+    builtin.registry.maintain();
+    swept
 }
 
 /// Drops what is too old or dead, and gives memory back, now.
 pub fn sweep() {
     if let Some(builtin) = BUILTIN.get() {
-        let dirty = builtin.registry.is_dirty();
-        builtin.sweep(if dirty { Pass::Dead } else { Pass::Age });
+        let pass = match builtin.registry.is_dirty() {
+            true => Pass::Dead,
+            false => Pass::Age,
+        };
+        sweep_for(builtin, pass);
+    }
+}
+
+/// Drops all entries of this node that came through ip's hooks.
+pub fn clear_local() {
+    if let Some(builtin) = BUILTIN.get() {
+        sweep_for(builtin, Pass::Clear);
     }
 }
 
 /// Drops all entries of this node.
-pub fn clear_local() {
+pub fn clear_all() {
     if let Some(builtin) = BUILTIN.get() {
-        builtin.sweep(Pass::Ours);
+        sweep_for(builtin, Pass::ClearAll);
     }
-}
-
-/// An audit found the 5-tuple in a stack: what the registry knows of it.
-pub fn audit_seen(stack: StackId, tuple: &FiveTuple) -> Audit {
-    BUILTIN.get().map_or(Audit::NotShared, |builtin| {
-        builtin.registry.audit_seen(stack, tuple)
-    })
-}
-
-/// Registers what an audit found, with one reference. False: another node owns
-/// it, or there is no room. Sleeps.
-pub fn audit_add(stack: StackId, tuple: &FiveTuple) -> bool {
-    let Some(builtin) = BUILTIN.get() else {
-        return false;
-    };
-    let answer = match builtin.registry.audit_seen(stack, tuple) {
-        Audit::Absent => builtin.register(stack, tuple),
-        Audit::Present => return true,
-        Audit::OwnedBy(owner) => Verdict::OwnedBy(owner),
-        Audit::NotShared => return false,
-    };
-    match answer {
-        Verdict::Registered => {
-            counters().cs_audit_added.bump();
-            true
-        }
-        // Somebody registered it meanwhile, who will end it, too: the
-        // reference that this took is one too many. It is the last one if that
-        // end was quicker.
-        Verdict::Repeated => {
-            if builtin.registry.disconnect(stack, tuple) == Some(true) {
-                counters().cs_removed.bump();
-                probe::remove(tuple.as_probe(), stack, c"disconnect");
-            }
-            true
-        }
-        Verdict::OwnedBy(_) => {
-            counters().cs_audit_conflicts.bump();
-            false
-        }
-        _ => false,
-    }
-}
-
-/// Ends an audit: entries of TCP that two of them in a row did not see go. How
-/// many that were.
-pub fn audit_finish() -> u64 {
-    BUILTIN
-        .get()
-        .map_or(0, |builtin| builtin.sweep(Pass::Audit).unseen)
 }
 
 /// Lists entries; see [`crate::registry::Registry::list`].
-pub fn list(cursor: Cursor, room: usize, mut each: impl FnMut(Listed)) -> Option<Cursor> {
+pub fn list(cursor: Cursor, room: usize, mut each: impl FnMut(TableEntry)) -> Option<Cursor> {
     let builtin = BUILTIN.get()?;
     in_turn(|| builtin.registry.list(cursor, tick(), room, &mut each))
 }

@@ -5,34 +5,36 @@
 //! The provider that comes with the module: the registry behind the slots.
 //!
 //! `provider` has the functions that the slots call, `decide` what a question
-//! comes to (counters, probes, mode, the full table), `cluster` what other nodes
-//! own, `maintain` what the module's task does.
+//! comes to (counters, probes, mode, what is full), `cluster` what other nodes
+//! own, `maintain` what the module's task does, `audit` the comparison with ip.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 
 use crate::kernel::errno::Errno;
 use crate::kernel::once::Once;
-use crate::kernel::{log, random, time};
-use crate::registry::hash::{SECRET_BYTES, Secret};
+use crate::kernel::text::Text;
+use crate::kernel::{kmem, log, time};
+use crate::registry::env::SEGMENT;
+use crate::registry::hash::Secret;
 use crate::registry::{Registry, Settings};
 use crate::settings::Settings as Wanted;
 
+mod audit;
 mod cluster;
 mod decide;
 mod env;
 mod maintain;
 mod provider;
 
-pub use cluster::{full_refuses, install, node, purge, query, set_addresses, withdraw};
-pub use decide::{bind, connect, disconnect, ignores, prefetch, unbind};
-pub use env::bytes;
-pub use maintain::{
-    audit_add, audit_finish, audit_seen, clear_local, gauges, list, maintain, seconds, set_waker,
-    sweep,
+pub use audit::{audit_add, audit_begin, audit_finish, audit_seen};
+pub use cluster::{
+    full_refuses, install, node, purge, query, resync_begin, resync_end, set_addresses, withdraw,
 };
-pub use provider::associate;
+pub use decide::{bind, connect, disconnect, ignores, unbind};
+pub use maintain::{clear_all, clear_local, gauges, list, maintain, seconds, set_waker, sweep};
+pub use provider::{associate, is_associated, is_built_in};
 
-use env::{Buckets, Kernel};
+use env::Kernel;
 
 /// The provider of this load of the module.
 struct Builtin {
@@ -47,48 +49,57 @@ static BUILTIN: Once<Builtin> = Once::new();
 /// The registry's time.
 static TICK: AtomicU8 = AtomicU8::new(0);
 
-/// What is done with a decision: one of `clinet_mode`.
-static MODE: AtomicU32 = AtomicU32::new(MODE_ENFORCE);
-
-/// Nothing is looked at.
-pub const MODE_OFF: u32 = 0;
-/// Decisions are counted, and nothing is refused.
-pub const MODE_OBSERVE: u32 = 1;
-/// Decisions hold.
-pub const MODE_ENFORCE: u32 = 2;
-
 /// The ticks that the age of UDP entries has at most: they are dropped a
 /// sixteenth of it late at most.
 const TICKS_PER_AGE: u32 = 16;
 
-/// Regions at most, so that hardly two CPUs meet in one. Fewer if there are
+/// Shards at most, so that hardly two CPUs meet in one. Fewer if there are
 /// fewer than 64 5-tuples for each.
-const MOST_REGIONS: u32 = 1024;
+const MOST_SHARDS: u32 = 256;
 
-/// 5-tuples whose memory is there from the start: half a megabyte.
-const AT_ONCE: usize = 12_000;
+const _: () = assert!(size_of::<[crate::registry::bucket::Bucket; SEGMENT]>() == kmem::BLOCK);
 
 /// Sets the provider up, if it is wanted. May sleep.
 ///
 /// # Errors
 ///
-/// `ENOMEM` if there is not that much memory; `EBUSY` if it is set up already,
-/// which takes a second call.
+/// `ENOMEM` if there is not that much memory, which the log says; `EBUSY` if it is
+/// set up already, which takes a second call.
 #[inline(never)]
-pub fn init(wanted: &Wanted) -> Result<(), Errno> {
+pub fn init(wanted: &Wanted, secret: Secret) -> Result<(), Errno> {
     if !wanted.provider {
         return Ok(());
     }
     let tick_seconds = wanted.udp_age.div_ceil(TICKS_PER_AGE).max(1);
+    let most = wanted.max_tuples as usize;
     let settings = Settings {
         node: wanted.node,
-        most: wanted.max_tuples as usize,
+        most,
+        most_udp: most * wanted.udp_share as usize / 100,
         age: wanted.udp_age.div_ceil(tick_seconds).min(u8::MAX.into()) as u8,
         fixed: wanted.prealloc,
     };
-    let regions = (wanted.max_tuples / 64).clamp(1, MOST_REGIONS);
-    let memory = env::memory(1 << regions.ilog2()).ok_or(Errno::NOMEM)?;
-    let secret = secret();
+    let result = set_up(wanted, secret, settings, tick_seconds);
+    if result == Err(Errno::NOMEM) {
+        out_of_memory(wanted.max_tuples, kmem::bytes());
+    }
+    if result.is_err() {
+        // SAFETY: this runs in _init; nobody else is in the module.
+        unsafe { fini() };
+    }
+    result
+}
+
+fn set_up(
+    wanted: &Wanted,
+    secret: Secret,
+    settings: Settings,
+    tick_seconds: u32,
+) -> Result<(), Errno> {
+    // SAFETY: this runs in _init, once.
+    unsafe { kmem::init_blocks(c"clinet_segments")? };
+    let shards = (wanted.max_tuples / 64).clamp(1, MOST_SHARDS);
+    let memory = env::memory(&settings, 1 << shards.ilog2()).ok_or(Errno::NOMEM)?;
     let builtin = BUILTIN
         .set_with(|| Builtin {
             registry: Registry::new(settings, secret, memory),
@@ -98,35 +109,22 @@ pub fn init(wanted: &Wanted) -> Result<(), Errno> {
         .ok_or(Errno::BUSY)?;
     // Questions come before the module's thread runs for the first time.
     TICK.store(builtin.tick_at(time::seconds()), Ordering::Relaxed);
-    let at_once = match settings.most {
-        most if settings.fixed => most,
-        // So few get theirs at once, with an endpoint for each of them.
-        most if most <= 256 => 2 * most,
-        most => AT_ONCE.min(most),
-    };
-    if builtin.registry.prepare(at_once, Buckets::new) {
-        return Ok(());
+    match !settings.fixed || builtin.registry.preallocate() {
+        true => Ok(()),
+        false => Err(Errno::NOMEM),
     }
-    // SAFETY: this runs in _init; nobody else is in the module.
-    unsafe { fini() };
-    Err(Errno::NOMEM)
 }
 
-/// The secret of the hash. Without one the module still does its work, only
-/// remote ends could make it slow.
-fn secret() -> Secret {
-    if let Some(bytes) = random::bytes::<SECRET_BYTES>() {
-        return Secret::new(bytes);
-    }
-    log::warn(c"clinet: no random numbers: who knows this may slow the table down");
-    let mut bytes = [0; SECRET_BYTES];
-    // Anything that spreads: steps of the golden ratio.
-    let mut byte = 0_u8;
-    for slot in &mut bytes {
-        byte = byte.wrapping_add(159);
-        *slot = byte;
-    }
-    Secret::new(bytes)
+/// Says that there was not enough memory.
+#[inline(never)]
+fn out_of_memory(tuples: u32, bytes: usize) {
+    let mut text = Text::new();
+    text.string("clinet: not loaded: no memory for ")
+        .number(tuples as usize)
+        .string(" 5-tuples after ")
+        .number(bytes)
+        .string(" bytes; set clinet_max_tuples lower or clinet_prealloc to 0");
+    log::warn(text.as_c_str());
 }
 
 /// Is there a provider?
@@ -134,13 +132,16 @@ pub fn is_set_up() -> bool {
     BUILTIN.get().is_some()
 }
 
-/// What is done with decisions from now on: one of the `MODE_`s.
-pub fn set_mode(mode: u32) {
-    MODE.store(mode, Ordering::Relaxed);
-}
-
 fn tick() -> u8 {
     TICK.load(Ordering::Relaxed)
+}
+
+impl Builtin {
+    /// The registry's time at a time in seconds.
+    fn tick_at(&self, now: u32) -> u8 {
+        let ticks = now.checked_div(self.tick_seconds).unwrap_or(0);
+        (ticks % u32::from(crate::registry::entry::TICKS)) as u8
+    }
 }
 
 /// Frees the memory.
@@ -151,4 +152,6 @@ fn tick() -> u8 {
 pub unsafe fn fini() {
     // SAFETY: passed on by the caller.
     drop(unsafe { BUILTIN.take() });
+    // SAFETY: the registry is gone, and with it all blocks.
+    unsafe { kmem::fini_blocks() };
 }

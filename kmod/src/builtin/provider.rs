@@ -8,16 +8,31 @@
 //! with anything, which they check.
 
 use core::ffi::c_int;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::decide;
 use crate::contract;
-use crate::flow::{Direction, Endpoint, FiveTuple, Protocol};
+use crate::flow::{Direction, Endpoint, FiveTuple};
+use crate::kernel::slot::Provider;
 use crate::kernel::{errno, log, sys};
-use crate::registry::StackId;
+use crate::registry::{StackId, Via};
 use crate::stats::rejected;
 
 /// The contract knows one stack only.
 const GLOBAL: StackId = 0;
+
+/// The contract's question is answered here, and for ever.
+static ASSOCIATED: AtomicBool = AtomicBool::new(false);
+
+/// Does this provider answer the questions? Does not read the slot.
+pub fn is_associated() -> bool {
+    ASSOCIATED.load(Ordering::Relaxed)
+}
+
+/// Is what was loaded from the slot this provider?
+pub fn is_built_in(provider: Provider) -> bool {
+    provider.is(connect2)
+}
 
 /// Associates the provider with the contract, if it is set up: companions
 /// first, the question last. From then on the module stays.
@@ -34,6 +49,7 @@ pub fn associate() {
         && contract::cl_inet_unbind.set(unbind)
         && contract::cl_inet_bind.set(bind)
         && contract::cl_inet_connect2.set(connect2);
+    ASSOCIATED.store(associated, Ordering::Relaxed);
     if !associated {
         log::warn(c"clinet: another provider is associated; the built-in one is not");
     }
@@ -56,71 +72,13 @@ pub(super) unsafe extern "C" fn connect2(
     fport: sys::in_port_t,
 ) -> c_int {
     // SAFETY: passed on by the caller.
-    let local = unsafe { Endpoint::read_good(protocol, family, (laddr, lport)) };
-    let Some(local) = local.filter(|_| !faddr.is_null()) else {
-        // SAFETY: passed on by the caller.
-        return unsafe { unusable(protocol, family, laddr, faddr) };
-    };
-    if decide::ignores(&local, Direction::of(is_outgoing)) {
-        return 0;
+    let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
+    let direction = Direction::of(is_outgoing);
+    match tuple {
+        Ok(tuple) if decide::ignores(&tuple.endpoint(), direction) => 0,
+        Ok(tuple) => errno::to_c(decide::connect(GLOBAL, &tuple, direction, Via::Contract)),
+        Err(reject) => errno::to_c(rejected(reject)),
     }
-    // SAFETY: passed on by the caller; nothing is wrong with the arguments.
-    unsafe {
-        match local.protocol {
-            Protocol::Tcp => look::<TCP>(fport, is_outgoing, family, laddr, lport, faddr),
-            Protocol::Udp => look::<UDP>(fport, is_outgoing, family, laddr, lport, faddr),
-        }
-    }
-}
-
-const TCP: u8 = sys::IPPROTO_TCP as u8;
-const UDP: u8 = sys::IPPROTO_UDP as u8;
-
-/// The rest of [`connect2`] for one protocol, apart so that what is not shared
-/// needs no stack, and neither protocol that of the other. The arguments are
-/// ordered so that they stay where they are.
-///
-/// # Safety
-///
-/// As for [`connect2`].
-#[inline(never)]
-unsafe extern "C" fn look<const PROTOCOL: u8>(
-    fport: sys::in_port_t,
-    is_outgoing: sys::boolean_t,
-    family: sys::sa_family_t,
-    laddr: *mut u8,
-    lport: sys::in_port_t,
-    faddr: *mut u8,
-) -> c_int {
-    let protocol = const {
-        match PROTOCOL {
-            UDP => Protocol::Udp,
-            _ => Protocol::Tcp,
-        }
-    };
-    // SAFETY: passed on by the caller.
-    let tuple = unsafe { FiveTuple::read_good(PROTOCOL, family, (laddr, lport), (faddr, fport)) };
-    let (Some(tuple), Some(builtin)) = (tuple, decide::active()) else {
-        return 0;
-    };
-    errno::to_c(builtin.connect(protocol, GLOBAL, &tuple, Direction::of(is_outgoing)))
-}
-
-/// [`connect2`] of what is no 5-tuple of TCP or UDP.
-///
-/// # Safety
-///
-/// As for [`connect2`].
-#[cold]
-unsafe fn unusable(
-    protocol: u8,
-    family: sys::sa_family_t,
-    laddr: *const u8,
-    faddr: *const u8,
-) -> c_int {
-    // SAFETY: passed on by the caller.
-    let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, 0), (faddr, 0)) };
-    errno::to_c(tuple.map_or_else(rejected, |_| Ok(())))
 }
 
 /// `cl_inet_disconnect`.
@@ -138,7 +96,7 @@ unsafe extern "C" fn disconnect(
 ) {
     // SAFETY: passed on by the caller.
     match unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) } {
-        Ok(tuple) => decide::disconnect(GLOBAL, &tuple),
+        Ok(tuple) => drop(decide::disconnect(GLOBAL, &tuple)),
         Err(reject) => drop(rejected(reject)),
     }
 }

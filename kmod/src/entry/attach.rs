@@ -2,14 +2,14 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The bond with a stock ip, for other modules.
+//! Attaching to a stock ip, for other modules.
 
 use core::ffi::{CStr, c_char, c_int};
 
 use super::bad;
 use crate::attach::{self, state};
 use crate::builtin;
-use crate::flow::{Addr, Reject};
+use crate::flow::Reject;
 use crate::kernel::errno::{self, Errno};
 use crate::kernel::kmem::KmemSlice;
 use crate::kernel::log;
@@ -17,6 +17,7 @@ use crate::kernel::sys;
 use crate::kernel::text::Text;
 use crate::settings;
 use crate::settings::addresses::{self, AddressError};
+use crate::stats::sum;
 
 c_function! {
     /// # Safety
@@ -47,7 +48,7 @@ c_function! {
 
 /// Says where a list of addresses is wrong.
 #[inline(never)]
-fn warn_of_list(name: &str, error: AddressError, after: &str) {
+fn warn_of_list(name: &str, error: AddressError, after: &str) -> Errno {
     let mut text = Text::new();
     text.string("clinet: ")
         .string(name)
@@ -58,6 +59,7 @@ fn warn_of_list(name: &str, error: AddressError, after: &str) {
         .string("; ")
         .string(after);
     log::warn(text.as_c_str());
+    Errno::INVAL
 }
 
 /// Has the addresses of a list shared; an empty one is all but loopback. `name`
@@ -65,22 +67,15 @@ fn warn_of_list(name: &str, error: AddressError, after: &str) {
 pub(super) fn share(list: &[u8], name: &str, after: &str) -> Result<(), Errno> {
     let mut shared = KmemSlice::from_fn(addresses::MAX, |_| [0; 2]).ok_or(Errno::NOMEM)?;
     let mut count = 0;
-    for (place, addr) in shared.iter_mut().zip(addresses::parse(list)) {
-        *place = check(addr, name, after)?.words();
-        count += 1;
-    }
-    // One more than there may be.
-    if let Some(excess) = addresses::parse(list).nth(count) {
-        check(excess, name, after)?;
+    for addr in addresses::parse(list) {
+        let addr = addr.map_err(|error| warn_of_list(name, error, after))?;
+        // One more than there are places is an error by now.
+        if let Some(place) = shared.get_mut(count) {
+            *place = addr.words();
+            count += 1;
+        }
     }
     builtin::set_addresses(shared.get(..count).filter(|list| !list.is_empty()))
-}
-
-fn check(addr: Result<Addr, AddressError>, name: &str, after: &str) -> Result<Addr, Errno> {
-    addr.map_err(|error| {
-        warn_of_list(name, error, after);
-        Errno::INVAL
-    })
 }
 
 fn set_addresses(list: &[u8]) -> Result<(), Errno> {
@@ -117,15 +112,14 @@ c_function! {
         if cst.is_null() {
             return bad(Reject::Null);
         }
-        let audits = &state::AUDITS;
         let now = sys::clinet_state_t {
             cst_state: state::get() as u32,
             cst_mode: settings::mode() as u32,
             cst_hooks: state::hooks(),
-            cst_audits: audits.completed.get(),
-            cst_added: audits.added.get(),
-            cst_removed: audits.removed.get(),
-            cst_conflicts: audits.conflicts.get(),
+            cst_audits: state::AUDITS.completed.get(),
+            cst_added: sum(|counters| &counters.cs_audit_added),
+            cst_removed: sum(|counters| &counters.cs_audit_removed),
+            cst_conflicts: sum(|counters| &counters.cs_audit_conflicts),
             cst_reason: state::reason().as_ptr(),
         };
         let size = size.min(size_of::<sys::clinet_state_t>());

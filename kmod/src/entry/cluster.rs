@@ -22,7 +22,7 @@ fn foreign(tuple: Result<FiveTuple, Reject>) -> Result<FiveTuple, Errno> {
 c_function! {
     /// # Safety
     ///
-    /// As for [`clinet_connect2`](super::clinet_connect2).
+    /// As for [`clinet_ask`](super::clinet_ask).
     fn clinet_install(
         owner: sys::clinet_node_t, protocol: u8, family: sa_family_t,
         laddr: *const u8, lport: in_port_t, faddr: *const u8, fport: in_port_t,
@@ -36,7 +36,7 @@ c_function! {
 c_function! {
     /// # Safety
     ///
-    /// As for [`clinet_connect2`](super::clinet_connect2).
+    /// As for [`clinet_ask`](super::clinet_ask).
     fn clinet_withdraw(
         owner: sys::clinet_node_t, protocol: u8, family: sa_family_t,
         laddr: *const u8, lport: in_port_t, faddr: *const u8, fport: in_port_t,
@@ -53,6 +53,24 @@ c_function! {
     /// None: there are no pointers.
     fn clinet_purge(owner: sys::clinet_node_t) -> c_int {
         errno::to_c(builtin::purge(owner))
+    }
+}
+
+c_function! {
+    /// # Safety
+    ///
+    /// None: there are no pointers.
+    fn clinet_resync_begin(owner: sys::clinet_node_t) -> c_int {
+        errno::to_c(builtin::resync_begin(owner))
+    }
+}
+
+c_function! {
+    /// # Safety
+    ///
+    /// None: there are no pointers.
+    fn clinet_resync_end(owner: sys::clinet_node_t) -> c_int {
+        errno::to_c(builtin::resync_end(owner))
     }
 }
 

@@ -2,43 +2,27 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Looking at the built-in provider: announcing, asking without consequences,
-//! listing.
+//! Looking at the built-in provider: asking without consequences, listing.
 
 use core::ffi::c_int;
+use core::ptr;
 
 use super::{bad, checked};
 use crate::builtin;
 use crate::flow::{self, FiveTuple, Reject};
 use crate::kernel::errno::{self, Errno};
 use crate::kernel::sys::{self, in_port_t, sa_family_t};
-use crate::registry::{Cursor, Listed, ROOM, Verdict};
+use crate::registry::{Cursor, Full, ROOM, TableEntry, Verdict};
 
 c_function! {
     /// # Safety
     ///
-    /// As for [`clinet_connect2`](super::clinet_connect2).
-    fn clinet_prefetch(
-        protocol: u8, family: sa_family_t,
-        laddr: *const u8, lport: in_port_t, faddr: *const u8, fport: in_port_t,
-    ) {
-        // SAFETY: passed on by the caller.
-        let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
-        if let Ok(tuple) = tuple {
-            builtin::prefetch(0, &tuple);
-        }
-    }
-}
-
-c_function! {
-    /// # Safety
-    ///
-    /// `answer` is NULL or writable; the rest as for
-    /// [`clinet_connect2`](super::clinet_connect2).
+    /// `answer` is NULL or writable for `size` bytes; the rest as for
+    /// [`clinet_ask`](super::clinet_ask).
     fn clinet_query(
         protocol: u8, family: sa_family_t,
         laddr: *const u8, lport: in_port_t, faddr: *const u8, fport: in_port_t,
-        answer: *mut sys::clinet_answer_t,
+        answer: *mut sys::clinet_answer_t, size: usize,
     ) -> c_int {
         // SAFETY: passed on by the caller.
         let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
@@ -49,16 +33,30 @@ c_function! {
             Err(error) => return error.number(),
         };
         let (reason, owner, error) = reason(verdict);
-        // SAFETY: passed on by the caller.
-        if let Some(answer) = unsafe { answer.as_mut() } {
-            *answer = sys::clinet_answer_t {
-                ca_reason: reason,
-                ca_owner: owner,
-                ca_references: references as u32,
-                ca_pad: 0,
-            };
-        }
+        let found = sys::clinet_answer_t {
+            ca_reason: reason,
+            ca_owner: owner,
+            ca_references: references as u32,
+            ca_pad: 0,
+        };
+        // SAFETY: passed on by the caller; the structure has no padding.
+        unsafe { copy_out(&found, answer, size) };
         errno::to_c(error.map_or(Ok(()), Err))
+    }
+}
+
+/// Copies as much of a structure as the caller has room for: the members that it
+/// knows.
+///
+/// # Safety
+///
+/// `to` is NULL or writable for `size` bytes, which are not the structure's; all
+/// bytes of `from` are initialised.
+unsafe fn copy_out<T>(from: &T, to: *mut T, size: usize) {
+    if !to.is_null() {
+        let size = size.min(size_of::<T>());
+        // SAFETY: `size` bytes of both, by the contract of this function.
+        unsafe { ptr::copy_nonoverlapping(ptr::from_ref(from).cast::<u8>(), to.cast(), size) };
     }
 }
 
@@ -69,7 +67,10 @@ fn reason(verdict: Verdict) -> (u32, u32, Option<Errno>) {
         Verdict::Registered => (sys::CLINET_FREE, 0, None),
         Verdict::Repeated => (sys::CLINET_OURS, builtin::node(), None),
         Verdict::OwnedBy(owner) => (sys::CLINET_OWNED, owner, Some(Errno::ADDRINUSE)),
-        Verdict::Full => (sys::CLINET_FULL, 0, full()),
+        Verdict::Full(Full::Tuples) => (sys::CLINET_FULL, 0, full()),
+        Verdict::Full(Full::Udp) => (sys::CLINET_FULL_UDP, 0, full()),
+        Verdict::Full(Full::Addresses) => (sys::CLINET_FULL_ADDRESSES, 0, full()),
+        Verdict::Full(Full::Nodes) => (sys::CLINET_FULL_NODES, 0, full()),
         Verdict::Late => (sys::CLINET_LATE, 0, full()),
         Verdict::NotShared => (sys::CLINET_NOT_SHARED, 0, None),
         Verdict::Unspecified => (sys::CLINET_NO_ADDRESS, 0, None),
@@ -79,9 +80,11 @@ fn reason(verdict: Verdict) -> (u32, u32, Option<Errno>) {
 c_function! {
     /// # Safety
     ///
-    /// The pointers are NULL or writable, `entries` for `*count` elements.
+    /// The pointers are NULL or writable, `entries` for `*count` elements of `size`
+    /// bytes.
     fn clinet_list(
         cursor: *mut sys::clinet_cursor_t, entries: *mut sys::clinet_entry_t, count: *mut u32,
+        size: usize,
     ) -> c_int {
         // SAFETY: passed on by the caller.
         let (Some(cursor), Some(count)) = (unsafe { cursor.as_mut() }, unsafe { count.as_mut() })
@@ -93,27 +96,25 @@ c_function! {
         }
         let room = *count as usize;
         *count = 0;
-        if room < ROOM {
+        if room < ROOM || size == 0 {
             return Errno::INVAL.number();
         }
         if !builtin::is_set_up() {
             return Errno::NXIO.number();
         }
-        // SAFETY: writable for so many elements, as the caller promises, and
-        // any bytes are an entry.
-        let entries = unsafe { core::slice::from_raw_parts_mut(entries, room) };
-        let from = Cursor { region: cursor.cc_region, fraction: cursor.cc_fraction };
-        let mut listed = 0;
+        let from = Cursor { shard: cursor.cc_region, fraction: cursor.cc_fraction };
+        let mut listed = 0_usize;
         let next = builtin::list(from, room, |entry| {
-            if let Some(slot) = entries.get_mut(listed) {
-                *slot = to_c(&entry);
-                listed += 1;
-            }
+            let place = entries.cast::<u8>().wrapping_add(listed.wrapping_mul(size));
+            // SAFETY: no more than `room` entries are listed, so this is one of the
+            // elements that the caller promises. There is no padding.
+            unsafe { copy_out(&to_c(&entry), place.cast(), size) };
+            listed += 1;
         });
         *count = listed as u32;
         match next {
             Some(next) => {
-                cursor.cc_region = next.region;
+                cursor.cc_region = next.shard;
                 cursor.cc_fraction = next.fraction;
                 0
             }
@@ -122,7 +123,7 @@ c_function! {
     }
 }
 
-fn to_c(entry: &Listed) -> sys::clinet_entry_t {
+fn to_c(entry: &TableEntry) -> sys::clinet_entry_t {
     sys::clinet_entry_t {
         ce_laddr: flow::from_words(entry.local),
         ce_faddr: flow::from_words(entry.foreign),
@@ -152,6 +153,6 @@ c_function! {
     ///
     /// None: there are no pointers.
     fn clinet_memory() -> u64 {
-        builtin::bytes() as u64
+        builtin::gauges().bytes
     }
 }

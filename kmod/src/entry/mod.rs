@@ -59,7 +59,7 @@ c_function! {
     /// The pointers are NULL or point at as many readable bytes as the family
     /// has, which nobody writes during the call. Any lock of ip may be held;
     /// the thread may be an interrupt's.
-    fn clinet_connect2(
+    fn clinet_ask(
         protocol: u8, is_outgoing: boolean_t, family: sa_family_t,
         laddr: *const u8, lport: in_port_t, faddr: *const u8, fport: in_port_t,
     ) -> c_int {
@@ -75,8 +75,8 @@ c_function! {
 c_function! {
     /// # Safety
     ///
-    /// As for [`clinet_connect2`].
-    fn clinet_disconnect(
+    /// As for [`clinet_ask`].
+    fn clinet_end(
         protocol: u8, family: sa_family_t,
         laddr: *const u8, lport: in_port_t, faddr: *const u8, fport: in_port_t,
     ) {
@@ -90,7 +90,7 @@ c_function! {
 
 /// # Safety
 ///
-/// As for [`clinet_connect2`].
+/// As for [`clinet_ask`].
 unsafe fn tell(
     event: LocalEvent,
     protocol: u8,
@@ -110,7 +110,7 @@ macro_rules! local_event {
         c_function! {
             /// # Safety
             ///
-            /// As for [`clinet_connect2`].
+            /// As for [`clinet_ask`].
             fn $name(protocol: u8, family: sa_family_t, laddr: *const u8, lport: in_port_t) {
                 // SAFETY: passed on by the caller.
                 unsafe { tell(LocalEvent::$event, protocol, family, laddr, lport) }
@@ -130,7 +130,7 @@ c_function! {
     /// # Safety
     ///
     /// `ct` is NULL or a `clinet_tcp_t` that nobody else uses during the call
-    /// (the caller is inside the squeue); the rest as for [`clinet_connect2`].
+    /// (the caller is inside the squeue); the rest as for [`clinet_ask`].
     fn clinet_tcp_connect(
         ct: *mut sys::clinet_tcp_t, is_outgoing: boolean_t, family: sa_family_t,
         laddr: *const u8, lport: in_port_t, faddr: *const u8, fport: in_port_t,
@@ -164,7 +164,7 @@ c_function! {
 c_function! {
     /// # Safety
     ///
-    /// As for [`clinet_connect2`].
+    /// As for [`clinet_ask`].
     fn clinet_tcp_listen(family: sa_family_t, laddr: *const u8, lport: in_port_t) {
         // SAFETY: passed on by the caller.
         unsafe { tell(LocalEvent::Listen, TCP, family, laddr, lport) }
@@ -174,7 +174,7 @@ c_function! {
 c_function! {
     /// # Safety
     ///
-    /// As for [`clinet_connect2`].
+    /// As for [`clinet_ask`].
     fn clinet_tcp_unlisten(family: sa_family_t, laddr: *const u8, lport: in_port_t) {
         // SAFETY: passed on by the caller.
         unsafe { tell(LocalEvent::Unlisten, TCP, family, laddr, lport) }

@@ -8,7 +8,8 @@ use core::ffi::{CStr, c_int};
 
 use super::attach::share;
 use crate::kernel::errno::{self, Errno};
-use crate::kernel::{log, sys};
+use crate::kernel::{log, random, sys};
+use crate::registry::hash::{SECRET_BYTES, Secret};
 use crate::settings::{self, Settings};
 use crate::work::{self, TASK};
 use crate::{attach, builtin, contract, report};
@@ -17,22 +18,40 @@ use crate::{attach, builtin, contract, report};
 fn init(tunables: &sys::clinet_tunables_t) -> Result<(), Errno> {
     let settings = Settings::check(tunables, log::warn);
     settings::set_mode(settings.mode);
-    builtin::init(&settings)?;
-    builtin::set_mode(settings.mode as u32);
+    let secret = secret();
+    builtin::init(&settings, secret)?;
     // SAFETY: this runs in _init; nobody else is in the module yet.
-    unsafe { attach::init(&settings) };
+    unsafe { attach::init(&settings, secret) };
     // SAFETY: as above.
     unsafe { report::init() };
     share_configured(tunables, &settings);
-    work::init(tunables);
+    work::init(&settings);
     // SAFETY: as above; nobody has woken the task.
     if let Err(error) = unsafe { TASK.start(c"clinet") } {
         // SAFETY: as above, and nothing is associated.
         unsafe { take_down() };
+        log::warn(c"clinet: not loaded: no thread can be made for it");
         return Err(error);
     }
-    builtin::set_waker(|| TASK.wake(), || TASK.nudge());
+    builtin::set_waker(|| TASK.wake());
     Ok(())
+}
+
+/// The secret of the module's hashes. Without one the module still does its
+/// work, only remote ends could make it slow.
+fn secret() -> Secret {
+    if let Some(bytes) = random::bytes::<SECRET_BYTES>() {
+        return Secret::new(bytes);
+    }
+    log::warn(c"clinet: no random numbers: who knows this may slow the table down");
+    let mut bytes = [0; SECRET_BYTES];
+    // Anything that spreads: steps of the golden ratio.
+    let mut byte = 0_u8;
+    for slot in &mut bytes {
+        byte = byte.wrapping_add(159);
+        *slot = byte;
+    }
+    Secret::new(bytes)
 }
 
 /// Tells the provider which addresses are shared.

@@ -20,7 +20,7 @@ const UDP: u8 = sys::IPPROTO_UDP as u8;
 ///
 /// # Safety
 ///
-/// As for [`clinet_connect2`](super::clinet_connect2).
+/// As for [`clinet_ask`](super::clinet_ask).
 #[inline]
 unsafe fn sock_addr(
     family: sa_family_t,
@@ -43,7 +43,7 @@ c_function! {
     /// # Safety
     ///
     /// `cu` is NULL or a `clinet_udp_t` whose endpoint lock is held; `ask` is
-    /// NULL or writable; the address as for [`clinet_connect2`](super::clinet_connect2).
+    /// NULL or writable; the address as for [`clinet_ask`](super::clinet_ask).
     fn clinet_udp_send_begin(
         cu: *const sys::clinet_udp_t, ask: *mut sys::clinet_udp_ask_t,
         family: sa_family_t, faddr: *const u8, fport: in_port_t,
@@ -131,7 +131,7 @@ unsafe fn begin(
 /// # Safety
 ///
 /// `ask` is NULL or was filled by a begin; the rest as for
-/// [`clinet_connect2`](super::clinet_connect2).
+/// [`clinet_ask`](super::clinet_ask).
 unsafe fn udp_ask(
     ask: *const sys::clinet_udp_ask_t,
     laddr: *const u8,
@@ -256,7 +256,7 @@ c_function! {
 /// # Safety
 ///
 /// `cu` as for [`clinet_udp_reset`], the address as for
-/// [`clinet_connect2`](super::clinet_connect2).
+/// [`clinet_ask`](super::clinet_ask).
 unsafe fn udp_tell(
     event: LocalEvent,
     cu: *mut sys::clinet_udp_t,

@@ -25,6 +25,8 @@ impl Errno {
     pub const INVAL: Self = Self(sys::EINVAL as i32);
     /// The kernel has nothing of the kind.
     pub const NOTSUP: Self = Self(sys::ENOTSUP as i32);
+    /// Not now.
+    pub const AGAIN: Self = Self(sys::EAGAIN as i32);
     /// No room.
     pub const NOSPC: Self = Self(sys::ENOSPC as i32);
     /// Neither TCP nor UDP.

@@ -4,11 +4,22 @@
 
 //! Kernel memory that frees itself with the size it was allocated with.
 
+use core::ffi::CStr;
 use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
 use core::slice;
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
+use super::errno::Errno;
 use super::sys;
+
+/// What the module has allocated, in bytes.
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes of kernel memory that the module has now.
+pub fn bytes() -> usize {
+    BYTES.load(Ordering::Relaxed)
+}
 
 /// A slice in kernel memory.
 ///
@@ -47,6 +58,11 @@ impl<T> KmemSlice<T> {
     /// or if `len` elements of this type cannot be a slice or have no size.
     #[inline]
     pub fn from_fn(len: usize, value: impl Fn(usize) -> T) -> Option<Self> {
+        Self::try_from_fn(len, |index| Some(value(index)))
+    }
+
+    /// As [`KmemSlice::from_fn`]; `None` also if there is no value for an element.
+    pub fn try_from_fn(len: usize, value: impl Fn(usize) -> Option<T>) -> Option<Self> {
         const { Self::ALIGNED };
         let size = len.checked_mul(size_of::<T>())?;
         if size == 0 || isize::try_from(size).is_err() {
@@ -55,10 +71,17 @@ impl<T> KmemSlice<T> {
         // SAFETY: the size is not zero.
         let memory = unsafe { sys::kmem_alloc(size, sys::KM_NOSLEEP as i32) };
         let start = NonNull::new(memory.cast::<T>())?;
+        BYTES.fetch_add(size, Ordering::Relaxed);
         for index in 0..len {
+            let Some(value) = value(index) else {
+                // SAFETY: `index` elements are initialised, in an allocation of this
+                // size, and nobody uses them.
+                unsafe { free(start, index, size) };
+                return None;
+            };
             // SAFETY: index < len elements fit in the allocation, which is
             // aligned for T by `ALIGNED`.
-            unsafe { start.add(index).write(value(index)) };
+            unsafe { start.add(index).write(value) };
         }
         Some(Self { start, len })
     }
@@ -90,13 +113,142 @@ impl<T> DerefMut for KmemSlice<T> {
 
 impl<T> Drop for KmemSlice<T> {
     fn drop(&mut self) {
-        if self.len == 0 {
-            return;
+        if self.len > 0 {
+            // SAFETY: by the invariant the elements are initialised and this is one
+            // allocation of this size; nobody uses them any more.
+            unsafe { free(self.start, self.len, self.size()) };
         }
-        // SAFETY: the elements are initialised and nobody uses them any more.
-        unsafe { ptr::drop_in_place(ptr::from_mut::<[T]>(self)) };
-        // SAFETY: by the invariant this is the address and the size of one
-        // allocation.
-        unsafe { sys::kmem_free(self.start.as_ptr().cast(), self.size()) };
+    }
+}
+
+/// Drops the first elements of an allocation, and frees it.
+///
+/// # Safety
+///
+/// `start` is the result of a `kmem_alloc` of `size` bytes, its first `len` elements
+/// are initialised, and nobody uses them.
+unsafe fn free<T>(start: NonNull<T>, len: usize, size: usize) {
+    let elements = ptr::slice_from_raw_parts_mut(start.as_ptr(), len);
+    // SAFETY: passed on by the caller.
+    unsafe { ptr::drop_in_place(elements) };
+    BYTES.fetch_sub(size, Ordering::Relaxed);
+    // SAFETY: passed on by the caller.
+    unsafe { sys::kmem_free(start.as_ptr().cast(), size) };
+}
+
+/// Bytes of a block. A slab of the cache is one block: a power of two of pages
+/// leaves nothing over (kmem.c, kmem_cache_create).
+pub const BLOCK: usize = 8192;
+
+/// The module's cache of blocks. Without magazines, so that what is freed goes back
+/// to the machine at once; kmem_alloc would keep it until a reap (measured: 349 MB).
+static CACHE: AtomicPtr<sys::kmem_cache_t> = AtomicPtr::new(ptr::null_mut());
+
+/// Makes the cache of blocks; `name` is what kstats call it. Sleeps.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+///
+/// # Safety
+///
+/// Called by `_init`, once, before there is any block.
+pub unsafe fn init_blocks(name: &'static CStr) -> Result<(), Errno> {
+    // SAFETY: the name is only read; there are no constructors and no argument,
+    // and NULL is the default arena.
+    let cache = unsafe {
+        sys::kmem_cache_create(
+            name.as_ptr().cast_mut(),
+            BLOCK,
+            align_of::<u64>() * 8,
+            None,
+            None,
+            None,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            sys::KMC_NOMAGAZINE as i32,
+        )
+    };
+    CACHE.store(cache, Ordering::Release);
+    if cache.is_null() {
+        return Err(Errno::NOMEM);
+    }
+    Ok(())
+}
+
+/// Takes the cache of blocks down. Sleeps.
+///
+/// # Safety
+///
+/// Nobody has a block, now or later.
+pub unsafe fn fini_blocks() {
+    let cache = CACHE.swap(ptr::null_mut(), Ordering::AcqRel);
+    if !cache.is_null() {
+        // SAFETY: made by `init_blocks`, and all blocks are free.
+        unsafe { sys::kmem_cache_destroy(cache) };
+    }
+}
+
+/// An array that fills a block.
+///
+/// # Invariants
+///
+/// `start` is a block of the cache, all elements of which are initialised.
+pub struct Block<T, const N: usize> {
+    start: NonNull<[T; N]>,
+}
+
+// SAFETY: a block owns its elements, as an array does.
+unsafe impl<T: Send, const N: usize> Send for Block<T, N> {}
+
+impl<T: Copy, const N: usize> Block<T, N> {
+    const FILLS: () = assert!(size_of::<[T; N]>() == BLOCK && align_of::<T>() <= 64);
+
+    /// Allocates a block that is full of `value`. Does not sleep. `None`: there is no
+    /// memory, or no cache.
+    pub fn new(value: T) -> Option<Self> {
+        const { Self::FILLS };
+        let cache = CACHE.load(Ordering::Acquire);
+        if cache.is_null() {
+            return None;
+        }
+        // SAFETY: a cache that exists.
+        let block = unsafe { sys::kmem_cache_alloc(cache, sys::KM_NOSLEEP as i32) };
+        let start = NonNull::new(block.cast::<T>())?;
+        BYTES.fetch_add(BLOCK, Ordering::Relaxed);
+        for index in 0..N {
+            // SAFETY: N elements fill the block, which is aligned for them by
+            // `FILLS`.
+            unsafe { start.add(index).write(value) };
+        }
+        let start = start.cast();
+        Some(Self { start })
+    }
+}
+
+impl<T, const N: usize> Deref for Block<T, N> {
+    type Target = [T; N];
+
+    #[inline]
+    fn deref(&self) -> &[T; N] {
+        // SAFETY: by the invariant; the elements live as long as self.
+        unsafe { self.start.as_ref() }
+    }
+}
+
+impl<T, const N: usize> DerefMut for Block<T, N> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T; N] {
+        // SAFETY: as in `deref`, and self is borrowed exclusively.
+        unsafe { self.start.as_mut() }
+    }
+}
+
+impl<T, const N: usize> Drop for Block<T, N> {
+    fn drop(&mut self) {
+        BYTES.fetch_sub(BLOCK, Ordering::Relaxed);
+        // SAFETY: by the invariant a block of the cache, which outlives it
+        // (`fini_blocks`). The elements are Copy and need no drop.
+        unsafe { sys::kmem_cache_free(CACHE.load(Ordering::Acquire), self.start.as_ptr().cast()) };
     }
 }

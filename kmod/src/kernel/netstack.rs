@@ -13,10 +13,19 @@ use super::sys;
 /// the structure has in every build, and what is found is put to the test.
 const SEARCHED: usize = 272;
 
+/// Which stacks a pass found, and in which order: a hash of their ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stacks(u64);
+
 /// Calls `each` for every stack that is not on its way out; with `None` for one
 /// whose id cannot be told, because it went meanwhile. The stack stays during
 /// the call. Sleeps.
-pub fn for_each(mut each: impl FnMut(Option<sys::netstackid_t>)) {
+///
+/// The kernel goes by the place in its list, so that a stack that leaves the
+/// list meanwhile hides another one. Two passes that found the same stacks hid
+/// none.
+pub fn for_each(mut each: impl FnMut(Option<sys::netstackid_t>)) -> Stacks {
+    let mut found = 0_u64;
     let mut handle = 0;
     // SAFETY: a handle for this walk, which ends below.
     unsafe { sys::netstack_next_init(&mut handle) };
@@ -28,12 +37,17 @@ pub fn for_each(mut each: impl FnMut(Option<sys::netstackid_t>)) {
         }
         // SAFETY: netstack_next gave the stack with a hold, which is given
         // back below.
-        each(unsafe { id(stack) });
+        let id = unsafe { id(stack) };
+        found = found.rotate_left(5) ^ (id.unwrap_or(-1) as u64);
+        // 2^64 divided by the golden ratio, made odd.
+        found = found.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        each(id);
         // SAFETY: as above.
         unsafe { sys::netstack_rele(stack) };
     }
     // SAFETY: begun above.
     unsafe { sys::netstack_next_fini(&mut handle) };
+    Stacks(found)
 }
 
 /// The id of a stack: the only number for which the kernel finds this stack.

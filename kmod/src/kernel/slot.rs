@@ -7,7 +7,7 @@
 use core::ffi::c_int;
 use core::marker::PhantomData;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::sys;
 
@@ -88,30 +88,15 @@ impl<F> Default for Slot<F> {
     }
 }
 
-/// The function that this module stored into its own slot, if it did: the
-/// built-in provider's. Written before the slot is.
-static OWN: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
-
-/// It is in the slot.
-static OWN_IS_SET: AtomicBool = AtomicBool::new(false);
-
-/// Is the provider that comes with the module the one that is asked? Does not
-/// read the slot: for those who do not ask.
-#[must_use]
-pub fn own_is_asked() -> bool {
-    OWN_IS_SET.load(Ordering::Acquire)
-}
-
 /// A provider's function, loaded from the slot once.
 #[derive(Clone, Copy)]
 pub struct Provider(ptr::NonNull<()>);
 
 impl Provider {
-    /// Is it the one that comes with the module?
+    /// Is it this function?
     #[must_use]
-    pub fn is_own(self) -> bool {
-        // Acquire in `load` of the slot: the write of OWN is visible.
-        self.0.as_ptr() == OWN.load(Ordering::Relaxed)
+    pub fn is(self, function: Connect) -> bool {
+        self.0.as_ptr() == function as *mut ()
     }
 
     /// Calls it.
@@ -149,13 +134,9 @@ impl Slot<Connect> {
         self.load().map(Provider)
     }
 
-    /// Stores `function` of this module if the slot is empty.
+    /// Stores `function` if the slot is empty.
     pub fn set(&self, function: Connect) -> bool {
-        let function = function as *mut ();
-        OWN.store(function, Ordering::Release);
-        let set = self.associate(function);
-        OWN_IS_SET.fetch_or(set, Ordering::Release);
-        set
+        self.associate(function as *mut ())
     }
 }
 

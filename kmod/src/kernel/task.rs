@@ -7,7 +7,7 @@
 
 use core::ffi::{CStr, c_void};
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
 use super::condvar::Condvar;
@@ -15,22 +15,10 @@ use super::errno::Errno;
 use super::mutex::KMutex;
 use super::sys;
 
-/// Milliseconds between two pieces of work that nobody asked for.
-const PERIOD: u32 = 1000;
+/// Between two pieces of work that nobody asked for.
+const PERIOD: Duration = Duration::from_secs(1);
 
-/// How often the thread looks whether there is work, and how many times after
-/// it found some: each tick of the clock, for a fifth of a second.
-const DOZE: u32 = 10;
-const DOZES: u32 = 20;
-/// What is left of the period then.
-const REST: u32 = PERIOD - DOZE * DOZES;
-
-/// A thread that works once a second, at once when it is woken, and soon when
-/// it is nudged.
-///
-/// A signal costs whoever gives it some microseconds, since it may interrupt
-/// another processor. So after work the thread looks again each tick of the
-/// clock for a while, and work that can wait for a tick is only noted then.
+/// A thread that works once a second, and at once when it is woken.
 ///
 /// It is the one task of a task queue with one thread: the documented way to
 /// have a thread that can be joined.
@@ -39,28 +27,15 @@ const REST: u32 = PERIOD - DOZE * DOZES;
 pub struct Task {
     state: KMutex<State>,
     awaited: Condvar,
-    /// Work is wanted before the second is over. Set without the mutex, so
-    /// that waking a task that is awake already costs one atomic operation.
+    /// Work is wanted at once. Set without the mutex, so that waking a task that
+    /// was woken already costs one atomic operation.
     wanted: AtomicBool,
-    /// How the thread waits, if it does and nobody has signalled it.
-    waits: AtomicU8,
 }
-
-/// It does not wait.
-const AWAKE: u8 = 0;
-/// It waits for a tick.
-const DOZING: u8 = 1;
-/// It waits for a second.
-const ASLEEP: u8 = 2;
 
 struct State {
     queue: *mut sys::ddi_taskq_t,
     work: fn(),
     stop: bool,
-    /// How often the thread still dozes before it sleeps, ...
-    dozes: u32,
-    /// ... and for how long then.
-    sleep: u32,
 }
 
 // SAFETY: the pointer is a handle that any thread may use.
@@ -75,12 +50,9 @@ impl Task {
                 queue: ptr::null_mut(),
                 work,
                 stop: false,
-                dozes: 0,
-                sleep: PERIOD,
             }),
             awaited: Condvar::new(),
             wanted: AtomicBool::new(false),
-            waits: AtomicU8::new(AWAKE),
         }
     }
 
@@ -129,24 +101,9 @@ impl Task {
 
     /// Has the work done soon. Any context, with any lock but those that the
     /// work takes around this call; takes at most one innermost mutex for the
-    /// time of a signal.
+    /// time of a signal, and that once for each piece of work.
     pub fn wake(&self) {
-        self.rouse_from(DOZING);
-    }
-
-    /// Has the work done within a tick of the clock. Context and locks as for
-    /// [`Task::wake`]; nobody is signalled if there was work a moment ago.
-    pub fn nudge(&self) {
-        self.rouse_from(ASLEEP);
-    }
-
-    /// Notes that work is wanted, and ends a wait of this kind or a longer one.
-    fn rouse_from(&self, least: u8) {
-        // In one order with what `next` does: either it sees that work is
-        // wanted, or it is seen here that it waits.
-        self.wanted.swap(true, Ordering::SeqCst);
-        let waits = self.waits.load(Ordering::SeqCst) >= least;
-        if waits && self.waits.swap(AWAKE, Ordering::SeqCst) != AWAKE {
+        if !self.wanted.swap(true, Ordering::AcqRel) {
             let state = self.state.lock();
             self.awaited.signal();
             drop(state);
@@ -186,32 +143,14 @@ impl Task {
     /// Waits for the next piece of work. `None`: there is none any more.
     fn next(&self) -> Option<fn()> {
         let mut state = self.state.lock();
-        while !state.stop {
-            if self.wanted.swap(false, Ordering::SeqCst) {
-                state.dozes = DOZES;
-                state.sleep = REST;
-                return Some(state.work);
-            }
-            let dozes = state.dozes;
-            let (span, waits) = match dozes {
-                0 => (state.sleep, ASLEEP),
-                _ => (DOZE, DOZING),
-            };
-            self.waits.store(waits, Ordering::SeqCst);
-            // Whoever wants work from now on has to wait for the mutex before
-            // the signal, and by then this thread waits for it.
-            if !self.wanted.load(Ordering::SeqCst) {
-                let span = Duration::from_millis(span.into());
-                self.awaited.wait_for(&mut state, span);
-            }
-            self.waits.store(AWAKE, Ordering::SeqCst);
-            state.dozes = dozes.saturating_sub(1);
-            if dozes == 0 && !state.stop && !self.wanted.load(Ordering::SeqCst) {
-                state.sleep = PERIOD;
-                return Some(state.work);
-            }
+        // Whoever wants work from here on has to wait for the mutex before the
+        // signal, and by then this thread waits for it.
+        if !state.stop && !self.wanted.load(Ordering::Acquire) {
+            self.awaited.wait_for(&mut state, PERIOD);
         }
-        None
+        // Whoever wants work after this wants it done once more.
+        self.wanted.swap(false, Ordering::AcqRel);
+        (!state.stop).then_some(state.work)
     }
 }
 

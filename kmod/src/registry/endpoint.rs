@@ -4,128 +4,384 @@
 
 //! Local endpoints of UDP: who is bound, and which entries still count.
 //!
-//! An endpoint is an entry of the same table. Its entries carry its generation;
-//! when it moves on they are absent, and a sweep drops them.
+//! An endpoint is an entry of the same table. Its 5-tuples carry its generation;
+//! when it moves on they are dead, and a sweep drops them.
 
-use super::entry::{Bound, Entry, Key};
-use super::env::{Env, Word};
-use super::names::Numbered;
-use super::region::Inner;
-use super::{Answer, Registry, StackId, Verdict, local};
+use super::connect::Tried;
+use super::entry::{Entry, Key, Kind};
+use super::env::{Env, Lock, Word};
+use super::hash::Hash;
+use super::names::{Meaning, Numbered};
+use super::shard::Guard;
+use super::{ROUNDS, Registry, StackId, Verdict, Via, key, local};
 use crate::flow::{Endpoint, FiveTuple, Protocol};
 
+/// What is kept of an endpoint, in the place of an entry's address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bound {
+    /// Sockets bound to it, as far as is known.
+    pub binds: u32,
+    /// The tick when it was last used.
+    pub tick: u8,
+    /// Entries of this generation count.
+    pub generation: u8,
+    /// No entry of a generation before this one is left in the table.
+    pub oldest: u8,
+    /// The generation at some time ...
+    pub mark: u8,
+    /// ... and the sweeps begun by then.
+    pub pass: u32,
+    /// No entry was registered in this generation.
+    pub empty: bool,
+}
+
+impl Bound {
+    /// The entry that keeps it.
+    pub fn entry(&self, key: &Key) -> Entry {
+        let counts = [
+            u64::from(self.binds) | u64::from(self.pass) << 32,
+            u64::from(self.tick)
+                | u64::from(self.generation) << 8
+                | u64::from(self.oldest) << 16
+                | u64::from(self.mark) << 24
+                | u64::from(self.empty) << 32,
+        ];
+        Entry::endpoint(key, counts)
+    }
+
+    /// `begun` and `done` sweeps of the whole table have been: whatever died before
+    /// one began is gone when it is done.
+    pub fn swept(&mut self, begun: u32, done: u32) {
+        if done.wrapping_sub(self.pass).cast_signed() > 0 {
+            self.oldest = self.mark;
+            self.mark = self.generation;
+            self.pass = begun;
+        }
+    }
+
+    /// Drops all entries. False: generations have run out until a sweep is
+    /// done.
+    #[must_use]
+    pub fn drop_entries(&mut self) -> bool {
+        if self.empty {
+            return true;
+        }
+        let next = self.generation.wrapping_add(1);
+        if next == self.oldest {
+            return false;
+        }
+        self.generation = next;
+        self.empty = true;
+        true
+    }
+
+    /// Is no entry of an older generation left?
+    pub fn is_settled(&self) -> bool {
+        self.oldest == self.generation
+    }
+
+    /// Is nothing lost if it is forgotten?
+    pub fn is_idle(&self) -> bool {
+        self.binds == 0 && self.empty && self.is_settled()
+    }
+}
+
+impl From<&Entry> for Bound {
+    fn from(entry: &Entry) -> Self {
+        let [counts, rest] = entry.address;
+        Self {
+            binds: counts as u32,
+            pass: (counts >> 32) as u32,
+            tick: rest as u8,
+            generation: (rest >> 8) as u8,
+            oldest: (rest >> 16) as u8,
+            mark: (rest >> 24) as u8,
+            empty: rest >> 32 != 0,
+        }
+    }
+}
+
+/// An endpoint by what its local name means, and its port: numbers change hands.
+type Apart = (Meaning, u16);
+
+/// Endpoints that are bound and have no entry, for want of memory or beyond a
+/// limit: their binds, so that none of their entries goes with the bind of
+/// another socket. If even this is full, a bind is counted nowhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Uncounted([(Apart, u32); 64]);
+
+impl Default for Uncounted {
+    fn default() -> Self {
+        Self([(Apart::default(), 0); 64])
+    }
+}
+
+impl Uncounted {
+    /// The binds of an endpoint that has any.
+    fn of(&mut self, endpoint: &Apart) -> Option<&mut u32> {
+        let bound = self.0.iter_mut().map(|(of, binds)| (of, binds));
+        bound
+            .filter(|(of, binds)| **binds > 0 && *of == endpoint)
+            .map(|(_, binds)| binds)
+            .next()
+    }
+
+    /// One more. True: it is a new endpoint. `None`: there is no room.
+    fn add(&mut self, endpoint: &Apart) -> Option<bool> {
+        if let Some(binds) = self.of(endpoint) {
+            *binds = binds.saturating_add(1);
+            return Some(false);
+        }
+        let free = self.0.iter_mut().find(|(_, binds)| *binds == 0)?;
+        *free = (*endpoint, 1);
+        Some(true)
+    }
+
+    /// Takes so many binds of an endpoint away, of those that it has. How many, and
+    /// whether none is left.
+    fn take(&mut self, endpoint: &Apart, binds: u32) -> (u32, bool) {
+        let Some(counted) = self.of(endpoint) else {
+            return (0, false);
+        };
+        let taken = binds.min(*counted);
+        *counted -= taken;
+        (taken, *counted == 0)
+    }
+}
+
+/// A question about an entry of UDP that is in the way: the generation that it had,
+/// which was not the endpoint's. It is over, and that for good, if the endpoint
+/// says so again after that. (What it said before tells nothing: it may have
+/// moved on in between, and the entry with it.)
+type InTheWay = Option<u8>;
+
 impl<E: Env> Registry<E> {
+    /// [`Registry::connect`] for UDP.
+    #[inline(always)]
+    pub fn connect_udp(&self, stack: StackId, tuple: &FiveTuple, via: Via, tick: u8) -> Verdict {
+        let mut in_the_way = None;
+        self.until_it_is_not_late(|| self.try_udp(stack, tuple, (via, tick), &mut in_the_way))
+    }
+
+    #[inline(never)]
+    fn try_udp(
+        &self,
+        stack: StackId,
+        tuple: &FiveTuple,
+        (via, tick): (Via, u8),
+        in_the_way: &mut InTheWay,
+    ) -> Tried {
+        let local = match self.local(stack, &tuple.local.addr) {
+            Ok(local) => local,
+            Err(verdict) => return Tried::at_rest(verdict),
+        };
+        let key = key(local, tuple);
+        let hash = key.hash(&self.secret);
+        let endpoint = Key::endpoint(local.number, key.lport());
+        let (used, grows) = self.use_endpoint(local, &endpoint, tick);
+        let grows = grows.then(|| endpoint.hash(&self.secret));
+        let generation = match used {
+            Ok(generation) => generation,
+            Err(verdict) => {
+                // Without an endpoint there is no entry of this node.
+                let owner = self.owner_of(local, hash, &key);
+                let verdict = owner.map_or(verdict, Verdict::OwnedBy);
+                return Tried { verdict, grows };
+            }
+        };
+        if grows.is_some() {
+            // One shard after the other.
+            let verdict = Verdict::Late;
+            return Tried { verdict, grows };
+        }
+        let entry = Entry::udp(&key, via, tick, generation);
+        match self.lock(hash, local) {
+            Some(table) => self.register_udp(table, hash, entry, in_the_way),
+            None => Tried::at_rest(Verdict::Late),
+        }
+    }
+
+    /// Registers the entry, or uses the one that is there. `Late` also if its endpoint
+    /// has to be asked again.
+    #[inline(never)]
+    fn register_udp(
+        &self,
+        mut table: Guard<'_, E>,
+        hash: Hash,
+        new: Entry,
+        in_the_way: &mut InTheWay,
+    ) -> Tried {
+        let found = table.find(hash, &new.key());
+        let verdict = match found.and_then(|at| Some((at, table.get_mut(at)?))) {
+            None => self.add(&mut table, hash, new),
+            Some((at, entry)) => match entry.kind() {
+                Kind::Other(owner, epoch) => match self.owner(owner, epoch) {
+                    Some(owner) => Verdict::OwnedBy(owner),
+                    None => self.replace(&mut table, hash, at, new),
+                },
+                _ if entry.generation() == new.generation() => {
+                    entry.ask_again(new.tick());
+                    Verdict::Repeated
+                }
+                _ => {
+                    let generation = Some(entry.generation());
+                    match core::mem::replace(in_the_way, generation) == generation {
+                        true => self.replace(&mut table, hash, at, new),
+                        false => Verdict::Late,
+                    }
+                }
+            },
+        };
+        let grows = table.grows().then_some(hash);
+        Tried { verdict, grows }
+    }
+
     /// A UDP endpoint was bound. What an earlier one left behind goes, unless
     /// another socket is bound to the same address and port. `Some(false)`: there
-    /// was no room to count it, and entries of UDP stay from now on; `None`:
-    /// nobody looks at it.
+    /// was no room to count it; `None`: nobody looks at it.
     pub fn bind(&self, stack: StackId, endpoint: &Endpoint, tick: u8) -> Option<bool> {
         if endpoint.protocol != Protocol::Udp {
             return None;
         }
-        let counted = match self.local(stack, &endpoint.addr) {
-            Ok(local) => self.with_endpoint(local, endpoint.port, tick, |bound| {
+        let apart = (local(stack, &endpoint.addr), endpoint.port);
+        for _ in 0..ROUNDS {
+            let local = match self.local(stack, &endpoint.addr) {
+                Ok(local) => local,
+                Err(Verdict::Full(_)) => return Some(self.count_apart(&apart)),
+                Err(_) => return None,
+            };
+            let key = Key::endpoint(local.number, endpoint.port);
+            let (bound, grows) = self.with_endpoint(local, &key, tick, |bound| {
                 if bound.binds == 0 {
                     self.drop_entries(bound);
                 }
                 bound.binds = bound.binds.saturating_add(1);
                 bound.tick = tick;
-            }),
-            Err(verdict) => Err(Answer::of(verdict)),
-        };
-        match counted {
-            Ok(((), _)) => Some(true),
-            Err(answer) if matches!(answer.verdict, Verdict::Full | Verdict::Late) => {
-                self.uncounted.store(1);
-                Some(false)
+            });
+            if grows {
+                self.grow(key.hash(&self.secret));
             }
-            Err(_) => None,
+            match bound {
+                Ok(()) => return Some(true),
+                Err(Verdict::Late) => {}
+                Err(_) => break,
+            }
+        }
+        Some(self.count_apart(&apart))
+    }
+
+    /// Counts a bind whose endpoint has no entry. False: it is counted nowhere.
+    #[cold]
+    fn count_apart(&self, endpoint: &Apart) -> bool {
+        let added = self.uncounted.lock().add(endpoint);
+        if added == Some(true) {
+            self.any_uncounted.add(1);
+        }
+        added.is_some()
+    }
+
+    /// Takes binds that were counted apart.
+    #[inline]
+    fn take_apart(&self, endpoint: impl Fn() -> Apart, binds: u32) -> u32 {
+        if self.any_uncounted.load() == 0 {
+            return 0;
+        }
+        let (taken, none_left) = self.uncounted.lock().take(&endpoint(), binds);
+        if none_left {
+            self.any_uncounted.add(u64::MAX);
+        }
+        taken
+    }
+
+    /// Nobody is bound any more to an endpoint without an entry.
+    pub(super) fn forget_apart(&self) {
+        for (_, binds) in &mut self.uncounted.lock().0 {
+            if core::mem::take(binds) > 0 {
+                self.any_uncounted.add(u64::MAX);
+            }
         }
     }
 
     /// A UDP endpoint was unbound; with the last one its entries go. Nothing
     /// of a specific address goes with an unspecified one. False: unknown.
     pub fn unbind(&self, stack: StackId, endpoint: &Endpoint) -> bool {
-        self.unbind_found(stack, endpoint).is_some()
-    }
-
-    fn unbind_found(&self, stack: StackId, endpoint: &Endpoint) -> Option<()> {
-        let local = self.locals.find(&local(stack, &endpoint.addr))?;
-        let key = Key::endpoint(endpoint.protocol, local.number, endpoint.port);
-        let (place, region, _) = self.place(&key)?;
-        let mut inner = self.lock(region, local)?;
-        let found = inner.find(place, |entry| entry.is_endpoint(&key))?;
-        let entry = inner.get_mut(found)?;
-        let mut bound = Bound::from(&*entry);
-        bound.binds = bound.binds.saturating_sub(1);
-        if bound.binds == 0 {
-            self.drop_entries(&mut bound);
+        let meaning = local(stack, &endpoint.addr);
+        let apart = || (meaning, endpoint.port);
+        for _ in 0..ROUNDS {
+            let Some(local) = self.locals.find(&meaning) else {
+                return self.take_apart(apart, 1) > 0;
+            };
+            let key = Key::endpoint(local.number, endpoint.port);
+            let hash = key.hash(&self.secret);
+            let Some(mut table) = self.lock(hash, local) else {
+                continue;
+            };
+            let Some(at) = table.find(hash, &key) else {
+                drop(table);
+                return self.take_apart(apart, 1) > 0;
+            };
+            let Some(entry) = table.get_mut(at) else {
+                return false;
+            };
+            let mut bound = Bound::from(&*entry);
+            bound.binds = bound.binds.saturating_sub(1);
+            if bound.binds == 0 {
+                self.drop_entries(&mut bound);
+            }
+            *entry = bound.entry(&key);
+            if bound.is_idle() {
+                let entry = *entry;
+                self.remove(&mut table, hash, at, &entry);
+            }
+            return true;
         }
-        *entry = bound.entry(&key);
-        Some(())
+        false
     }
 
-    /// The generation for an entry that is about to be registered, and whether
-    /// [`Registry::maintain`] has something to do; the endpoint is added if it was
-    /// never bound as far as is known.
+    /// The generation for an entry that is about to be registered; the endpoint is
+    /// added if it was never bound as far as is known. As
+    /// [`Registry::with_endpoint`].
     #[inline(never)]
-    pub(super) fn use_endpoint(
+    fn use_endpoint(
         &self,
         local: Numbered<'_, E>,
-        port: u16,
+        key: &Key,
         tick: u8,
-    ) -> Result<(u8, bool), Answer> {
-        self.with_endpoint(local, port, tick, |bound| {
+    ) -> (Result<u8, Verdict>, bool) {
+        self.with_endpoint(local, key, tick, |bound| {
             bound.empty = false;
             bound.tick = tick;
             bound.generation
         })
     }
 
-    /// The generation of a 5-tuple's endpoint; none for TCP.
-    #[inline]
-    pub(super) fn generation(&self, local: Numbered<'_, E>, tuple: &FiveTuple) -> Option<u8> {
-        match tuple.protocol {
-            Protocol::Tcp => None,
-            Protocol::Udp => self.endpoint_generation(&Key::endpoint(
-                Protocol::Udp,
-                local.number,
-                tuple.local.port,
-            )),
-        }
-    }
-
-    #[inline(never)]
+    /// The generation of an endpoint.
     pub(super) fn endpoint_generation(&self, key: &Key) -> Option<u8> {
-        let (place, region, _) = self.place(key)?;
-        let mut inner = region.lock();
-        let found = inner.find(place, |entry| entry.is_endpoint(key))?;
-        inner
-            .get_mut(found)
-            .map(|entry| Bound::from(&*entry).generation)
+        let hash = key.hash(&self.secret);
+        let table = self.shard(hash)?.lock();
+        let entry = table.get(table.find(hash, key)?)?;
+        Some(Bound::from(entry).generation)
     }
 
+    /// Changes what is kept of an endpoint, which is added if it is not there; and
+    /// whether the shard grows. `Late`: the name changed, or there is no place now.
+    #[inline(always)]
     fn with_endpoint<R>(
         &self,
         local: Numbered<'_, E>,
-        port: u16,
+        key: &Key,
         tick: u8,
-        change: impl FnOnce(&mut Bound) -> R,
-    ) -> Result<(R, bool), Answer> {
-        let refuse = |verdict, wake| Answer { verdict, wake };
-        let key = Key::endpoint(Protocol::Udp, local.number, port);
-        let Some((place, region, number)) = self.place(&key) else {
-            return Err(refuse(Verdict::Late, false));
+        change: impl Fn(&mut Bound) -> R,
+    ) -> (Result<R, Verdict>, bool) {
+        let hash = key.hash(&self.secret);
+        let Some(mut table) = self.lock(hash, local) else {
+            return (Err(Verdict::Late), false);
         };
-        let Some(mut inner) = self.lock(region, local) else {
-            return Err(refuse(Verdict::NotShared, false));
-        };
-        let found = inner.find(place, |entry| entry.is_endpoint(&key));
-        if let Some(entry) = found.and_then(|found| inner.get_mut(found)) {
+        if let Some(entry) = table.find(hash, key).and_then(|at| table.get_mut(at)) {
             let mut bound = Bound::from(&*entry);
             let result = change(&mut bound);
-            *entry = bound.entry(&key);
-            return Ok((result, false));
+            *entry = bound.entry(key);
+            return (Ok(result), false);
         }
         let mut bound = Bound {
             tick,
@@ -133,55 +389,27 @@ impl<E: Env> Registry<E> {
             pass: self.begun.load() as u32,
             ..Bound::default()
         };
+        let verdict = self.add(&mut table, hash, bound.entry(key));
+        let grows = table.grows();
+        if verdict != Verdict::Registered {
+            return (Err(verdict), grows);
+        }
+        // Now that there is room, it has the binds that were counted apart.
+        bound.binds = self.take_apart(|| (local.meaning(), key.lport()), u32::MAX);
         let result = change(&mut bound);
-        let verdict = self.add_endpoint(&mut inner, place, bound.entry(&key), tick);
-        let need = match verdict {
-            Some(Verdict::Late) => inner.need_now(),
-            _ => inner.need(),
-        };
-        drop(inner);
-        self.help(place.hash);
-        let wake = self.note(number, need);
-        match verdict {
-            Some(verdict) => Err(refuse(verdict, wake)),
-            None => Ok((result, wake)),
+        if let Some(entry) = table.find(hash, key).and_then(|at| table.get_mut(at)) {
+            *entry = bound.entry(key);
         }
+        (Ok(result), grows)
     }
 
-    /// What is in the way of a new endpoint, if anything is.
-    fn add_endpoint(
-        &self,
-        inner: &mut Inner<E>,
-        place: super::region::Place,
-        entry: Entry,
-        tick: u8,
-    ) -> Option<Verdict> {
-        if self.endpoint_pool.add(u64::MAX).cast_signed() <= 0 {
-            self.endpoint_pool.add(1);
-            return Some(Verdict::Full);
-        }
-        if inner.insert(place, entry, Some(tick)) {
-            return None;
-        }
-        self.endpoint_pool.add(1);
-        Some(Verdict::Late)
-    }
-
-    /// All entries of an endpoint go, without looking at any; none does if
-    /// one of them may belong to a bind that was not counted.
+    /// All entries of an endpoint go, without looking at any.
     pub(super) fn drop_entries(&self, bound: &mut Bound) {
-        self.dirty.store(1);
-        if self.uncounted.load() != 0 {
-            return;
+        if !bound.empty {
+            self.dirty.store(1);
         }
         bound.swept(self.begun.load() as u32, self.done.load() as u32);
         // Without a free generation the entries stay: they can only be ours.
         let _dropped = bound.drop_entries();
-    }
-
-    /// UDP endpoints that are known.
-    pub fn endpoints(&self) -> usize {
-        let left = self.endpoint_pool.load().cast_signed().max(0) as usize;
-        self.settings.most.saturating_sub(left)
     }
 }

@@ -10,25 +10,23 @@
 //!           32      UDP             33..43  number of the local name
 //!           43      endpoint, not 5-tuple
 //!           44      ours
-//!           45..64  TCP, ours:   outgoing 1, audits missed 2, references 16
-//!                   UDP, ours:   references 5, tick 6, generation 8
-//!                   not ours:    number of the owner's name 10
+//!           45..64  TCP, ours:  outgoing 1, through ip's hooks 1, doubtful 1,
+//!                               seen 1, missed 1, references 14
+//!                   UDP, ours:  through ip's hooks 1, references 4, tick 6,
+//!                               generation 8
+//!                   not ours:   number of the owner's name 10, epoch 8
 //! ```
 //!
 //! The lower 44 bits and the address are the key of a 5-tuple, the lower 44
 //! bits alone that of an endpoint. A local name stands for an address and the
 //! stack that it belongs to.
 
+use super::Via;
 use super::hash::{Hash, Secret};
-use crate::flow::{Addr, Protocol};
+use crate::flow::{Addr, Direction, Protocol};
 
-/// How many names there may be of one kind.
+/// How many names of one kind an entry can tell apart.
 pub const NAMES: usize = 1 << 10;
-
-const KEY: u64 = (1 << 44) - 1;
-const UDP: u64 = 1 << 32;
-const ENDPOINT: u64 = 1 << 43;
-const OURS: u64 = 1 << 44;
 
 /// A field of the packed word.
 struct Field {
@@ -44,23 +42,59 @@ impl Field {
         }
     }
 
+    #[inline]
     fn get(&self, packed: u64) -> u64 {
         (packed >> self.shift) & self.max
     }
 
+    #[inline]
     fn set(&self, packed: &mut u64, value: u64) {
         *packed = (*packed & !(self.max << self.shift)) | ((value & self.max) << self.shift);
     }
+
+    /// One more. A count that reached its end stays there: such an entry is
+    /// never dropped too early.
+    #[inline]
+    fn increment(&self, packed: &mut u64) {
+        if self.get(*packed) < self.max {
+            *packed += 1 << self.shift;
+        }
+    }
+
+    /// One less; true if it was the last one.
+    #[inline]
+    fn decrement(&self, packed: &mut u64) -> bool {
+        match self.get(*packed) {
+            count if count == self.max => false,
+            0 => true,
+            count => {
+                *packed -= 1 << self.shift;
+                count == 1
+            }
+        }
+    }
 }
 
+const KEY: u64 = (1 << 44) - 1;
 const LOCAL: Field = Field::new(33, 10);
-const OWNER: Field = Field::new(45, 10);
-const OUTGOING: Field = Field::new(45, 1);
-const MISSED: Field = Field::new(46, 2);
-const TCP_REFERENCES: Field = Field::new(48, 16);
-const UDP_REFERENCES: Field = Field::new(45, 5);
+const UDP: u64 = 1 << 32;
+const ENDPOINT: u64 = 1 << 43;
+const OURS: u64 = 1 << 44;
+
+const OUTGOING: u64 = 1 << 45;
+const TCP_VIA_IP: u64 = 1 << 46;
+const DOUBTFUL: u64 = 1 << 47;
+const SEEN: u64 = 1 << 48;
+const MISSED: u64 = 1 << 49;
+const TCP_REFERENCES: Field = Field::new(50, 14);
+
+const UDP_VIA_IP: u64 = 1 << 45;
+const UDP_REFERENCES: Field = Field::new(46, 4);
 const TICK: Field = Field::new(50, 6);
 const GENERATION: Field = Field::new(56, 8);
+
+const OWNER: Field = Field::new(45, 10);
+const EPOCH: Field = Field::new(55, 8);
 
 /// Ticks are counted modulo this.
 pub const TICKS: u8 = 1 << 6;
@@ -83,18 +117,41 @@ impl Key {
         }
     }
 
+    /// The key of a local UDP endpoint. Port in network byte order.
+    #[inline]
+    pub fn endpoint(local: u16, lport: u16) -> Self {
+        Self {
+            address: [0; 2],
+            packed: ENDPOINT | UDP | u64::from(local) << LOCAL.shift | u64::from(lport),
+        }
+    }
+
+    /// The protocol of the 5-tuple or endpoint.
+    #[inline]
+    pub fn protocol(&self) -> Protocol {
+        match self.packed & UDP {
+            0 => Protocol::Tcp,
+            _ => Protocol::Udp,
+        }
+    }
+
+    /// The number of the local name.
+    #[inline]
+    pub fn local(&self) -> u16 {
+        LOCAL.get(self.packed) as u16
+    }
+
     /// The local port, network byte order.
+    #[inline]
     pub fn lport(&self) -> u16 {
         self.packed as u16
     }
 
-    /// The key of an endpoint.
+    /// Where its entry belongs.
     #[inline]
-    pub fn endpoint(protocol: Protocol, local: u16, lport: u16) -> Self {
-        Self {
-            address: [0; 2],
-            packed: ENDPOINT | udp(protocol) | u64::from(local) << LOCAL.shift | u64::from(lport),
-        }
+    pub fn hash(&self, secret: &Secret) -> Hash {
+        let [a, b] = self.address;
+        secret.hash(a, b, self.packed)
     }
 }
 
@@ -106,91 +163,9 @@ fn udp(protocol: Protocol) -> u64 {
     }
 }
 
-impl Key {
-    /// Where its entry belongs.
-    #[inline]
-    pub fn hash(&self, secret: &Secret) -> Hash {
-        let [a, b] = self.address;
-        secret.hash(a, b, self.packed)
-    }
-}
-
-/// An entry, in use or not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Entry {
-    address: [u64; 2],
-    packed: u64,
-}
-
-/// The packed word of an entry: all but the address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct Packed(u64);
-
-impl Packed {
-    /// Whose the entry is.
-    #[inline]
-    pub fn kind(self) -> Kind {
-        if self.0 & ENDPOINT != 0 {
-            Kind::Endpoint
-        } else if self.0 & OURS == 0 {
-            Kind::Other(OWNER.get(self.0) as u16)
-        } else if self.0 & UDP == 0 {
-            Kind::Tcp
-        } else {
-            Kind::Udp
-        }
-    }
-
-    /// Of a 5-tuple: the number of the owner's name; `None` if it is ours.
-    #[inline]
-    pub fn owner(self) -> Option<u16> {
-        (self.0 & OURS == 0).then_some(OWNER.get(self.0) as u16)
-    }
-
-    /// TCP, ours: its references.
-    #[inline]
-    pub fn tcp_references(self) -> u64 {
-        TCP_REFERENCES.get(self.0)
-    }
-
-    /// UDP, ours: the generation of its endpoint.
-    #[inline]
-    pub fn generation(self) -> u8 {
-        GENERATION.get(self.0) as u8
-    }
-
-    /// Ours: its references.
-    #[inline]
-    pub fn references(self) -> u64 {
-        match self.kind() {
-            Kind::Tcp => TCP_REFERENCES.get(self.0),
-            Kind::Udp => UDP_REFERENCES.get(self.0),
-            Kind::Other(_) | Kind::Endpoint => 0,
-        }
-    }
-
-    /// One more reference. A count that reached its end stays there: such an
-    /// entry is never dropped too early.
-    #[inline]
-    fn retain(&mut self, field: &Field) {
-        let references = field.get(self.0);
-        if references < field.max {
-            field.set(&mut self.0, references + 1);
-        }
-    }
-
-    /// One reference less; true if it was the last one.
-    #[inline]
-    fn release(&mut self, field: &Field) -> bool {
-        let references = field.get(self.0);
-        if references == field.max {
-            return false;
-        }
-        field.set(&mut self.0, references.saturating_sub(1));
-        references <= 1
-    }
+#[inline]
+fn flag(bit: u64, set: bool) -> u64 {
+    if set { bit } else { 0 }
 }
 
 /// Whose a 5-tuple is.
@@ -200,34 +175,75 @@ pub enum Kind {
     Tcp,
     /// Of UDP, this node's.
     Udp,
-    /// Another node's; the number of its name.
-    Other(u16),
+    /// Another node's: the number of its name, and the epoch that it was named
+    /// in.
+    Other(u16, u8),
     /// Not a 5-tuple: a local UDP endpoint.
     Endpoint,
 }
 
+/// What is left of an entry of this node after one of its uses ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// References.
+    Some,
+    /// A reference that may be that of the connection which just ended.
+    Doubtful,
+    /// Nothing: the entry goes.
+    Nothing,
+}
+
+/// An entry, in use or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Entry {
+    pub(super) address: [u64; 2],
+    packed: u64,
+}
+
 impl Entry {
-    /// This node's, of TCP, with one reference.
+    /// What a place has that was never in use.
+    pub const EMPTY: Self = Self {
+        address: [0; 2],
+        packed: 0,
+    };
+
+    /// This node's, of TCP, with one reference. `audited`: an audit is under way,
+    /// and takes it for seen.
     #[inline]
-    pub fn tcp(key: &Key, outgoing: bool) -> Self {
-        let flags = OURS | u64::from(outgoing) << OUTGOING.shift | 1 << TCP_REFERENCES.shift;
+    pub fn tcp(key: &Key, direction: Direction, via: Via, audited: bool) -> Self {
+        let mut flags = OURS | 1 << TCP_REFERENCES.shift;
+        flags |= flag(OUTGOING, direction == Direction::Outgoing);
+        flags |= flag(TCP_VIA_IP, via == Via::Ip);
+        flags |= flag(SEEN, audited);
         Self::with(key, flags)
     }
 
     /// This node's, of UDP, with one reference.
-    pub fn udp(key: &Key, tick: u8, generation: u8) -> Self {
-        let mut entry = Self::with(key, OURS);
-        UDP_REFERENCES.set(&mut entry.packed, 1);
+    pub fn udp(key: &Key, via: Via, tick: u8, generation: u8) -> Self {
+        let mut entry = Self::with(key, OURS | 1 << UDP_REFERENCES.shift);
+        if via == Via::Ip {
+            entry.packed |= UDP_VIA_IP;
+        }
         TICK.set(&mut entry.packed, tick.into());
         GENERATION.set(&mut entry.packed, generation.into());
         entry
     }
 
     /// Another node's.
-    pub fn other(key: &Key, owner: u16) -> Self {
+    pub fn other(key: &Key, owner: u16, epoch: u8) -> Self {
         let mut entry = Self::with(key, 0);
         OWNER.set(&mut entry.packed, owner.into());
+        EPOCH.set(&mut entry.packed, epoch.into());
         entry
+    }
+
+    /// An endpoint, whose counts stand in the place of the address.
+    pub fn endpoint(key: &Key, counts: [u64; 2]) -> Self {
+        Self {
+            address: counts,
+            packed: key.packed,
+        }
     }
 
     #[inline]
@@ -238,27 +254,25 @@ impl Entry {
         }
     }
 
-    /// Is this the 5-tuple of the key?
+    /// Is this the entry of the key?
     #[inline]
     pub fn is(&self, key: &Key) -> bool {
         let [a, b] = self.address;
         let [c, d] = key.address;
-        ((a ^ c) | (b ^ d) | ((self.packed ^ key.packed) & KEY)) == 0
+        let address = if key.packed & ENDPOINT == 0 {
+            (a ^ c) | (b ^ d)
+        } else {
+            0
+        };
+        (address | ((self.packed ^ key.packed) & KEY)) == 0
     }
 
-    /// Is this the endpoint of the key?
-    pub fn is_endpoint(&self, key: &Key) -> bool {
-        (self.packed ^ key.packed) & KEY == 0
-    }
-
-    /// What it was found by; an endpoint's has no address.
+    /// What it is found by.
+    #[inline]
     pub fn key(&self) -> Key {
+        let is_tuple = self.packed & ENDPOINT == 0;
         Key {
-            address: if self.packed & ENDPOINT == 0 {
-                self.address
-            } else {
-                [0; 2]
-            },
+            address: if is_tuple { self.address } else { [0; 2] },
             packed: self.packed & KEY,
         }
     }
@@ -269,28 +283,28 @@ impl Entry {
         self.key().hash(secret)
     }
 
-    /// All but the address.
-    #[inline]
-    pub fn packed(&self) -> Packed {
-        Packed(self.packed)
-    }
-
     /// Whose it is.
     #[inline]
     pub fn kind(&self) -> Kind {
-        self.packed().kind()
-    }
-
-    /// Its protocol.
-    pub fn protocol(&self) -> Protocol {
-        if self.packed & UDP == 0 {
-            Protocol::Tcp
+        if self.packed & ENDPOINT != 0 {
+            Kind::Endpoint
+        } else if self.packed & OURS == 0 {
+            Kind::Other(OWNER.get(self.packed) as u16, EPOCH.get(self.packed) as u8)
+        } else if self.packed & UDP == 0 {
+            Kind::Tcp
         } else {
-            Protocol::Udp
+            Kind::Udp
         }
     }
 
+    /// Its protocol.
+    #[inline]
+    pub fn protocol(&self) -> Protocol {
+        self.key().protocol()
+    }
+
     /// The number of its local name.
+    #[inline]
     pub fn local(&self) -> u16 {
         LOCAL.get(self.packed) as u16
     }
@@ -300,200 +314,125 @@ impl Entry {
         (self.packed as u16, (self.packed >> 16) as u16)
     }
 
-    /// The foreign address in IPv6 form.
-    pub fn foreign(&self) -> [u64; 2] {
-        self.address
-    }
-
-    /// TCP, ours: was it an outgoing connection?
-    pub fn outgoing(&self) -> bool {
-        OUTGOING.get(self.packed) != 0
+    /// Ours: did it come through ip's hooks, or from an audit?
+    pub fn via_ip(&self) -> bool {
+        match self.kind() {
+            Kind::Tcp => self.packed & TCP_VIA_IP != 0,
+            Kind::Udp => self.packed & UDP_VIA_IP != 0,
+            Kind::Other(..) | Kind::Endpoint => false,
+        }
     }
 
     /// References of an entry that is ours.
+    #[inline]
     pub fn references(&self) -> u64 {
-        self.packed().references()
-    }
-
-    /// One more reference to an entry that is ours. What audits did not see so
-    /// far was something else of the same 5-tuple.
-    #[inline]
-    pub fn retain(&mut self) {
-        let mut packed = self.packed();
-        match packed.kind() {
-            Kind::Tcp => return self.retain_tcp(),
-            Kind::Udp => packed.retain(&UDP_REFERENCES),
-            Kind::Other(_) | Kind::Endpoint => {}
+        match self.kind() {
+            Kind::Tcp => TCP_REFERENCES.get(self.packed),
+            Kind::Udp => UDP_REFERENCES.get(self.packed),
+            Kind::Other(..) | Kind::Endpoint => 0,
         }
-        self.packed = packed.0;
-    }
-
-    /// One reference to an entry that is ours less; true if it was the last.
-    #[inline]
-    pub fn release(&mut self) -> bool {
-        let mut packed = self.packed();
-        let last = match packed.kind() {
-            Kind::Tcp => packed.release(&TCP_REFERENCES),
-            Kind::Udp => packed.release(&UDP_REFERENCES),
-            Kind::Other(_) | Kind::Endpoint => false,
-        };
-        self.packed = packed.0;
-        last
-    }
-
-    /// TCP, ours: as [`Entry::retain`].
-    #[inline]
-    pub fn retain_tcp(&mut self) {
-        let mut packed = self.packed();
-        packed.retain(&TCP_REFERENCES);
-        MISSED.set(&mut packed.0, 0);
-        self.packed = packed.0;
-    }
-
-    /// TCP, ours: is there one reference, so that the next release takes the
-    /// last one?
-    #[inline]
-    pub fn is_last_tcp(&self) -> bool {
-        TCP_REFERENCES.get(self.packed) <= 1
-    }
-
-    /// TCP, ours, with more than one reference: one less.
-    #[inline]
-    pub fn release_tcp(&mut self) {
-        let mut packed = self.packed();
-        packed.release(&TCP_REFERENCES);
-        self.packed = packed.0;
     }
 
     /// When it was last used, if it ages.
     pub fn ages(&self) -> Option<u8> {
         match self.kind() {
             Kind::Udp => Some(self.tick()),
-            Kind::Endpoint => Some(Bound::from(self).tick),
-            Kind::Tcp | Kind::Other(_) => None,
+            Kind::Endpoint => Some(self.address[1] as u8),
+            Kind::Tcp | Kind::Other(..) => None,
         }
     }
 
-    /// UDP, ours: when it was last asked about.
+    /// One use of an entry of this node less.
+    #[inline]
+    pub fn release(&mut self) -> Left {
+        let last = match self.kind() {
+            Kind::Tcp => TCP_REFERENCES.decrement(&mut self.packed),
+            Kind::Udp => UDP_REFERENCES.decrement(&mut self.packed),
+            Kind::Other(..) | Kind::Endpoint => false,
+        };
+        match last {
+            true => Left::Nothing,
+            false if self.is_doubtful() => Left::Doubtful,
+            false => Left::Some,
+        }
+    }
+}
+
+/// TCP, ours.
+impl Entry {
+    /// Was it an outgoing connection?
+    pub fn outgoing(&self) -> bool {
+        self.packed & OUTGOING != 0
+    }
+
+    /// One more reference. What audits did not see so far was something else of
+    /// the same 5-tuple.
+    #[inline]
+    pub fn retain(&mut self, audited: bool) {
+        TCP_REFERENCES.increment(&mut self.packed);
+        self.packed &= !MISSED;
+        if audited {
+            self.packed |= SEEN;
+        }
+    }
+
+    /// The end of an earlier connection of this 5-tuple may still be told, as
+    /// ip does twice of one that was reset before accept().
+    pub fn set_doubtful(&mut self) {
+        self.packed |= DOUBTFUL;
+    }
+
+    /// May the next end be that of an earlier connection?
+    #[inline]
+    pub fn is_doubtful(&self) -> bool {
+        self.packed & (OURS | UDP | DOUBTFUL) == OURS | DOUBTFUL
+    }
+
+    /// An incoming one that came through ip's hooks?
+    #[inline]
+    pub fn is_incoming_via_ip(&self) -> bool {
+        self.packed & (OURS | UDP | ENDPOINT | OUTGOING | TCP_VIA_IP) == OURS | TCP_VIA_IP
+    }
+
+    /// An audit sees it. With one reference left the end that was told was that
+    /// of an earlier connection: no doubt is left.
+    pub fn set_seen(&mut self) {
+        self.packed |= SEEN;
+        if TCP_REFERENCES.get(self.packed) <= 1 {
+            self.packed &= !DOUBTFUL;
+        }
+    }
+
+    /// An audit ends. True if neither it nor the one before saw the entry.
+    pub fn end_audit(&mut self) -> bool {
+        if self.packed & SEEN != 0 {
+            self.packed &= !(SEEN | MISSED);
+            return false;
+        }
+        let twice = self.packed & MISSED != 0;
+        self.packed |= MISSED;
+        twice
+    }
+}
+
+/// UDP, ours.
+impl Entry {
+    /// When it was last asked about.
+    #[inline]
     pub fn tick(&self) -> u8 {
         TICK.get(self.packed) as u8
     }
 
-    /// UDP, ours: it is asked about again by what would otherwise be `new`. False:
-    /// it is of another generation, and nothing was changed.
+    /// The generation of its endpoint when it was registered.
     #[inline]
-    pub fn use_again(&mut self, new: &Self, tick: u8) -> bool {
-        if self.generation() != new.generation() {
-            return false;
-        }
-        let mut packed = self.packed();
-        packed.retain(&UDP_REFERENCES);
-        TICK.set(&mut packed.0, tick.into());
-        self.packed = packed.0;
-        true
-    }
-
-    /// UDP, ours: it is asked about now.
-    pub fn touch(&mut self, tick: u8) {
-        TICK.set(&mut self.packed, tick.into());
-    }
-
-    /// UDP, ours: the generation of its endpoint.
     pub fn generation(&self) -> u8 {
-        self.packed().generation()
+        GENERATION.get(self.packed) as u8
     }
 
-    /// TCP, ours: how many audits in a row did not see it.
-    pub fn missed(&self) -> u8 {
-        MISSED.get(self.packed) as u8
-    }
-
-    /// TCP, ours: an audit saw it (0), or did not.
-    pub fn set_missed(&mut self, audits: u8) {
-        MISSED.set(&mut self.packed, audits.into());
-    }
-}
-
-/// What is kept of a local UDP endpoint, in the place of the address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bound {
-    /// Sockets bound to it, as far as is known.
-    pub binds: u32,
-    /// The tick when it was last used.
-    pub tick: u8,
-    /// Entries of this generation count.
-    pub generation: u8,
-    /// No entry of a generation before this one is left in the table.
-    pub oldest: u8,
-    /// The generation at some time ...
-    pub mark: u8,
-    /// ... and the sweeps begun by then.
-    pub pass: u32,
-    /// No entry was registered in this generation.
-    pub empty: bool,
-}
-
-impl Bound {
-    /// The entry that keeps it.
-    pub fn entry(&self, key: &Key) -> Entry {
-        Entry {
-            address: [
-                u64::from(self.binds) | u64::from(self.pass) << 32,
-                u64::from(self.tick)
-                    | u64::from(self.generation) << 8
-                    | u64::from(self.oldest) << 16
-                    | u64::from(self.mark) << 24
-                    | u64::from(self.empty) << 32,
-            ],
-            packed: key.packed,
-        }
-    }
-}
-
-impl Bound {
-    /// `begun` and `done` sweeps of the whole table have been, whatever became
-    /// stale before one began is gone when it is done.
-    pub fn swept(&mut self, begun: u32, done: u32) {
-        if done.wrapping_sub(self.pass).cast_signed() > 0 {
-            self.oldest = self.mark;
-            self.mark = self.generation;
-            self.pass = begun;
-        }
-    }
-
-    /// Drops all entries. False: generations have run out until a sweep is
-    /// done.
-    #[must_use]
-    pub fn drop_entries(&mut self) -> bool {
-        if self.empty {
-            return true;
-        }
-        let next = self.generation.wrapping_add(1);
-        if next == self.oldest {
-            return false;
-        }
-        self.generation = next;
-        self.empty = true;
-        true
-    }
-
-    /// Is no entry of an older generation left?
-    pub fn is_settled(&self) -> bool {
-        self.oldest == self.generation
-    }
-}
-
-impl From<&Entry> for Bound {
-    fn from(entry: &Entry) -> Self {
-        let [counts, rest] = entry.address;
-        Self {
-            binds: counts as u32,
-            pass: (counts >> 32) as u32,
-            tick: rest as u8,
-            generation: (rest >> 8) as u8,
-            oldest: (rest >> 16) as u8,
-            mark: (rest >> 24) as u8,
-            empty: rest >> 32 != 0,
-        }
+    /// It is asked about again at this tick: one more reference.
+    #[inline]
+    pub fn ask_again(&mut self, tick: u8) {
+        UDP_REFERENCES.increment(&mut self.packed);
+        TICK.set(&mut self.packed, tick.into());
     }
 }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What the registry needs from the world: locks, words, memory.
+//! What the registry needs from the world: locks, words, memory, a wake-up.
 //!
 //! The kernel, the tests and the model checkers each bring their own.
 
@@ -10,7 +10,7 @@ use core::ops::{Deref, DerefMut};
 
 use super::bucket::Bucket;
 use super::names::Name;
-use super::region::Region;
+use super::shard::Shard;
 use super::sweep::Asked;
 
 /// A mutual exclusion around a value. In the kernel an adaptive mutex.
@@ -37,11 +37,16 @@ pub trait Word {
     fn store(&self, value: u64);
     /// Adds, wrapping; the value before.
     fn add(&self, value: u64) -> u64;
-    /// Sets bits; the value before.
-    fn or(&self, bits: u64) -> u64;
     /// Replaces the value; the value before.
     fn swap(&self, value: u64) -> u64;
 }
+
+/// Buckets in a segment: 8 KiB. The table grows and shrinks by whole segments, so
+/// that all of its memory has one size and goes back as it came.
+pub const SEGMENT: usize = 64;
+
+/// The buckets of a segment.
+pub type Segment = [Bucket; SEGMENT];
 
 /// A world in which a registry lives.
 pub trait Env: Sized + 'static {
@@ -49,23 +54,29 @@ pub trait Env: Sized + 'static {
     type Lock<T: Send + 'static>: Lock<T> + 'static;
     /// Its atomic words.
     type Word: Word;
-    /// Memory for buckets, handed in while the registry is in use.
-    type Buckets: DerefMut<Target = [Bucket]> + Send + 'static;
-    /// Memory for regions, handed in once.
-    type Regions: Deref<Target = [Region<Self>]>;
+    /// The memory of one segment, which goes back when it is dropped.
+    type Segment: DerefMut<Target = Segment> + Send + 'static;
+    /// Places for segments, handed in once.
+    type Directory: DerefMut<Target = [Option<Self::Segment>]> + Send + 'static;
+    /// Memory for shards, handed in once.
+    type Shards: Deref<Target = [Shard<Self>]>;
     /// Memory for names, handed in once.
     type Names: Deref<Target = [Name<Self>]>;
     /// Memory for words, handed in once.
     type Words: Deref<Target = [Self::Word]>;
-
     /// Memory for a sweep, handed in once.
     type Scratch: DerefMut<Target = [Asked]> + Send + 'static;
 
-    /// No buckets at all, without any memory.
-    fn no_buckets() -> Self::Buckets;
+    /// Memory for a segment of empty buckets; `None`: there is none now. Called
+    /// with no lock held, in any context: must not sleep.
+    fn segment() -> Option<Self::Segment>;
 
-    /// Asks for the cache line at an address, which may be anything: the line
-    /// will be written. A world may ignore it.
+    /// [`super::Registry::refill`] should be called soon. Called with no lock held, in
+    /// any context.
+    fn wake();
+
+    /// Asks for the cache line at an address, which will be written. May do
+    /// nothing.
     fn prefetch(address: usize);
 
     /// As [`Env::prefetch`], for the two cache lines of a bucket.

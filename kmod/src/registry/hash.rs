@@ -48,23 +48,29 @@ impl Secret {
     }
 }
 
-/// The hash of a key: the top bits name the region, the lower half the place in
-/// it, and of that the lowest eight bits the fingerprint. A region would need
+/// The hash of a key: the top bits name the shard, the lower half the place in
+/// it, and of that the lowest eight bits the fingerprint. A shard would need
 /// millions of buckets before the last two had bits in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hash(pub(super) u64);
 
 impl Hash {
-    /// The region, of two to the power of `63 - shift`.
+    /// All of it.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The shard, of two to the power of `63 - shift`.
     #[inline]
     #[must_use]
-    pub fn region(self, shift: u32) -> usize {
-        // Two shifts: for one region a single one would be by 64.
+    pub fn shard(self, shift: u32) -> usize {
+        // Two shifts: for one shard a single one would be by 64.
         ((self.0 >> 1) >> (shift & 63)) as usize
     }
 
-    /// The place within a region, as a fraction of 2^32. Independent of the
-    /// size of the region, and in the order of its buckets for every size.
+    /// The place within a shard, as a fraction of 2^32. Independent of the
+    /// size of the shard, and in the order of its buckets for every size.
     #[inline]
     #[must_use]
     pub fn fraction(self) -> u32 {
@@ -106,12 +112,12 @@ mod tests {
     }
 
     #[test]
-    fn region_and_fraction_use_different_bits() {
+    fn shard_and_fraction_use_different_bits() {
         let hash = Hash(0xffc0_0000_0000_0000);
-        assert_eq!((hash.region(53), hash.fraction()), (1023, 0));
-        assert_eq!(hash.region(63), 0);
+        assert_eq!((hash.shard(53), hash.fraction()), (1023, 0));
+        assert_eq!(hash.shard(63), 0);
         let hash = Hash(0x003f_ffff_ffff_ffff);
-        assert_eq!((hash.region(53), hash.fraction()), (0, u32::MAX));
+        assert_eq!((hash.shard(53), hash.fraction()), (0, u32::MAX));
         // Neither a free place nor what is taken for one.
         assert_eq!(Hash(0).fingerprint(), 2);
         assert_eq!(Hash(1).fingerprint(), 3);

@@ -8,23 +8,21 @@
 //! entry that is there all the time is listed exactly once, however long the
 //! listing takes.
 
-use super::bucket;
 use super::entry::{Entry, Kind, TICKS};
 use super::env::Env;
-use super::hash::home;
-use super::region::Inner;
+use super::layout::FRACTIONS;
 use super::{Busy, Node, Registry, StackId};
 use crate::flow::{Addr, FiveTuple, Protocol, SockAddr};
 
-/// A listing must have room for so many: for all entries that belong to one
-/// bucket. There are three on average.
+/// A listing must have room for so many: for all entries of one home bucket. There
+/// are three on average.
 pub const ROOM: usize = 64;
 
 /// Where a listing goes on. Starts as the default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
-    /// The region.
-    pub region: u32,
+    /// The shard.
+    pub shard: u32,
     /// The least fraction that was not listed.
     pub fraction: u32,
 }
@@ -32,7 +30,7 @@ pub struct Cursor {
 /// An entry as it is listed. Addresses are in IPv6 form, two words in native
 /// byte order; ports are in network byte order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Listed {
+pub struct TableEntry {
     /// The stack.
     pub stack: StackId,
     /// Its owner.
@@ -55,21 +53,19 @@ pub struct Listed {
     pub fport: u16,
 }
 
-impl Listed {
+impl TableEntry {
     /// Its 5-tuple. `None`: its protocol is none that is asked about, which no
     /// entry's is.
     #[must_use]
     pub fn tuple(&self) -> Option<FiveTuple> {
+        let end = |words, port| SockAddr {
+            addr: Addr::from_words(words),
+            port,
+        };
         Some(FiveTuple {
             protocol: Protocol::from_number(self.protocol)?,
-            local: SockAddr {
-                addr: Addr::from_words(self.local),
-                port: self.lport,
-            },
-            foreign: SockAddr {
-                addr: Addr::from_words(self.foreign),
-                port: self.fport,
-            },
+            local: end(self.local, self.lport),
+            foreign: end(self.foreign, self.fport),
         })
     }
 }
@@ -77,84 +73,75 @@ impl Listed {
 impl<E: Env> Registry<E> {
     /// Hands `room` entries at most to `each`, from `cursor` on; `room` is
     /// [`ROOM`] at least. Where to go on; `None` at the end. Entries of UDP are
-    /// listed until a sweep drops them. `each` is called with a region locked.
+    /// listed until a sweep drops them. `each` is called with a shard locked.
     ///
     /// # Errors
     ///
-    /// Another thread does maintenance.
+    /// Another thread sweeps or lists.
     pub fn list(
         &self,
         cursor: Cursor,
         tick: u8,
         room: usize,
-        mut each: impl FnMut(Listed),
+        mut each: impl FnMut(TableEntry),
     ) -> Result<Option<Cursor>, Busy> {
         let _turn = self.turn()?;
         let mut at = cursor;
         let mut left = room;
-        while let Some(region) = self.region(at.region as usize) {
-            // What is on its way belongs to buckets of two arrays.
-            self.finish_moving(region);
-            let inner = region.lock();
-            let len = inner.buckets().len();
-            let home = home(at.fraction, len);
-            let first = (home, at.fraction);
-            let found = self.belonging(&inner, first).count();
+        while let Some(shard) = self.shards.get(at.shard as usize) {
+            let table = shard.lock();
+            let interval = table.layout.interval(at.fraction);
+            let fractions = u64::from(at.fraction)..interval.end;
+            let belonging = || {
+                let home = table.layout.home(at.fraction);
+                let entries = table.run(home).map(|(_, entry)| entry);
+                entries.filter(|entry| {
+                    let hash = entry.hash(&self.secret);
+                    entry.kind() != Kind::Endpoint && fractions.contains(&hash.fraction().into())
+                })
+            };
+            let found = belonging().count();
             if found > left {
                 return Ok(Some(at));
             }
             left -= found;
-            self.belonging(&inner, first)
+            belonging()
                 .filter_map(|entry| self.listed(entry, tick))
                 .for_each(&mut each);
-            drop(inner);
-            // The least fraction that belongs to the next bucket.
-            let next = ((home as u64 + 1) << 32).div_ceil((len as u64).max(1));
-            at = match u32::try_from(next) {
-                Ok(fraction) => Cursor { fraction, ..at },
-                Err(_) => Cursor {
-                    region: at.region.saturating_add(1),
+            drop(table);
+            at = match u32::try_from(interval.end) {
+                Ok(fraction) if interval.end < FRACTIONS => Cursor { fraction, ..at },
+                _ => Cursor {
+                    shard: at.shard.saturating_add(1),
                     fraction: 0,
                 },
             };
+            if left == 0 {
+                return Ok(Some(at));
+            }
         }
         Ok(None)
     }
 
-    /// The entries that belong to a bucket, but for those with a lesser
-    /// fraction.
-    fn belonging<'a>(
-        &'a self,
-        inner: &'a Inner<E>,
-        (bucket, fraction): (usize, u32),
-    ) -> impl Iterator<Item = &'a Entry> {
-        let buckets = inner.buckets();
-        bucket::run(buckets, bucket).filter(move |entry| {
-            let place = entry.hash(&self.secret).fraction();
-            home(place, buckets.len()) == bucket && place >= fraction
-        })
-    }
-
-    /// An entry as it is listed; endpoints and dead ones are not.
-    fn listed(&self, entry: &Entry, tick: u8) -> Option<Listed> {
+    fn listed(&self, entry: &Entry, tick: u8) -> Option<TableEntry> {
         let live = self.locals.is_live(entry.local())
             && match entry.kind() {
-                Kind::Other(owner) => self.owners.is_live(owner),
+                Kind::Other(owner, epoch) => self.owner(owner, epoch).is_some(),
                 _ => true,
             };
-        live.then(|| self.last_listed(entry, tick)).flatten()
+        live.then(|| self.last_of(entry, tick)).flatten()
     }
 
     /// An entry as it was listed, before its address or owner went.
-    pub(super) fn last_listed(&self, entry: &Entry, tick: u8) -> Option<Listed> {
+    pub(super) fn last_of(&self, entry: &Entry, tick: u8) -> Option<TableEntry> {
         let local = self.locals.last_meaning(entry.local())?;
         let (owner, references) = match entry.kind() {
             Kind::Endpoint => return None,
-            Kind::Other(owner) => (self.owners.last_meaning(owner)?.tag, 0),
+            Kind::Other(owner, _) => (self.owners.last_meaning(owner)?.tag, 0),
             Kind::Tcp | Kind::Udp => (self.settings.node, entry.references() as u32),
         };
         let (lport, fport) = entry.ports();
-        Some(Listed {
+        Some(TableEntry {
             stack: local.tag,
             owner,
             references,
@@ -165,7 +152,7 @@ impl<E: Env> Registry<E> {
                 _ => 0,
             },
             local: local.words,
-            foreign: entry.foreign(),
+            foreign: entry.address,
             lport,
             fport,
         })

@@ -5,57 +5,94 @@
 //! Who owns which 5-tuple.
 //!
 //! Safe code that knows neither the kernel nor the contract: locks, memory and
-//! prefetching come with an [`Env`], the secret of the hash and the time are
-//! arguments.
+//! the wake-up of the task come with an [`Env`], the secret of the hash and the
+//! time are arguments.
 //!
-//! The table has regions, each with a lock of its own and an array of buckets
-//! ([`region`], [`bucket`], [`entry`]). A call takes one lock at a time, for a few
-//! cache lines, and never allocates: memory is handed in by whoever calls
-//! [`Registry::maintain`]. Entries then move from one array to another, a few
-//! with each insertion and the rest by that caller.
+//! ```text
+//! connect    the questions: connect, disconnect, query
+//! endpoint   local endpoints of UDP: binds, generations
+//! remote     what other nodes own: install, withdraw, purge, resynchronise
+//! audit      the comparison with the stack's own list
+//! sweep      drops what is too old or dead; list   lists everything
+//!   shard      a lock and a table; a call takes one lock at a time
+//!     table      buckets in segments, linear probing; growth, layout, reserve
+//!       bucket     five entries in two cache lines; entry, hash
+//!   names      intern tables of local addresses and nodes
+//!   pool       how many entries there may be
+//!   shared     which local addresses are shared
+//! ```
 //!
 //! An entry of this node counts references, because the stack may ask twice
 //! before it ends once. UDP has no end: its entries age, and hang on their
 //! local endpoint. They are not searched for when its last bind goes: the
-//! endpoint's generation moves on, and entries of an older one are absent. Local
-//! addresses and nodes are entries' names ([`names`]); what goes with a node
-//! that left is dead in the same way. A sweep drops the dead.
+//! endpoint's generation moves on, and entries of an older one are dead. What goes
+//! with a node that left is dead in the same way. A sweep drops the dead.
 
 #![forbid(unsafe_code)]
 
+mod audit;
 pub mod bucket;
-mod calls;
+mod connect;
 mod endpoint;
 pub mod entry;
 pub mod env;
+mod growth;
 pub mod hash;
+mod layout;
 mod list;
-mod maintain;
 pub mod names;
-pub mod region;
-mod register;
+mod pool;
 mod remote;
+pub mod reserve;
+pub mod shard;
 pub mod shared;
 mod sweep;
+mod table;
 
 use crate::flow::{Addr, FiveTuple};
-pub use calls::{Located, Unclear};
-use entry::{Key, Kind};
+pub use audit::Audit;
+pub use connect::Ended;
+use endpoint::Uncounted;
+use entry::Key;
 use env::{Env, Lock, Word};
-use hash::Secret;
-pub use list::{Cursor, Listed, ROOM};
-pub use maintain::{Busy, MARKS};
+use growth::{STEPS, Step, segments_for};
+use hash::{Hash, Secret};
+pub use list::{Cursor, ROOM, TableEntry};
 use names::{Meaning, Names, Numbered};
-use region::{Inner, Place, Region};
-pub use remote::NotInstalled;
+use pool::{Pool, Pools};
+pub use remote::{NotInstalled, TooMany};
+use reserve::Reserve;
+use shard::{Guard, Shard};
 use shared::{NotAList, Shared};
-pub use sweep::{ASKED, Asked, Pass, Swept, Why};
+pub use sweep::{ASKED, Asked, Busy, Pass, Swept, Why};
 
 /// A node of the cluster; 0 is none.
 pub type Node = u32;
 
 /// A stack of this node: an illumos `netstackid_t`; 0 is the global one.
 pub type StackId = u32;
+
+/// How a call came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// Through a hook of ip, or from an audit of ip.
+    Ip,
+    /// Through the contract, from a stack that calls clinet.
+    Contract,
+}
+
+/// What there is no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// 5-tuples.
+    Tuples,
+    /// 5-tuples of UDP, which have a share of the table.
+    Udp,
+    /// Local addresses.
+    Addresses,
+    /// Other nodes.
+    Nodes,
+}
 
 /// What an answer rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,33 +107,10 @@ pub enum Verdict {
     NotShared,
     /// Refused: that node owns it.
     OwnedBy(Node),
-    /// The registry holds as many as it may. Whether that refuses is the
-    /// caller's policy.
-    Full,
-    /// Memory is late; the rest as for `Full`.
+    /// A limit is reached. Whether that refuses is the caller's policy.
+    Full(Full),
+    /// There is no memory now; the rest as for `Full`.
     Late,
-}
-
-/// An answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// What it is.
-    pub verdict: Verdict,
-    /// [`Registry::maintain`] has something to do.
-    pub wake: bool,
-}
-
-/// What an audit learns of a 5-tuple of the stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audit {
-    /// It is registered.
-    Present,
-    /// It is not.
-    Absent,
-    /// Another node owns it.
-    OwnedBy(Node),
-    /// Nobody looks at it.
-    NotShared,
 }
 
 /// How a registry is set up.
@@ -106,9 +120,11 @@ pub struct Settings {
     pub node: Node,
     /// 5-tuples at most.
     pub most: usize,
+    /// 5-tuples of UDP of this node at most, and as many local endpoints besides.
+    pub most_udp: usize,
     /// Age of UDP entries in ticks; 0 is never. At most [`MOST_TICKS`].
     pub age: u8,
-    /// Regions keep the memory they have.
+    /// Shards keep the memory that they have.
     pub fixed: bool,
 }
 
@@ -117,70 +133,58 @@ pub struct Settings {
 /// what a sweep may be late.
 pub const MOST_TICKS: u8 = 24;
 
+impl Settings {
+    /// Segments that one of `shards` may ever need: those of all 5-tuples and
+    /// endpoints, six standard deviations more than its part, and two steps of
+    /// growth.
+    #[must_use]
+    pub fn directory(&self, shards: usize) -> usize {
+        let mean = (self.most + self.most_udp) / shards.max(1);
+        let entries = mean + 6 * (mean.isqrt() + 1);
+        segments_for(entries) * 5 / 4 + 2
+    }
+}
+
 /// The registry of one node.
 pub struct Registry<E: Env> {
     secret: Secret,
     settings: Settings,
-    /// The number of regions is two to the power of this.
-    bits: u32,
-    /// What [`hash::Hash::region`] wants for it.
+    /// What [`Hash::shard`] wants for the number of shards.
     shift: u32,
-    regions: E::Regions,
+    shards: E::Shards,
     locals: Names<E>,
     owners: Names<E>,
     shared: Shared<E>,
-    /// 5-tuples that may still be added, but for the regions' credit.
-    pool: E::Word,
-    /// How many of them a region takes at once: of all, at most three
-    /// hundredths lie idle.
-    batch: u64,
-    /// As `pool`, for endpoints: as many, since a connected UDP socket is one
-    /// of each.
-    endpoint_pool: E::Word,
-    /// Regions that want memory, that need it now, and whose entries move: a bit
-    /// each.
-    wanting: E::Words,
-    /// Names were retired or generations moved on since the last sweep.
+    pools: Pools<E>,
+    reserve: Reserve<E>,
+    uncounted: E::Lock<Uncounted>,
+    /// Endpoints whose binds are in `uncounted`.
+    any_uncounted: E::Word,
+    /// Entries died since the last sweep.
     dirty: E::Word,
     /// Sweeps of the whole table that began, and that are done.
     begun: E::Word,
     done: E::Word,
-    /// A bind was not counted for want of room: no count of binds can be
-    /// trusted from then on, since nobody knows whose last one it is.
-    uncounted: E::Word,
-    /// Buckets that each region has at least.
-    least: E::Word,
-    /// A thread does maintenance.
+    /// A sweep is under way.
     busy: E::Word,
     scratch: E::Lock<E::Scratch>,
 }
 
 /// The memory of a registry.
 pub struct Memory<E: Env> {
-    /// Two to the power of something, at most 2^16.
-    pub regions: E::Regions,
-    /// [`entry::NAMES`], and [`names::WORDS`].
-    pub locals: (E::Names, E::Words),
+    /// Two to the power of something, at most 2^16, each with a directory of
+    /// [`Settings::directory`].
+    pub shards: E::Shards,
+    /// [`entry::NAMES`].
+    pub locals: E::Names,
     /// As `locals`.
-    pub owners: (E::Names, E::Words),
+    pub owners: E::Names,
     /// [`shared::WORDS`].
     pub shared: E::Words,
-    /// [`MARKS`] for 64 regions.
-    pub wanting: E::Words,
+    /// [`reserve::SHELF`].
+    pub reserve: E::Directory,
     /// [`ASKED`].
     pub scratch: E::Scratch,
-}
-
-impl Answer {
-    /// One that leaves nothing to do.
-    #[inline]
-    #[must_use]
-    pub fn of(verdict: Verdict) -> Self {
-        Self {
-            verdict,
-            wake: false,
-        }
-    }
 }
 
 /// A local address with its stack.
@@ -192,42 +196,71 @@ fn local(stack: StackId, addr: &Addr) -> Meaning {
     }
 }
 
-/// What the lock of a region guards.
-type Guard<'a, E> = <<E as Env>::Lock<Inner<E>> as Lock<Inner<E>>>::Guard<'a>;
+/// The key of a 5-tuple.
+#[inline]
+fn key<E: Env>(local: Numbered<'_, E>, tuple: &FiveTuple) -> Key {
+    Key::tuple(
+        tuple.protocol,
+        local.number,
+        tuple.local.port,
+        &tuple.foreign.addr,
+        tuple.foreign.port,
+    )
+}
+
+/// How often a call looks again at what others change meanwhile.
+const ROUNDS: usize = 4;
 
 impl<E: Env> Registry<E> {
-    /// An empty registry without any room for entries: see
-    /// [`Registry::prepare`].
+    /// An empty registry, whose memory comes as it is needed.
     #[inline]
     pub fn new(settings: Settings, secret: Secret, memory: Memory<E>) -> Self {
-        let bits = memory.regions.len().max(1).ilog2();
+        let bits = memory.shards.len().max(1).ilog2();
+        let most_udp = settings.most_udp.min(settings.most);
         Self {
             secret,
             settings: Settings {
                 age: settings.age.min(MOST_TICKS),
+                most_udp,
                 ..settings
             },
-            bits,
             shift: 63_u32.saturating_sub(bits),
-            regions: memory.regions,
-            locals: Names::new(memory.locals.0, memory.locals.1),
-            owners: Names::new(memory.owners.0, memory.owners.1),
+            shards: memory.shards,
+            locals: Names::new(memory.locals),
+            owners: Names::new(memory.owners),
             shared: Shared::new(memory.shared),
-            pool: E::Word::new(settings.most as u64),
-            batch: ((settings.most >> 6 >> bits) as u64).max(1),
-            endpoint_pool: E::Word::new(settings.most as u64),
-            wanting: memory.wanting,
+            pools: Pools::new([settings.most, most_udp, most_udp], bits),
+            reserve: Reserve::new(memory.reserve),
+            uncounted: E::Lock::new(Uncounted::default()),
+            any_uncounted: E::Word::new(0),
             dirty: E::Word::new(0),
             begun: E::Word::new(0),
             done: E::Word::new(0),
-            uncounted: E::Word::new(0),
-            least: E::Word::new(0),
             busy: E::Word::new(0),
             scratch: E::Lock::new(memory.scratch),
         }
     }
 
-    /// From now on only these local addresses are shared; entries of others go.
+    /// Allocates the memory of all 5-tuples that there may be. False: there is not
+    /// that much.
+    pub fn preallocate(&self) -> bool {
+        let mean = self.settings.most / self.shards.len().max(1);
+        let segments = segments_for(mean + 6 * (mean.isqrt() + 1));
+        for shard in self.shards.iter() {
+            for number in 0..segments {
+                let Some(segment) = E::segment() else {
+                    return false;
+                };
+                let left_over = shard.lock().give(number, segment);
+                drop(left_over);
+            }
+            shard.lock().prepare(segments);
+        }
+        true
+    }
+
+    /// From now on only these local addresses are shared; entries of others are
+    /// dead.
     ///
     /// # Errors
     ///
@@ -238,7 +271,7 @@ impl<E: Env> Registry<E> {
         Ok(())
     }
 
-    /// From now on all local addresses but loopback are shared.
+    /// From now on all local unicast addresses but loopback are shared.
     pub fn share_all(&self) {
         self.shared.set_all();
         self.drop_unshared();
@@ -247,7 +280,7 @@ impl<E: Env> Registry<E> {
     fn drop_unshared(&self) {
         if self
             .locals
-            .retire_all(|local| !self.shared.contains(local.words))
+            .retire(|local| !self.shared.contains(local.words))
         {
             self.dirty.store(1);
         }
@@ -267,58 +300,53 @@ impl<E: Env> Registry<E> {
     }
 
     /// The number of a local address, a new one if need be.
+    #[inline(always)]
     fn local(&self, stack: StackId, addr: &Addr) -> Result<Numbered<'_, E>, Verdict> {
-        let meaning = local(stack, addr);
-        if let Some(local) = self.locals.find(&meaning) {
-            return Ok(local);
+        match self.locals.find(&local(stack, addr)) {
+            // An address that has a name is shared, or was a moment ago.
+            Some(local) => Ok(local),
+            None => self.new_local(stack, addr),
         }
+    }
+
+    #[inline(never)]
+    fn new_local(&self, stack: StackId, addr: &Addr) -> Result<Numbered<'_, E>, Verdict> {
         if addr.is_unspecified() {
             return Err(Verdict::Unspecified);
         }
         if !self.is_shared(addr) {
             return Err(Verdict::NotShared);
         }
-        let local = self.locals.find_or_add(&meaning).ok_or(Verdict::Full)?;
+        let meaning = local(stack, addr);
+        let added = self.locals.add(&meaning, || self.tell_tallies());
+        let local = added.ok_or(Verdict::Full(Full::Addresses))?;
         // Whoever takes the address from the set retires its names after that:
         // either this one too, or it is seen here that the address is gone.
         if !self.is_shared(addr) {
-            self.locals.retire(&meaning);
+            self.locals.retire(|name| *name == meaning);
             self.dirty.store(1);
             return Err(Verdict::NotShared);
         }
         Ok(local)
     }
 
-    /// An audit found the 5-tuple in the stack.
-    pub fn audit_seen(&self, stack: StackId, tuple: &FiveTuple) -> Audit {
-        if !self.is_shared(&tuple.local.addr) {
-            return Audit::NotShared;
+    /// Has all shards tell how many entries names have.
+    fn tell_tallies(&self) {
+        for shard in self.shards.iter() {
+            let mut table = shard.lock();
+            table.locals.tell(&self.locals);
+            table.owners.tell(&self.owners);
         }
-        let Some(local) = self.locals.find(&local(stack, &tuple.local.addr)) else {
-            return Audit::Absent;
-        };
-        let key = key(local, tuple);
-        let Some((place, region, _)) = self.place(&key) else {
-            return Audit::Absent;
-        };
-        let Some(mut inner) = self.lock(region, local) else {
-            return Audit::NotShared;
-        };
-        let found = inner.find(place, |entry| entry.is(&key));
-        let Some(entry) = found.and_then(|found| inner.get_mut(found)) else {
-            return Audit::Absent;
-        };
-        match entry.kind() {
-            Kind::Other(owner) => match self.owners.meaning(owner) {
-                Some(owner) => Audit::OwnedBy(owner.tag),
-                None => Audit::Absent,
-            },
-            Kind::Tcp => {
-                entry.set_missed(0);
-                Audit::Present
-            }
-            _ => Audit::Present,
-        }
+    }
+
+    /// Local addresses that have a number, one for each stack.
+    pub fn addresses(&self) -> usize {
+        self.locals.used()
+    }
+
+    /// Other nodes that have a number.
+    pub fn nodes(&self) -> usize {
+        self.owners.used()
     }
 
     /// The node whose registry this is.
@@ -326,35 +354,117 @@ impl<E: Env> Registry<E> {
         self.settings.node
     }
 
-    #[inline]
-    fn place(&self, key: &Key) -> Option<(Place, &Region<E>, usize)> {
-        let hash = key.hash(&self.secret);
-        let number = hash.region(self.shift);
-        let place = Place { hash };
-        Some((place, self.region(number)?, number))
+    /// 5-tuples at most.
+    pub fn capacity(&self) -> usize {
+        self.settings.most
     }
 
-    /// Locks a region to look for entries of a number that was looked up. `None`
-    /// if the number was retired meanwhile: it may stand for another address.
-    #[inline]
-    fn lock<'a>(&self, region: &'a Region<E>, local: Numbered<'_, E>) -> Option<Guard<'a, E>> {
-        let inner = region.lock();
-        // Checked under the lock, so that a sweep that frees the number comes
-        // either later and finds what is added now, or earlier and is seen here.
-        local.holds().then_some(inner)
+    /// 5-tuples in the table, those included that a sweep will drop.
+    pub fn len(&self) -> usize {
+        self.count(Pool::Tuples)
     }
-}
 
-/// The key of a 5-tuple.
-#[inline]
-fn key<E: Env>(local: Numbered<'_, E>, tuple: &FiveTuple) -> Key {
-    Key::tuple(
-        tuple.protocol,
-        local.number,
-        tuple.local.port,
-        &tuple.foreign.addr,
-        tuple.foreign.port,
-    )
+    /// Is there no 5-tuple?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// 5-tuples of UDP of this node.
+    pub fn len_udp(&self) -> usize {
+        self.count(Pool::Udp)
+    }
+
+    /// UDP endpoints that are known.
+    pub fn endpoints(&self) -> usize {
+        self.count(Pool::Endpoints)
+    }
+
+    fn count(&self, pool: Pool) -> usize {
+        let credits = self.shards.iter().map(|shard| shard.lock().credit.of(pool));
+        let credit: usize = credits.map(|credit| credit as usize).sum();
+        self.pools.used(pool, credit)
+    }
+
+    #[inline]
+    fn shard_number(&self, hash: Hash) -> usize {
+        hash.shard(self.shift)
+    }
+
+    #[inline]
+    fn shard(&self, hash: Hash) -> Option<&Shard<E>> {
+        self.shards.get(self.shard_number(hash))
+    }
+
+    /// Locks the shard of a key of this local name. `None`: the name changed
+    /// since it was looked up, and may stand for another address.
+    #[inline]
+    fn lock(&self, hash: Hash, local: Numbered<'_, E>) -> Option<Guard<'_, E>> {
+        let table = self.shard(hash)?.lock();
+        local.holds().then_some(table)
+    }
+
+    /// Goes on with the growth of the shard of this hash. Not a part of an
+    /// insertion, since that takes enough of the stack.
+    #[inline(never)]
+    fn grow(&self, hash: Hash) {
+        self.advance(self.shard_number(hash), STEPS);
+    }
+
+    /// Moves the entries of a few homes of a shard that grows or shrinks, and brings
+    /// the memory that this needs.
+    fn advance(&self, number: usize, steps: usize) -> Step {
+        let mut last = Step::Rest;
+        for _ in 0..steps {
+            let Some(shard) = self.shards.get(number) else {
+                break;
+            };
+            last = shard.lock().step(&self.secret, number);
+            match last {
+                Step::Moved => {}
+                Step::Needs(needed) => {
+                    let Some(segment) = self.reserve.take() else {
+                        break;
+                    };
+                    let left_over = shard.lock().give(needed, segment);
+                    drop(left_over);
+                    last = Step::Moved;
+                }
+                Step::Rest | Step::Shrunk | Step::Stalled => break,
+            }
+        }
+        last
+    }
+
+    /// Fills the reserve up, finishes what grows, and gives back what is not needed
+    /// any more; for the module's task, once a second and when it was woken.
+    pub fn maintain(&self) {
+        self.reserve.refill();
+        self.collect();
+        for (number, shard) in self.shards.iter().enumerate() {
+            self.finish_moving(number, shard);
+            if !self.settings.fixed && shard.lock().shrink() {
+                self.finish_moving(number, shard);
+                while let Some(segment) = shard.release() {
+                    drop(segment);
+                }
+            }
+        }
+    }
+
+    fn finish_moving(&self, number: usize, shard: &Shard<E>) {
+        while shard.lock().layout.is_moving() && self.advance(number, STEPS) == Step::Moved {}
+    }
+
+    /// Gives numbers of names back that no entry has.
+    pub fn collect(&self) {
+        self.locals.collect(|| self.tell_tallies());
+        self.owners.collect(|| self.tell_tallies());
+    }
+
+    /// Is anything dead that a sweep would drop?
+    pub fn is_dirty(&self) -> bool {
+        self.dirty.load() != 0
+    }
 }
 
 #[cfg(test)]

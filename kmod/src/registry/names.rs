@@ -2,12 +2,15 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Small numbers for long names: local addresses with their stack, and nodes.
+//! Intern tables: small numbers for local addresses with their stack, and for
+//! nodes.
 //!
 //! Entries hold the number. A name is looked up without a lock; a new one is
-//! added under one. A name that is retired is not found any more, so that all
-//! entries with its number are dead at once; its number is free again after
-//! a sweep of the whole table has dropped them.
+//! added under one. Entries are counted by name, so that a number comes back when
+//! the last entry that has it is gone. The counts are kept by shards
+//! ([`Tallies`]) and added up only when numbers are looked for
+//! ([`Names::collect`]), since a count that every call writes would be the only
+//! thing that all processors have in common.
 
 use super::entry::NAMES;
 use super::env::{Env, Lock, Word};
@@ -21,22 +24,30 @@ pub struct Meaning {
     pub tag: u32,
 }
 
+/// The number means nothing, and a search ends here.
 const FREE: u64 = 0;
 const LIVE: u64 = 1;
+/// Entries of this number are dead; it comes back when all of them are gone.
 const RETIRED: u64 = 2;
-/// Free again; a search goes on behind it.
+/// The number means nothing; a search goes on behind it.
 const LEFT: u64 = 3;
+/// [`Names::collect`] found no entry, and looks once more.
+const LEAVING: u64 = 4;
 
-const STATE: u64 = 3;
+const STATE: u64 = 7;
 /// Counts how often a number changed hands.
-const TURN: u64 = 1 << 2;
+const TURN: u64 = 1 << 3;
 const TURNS: u64 = (1 << 32) - TURN;
 
 /// One name.
 pub struct Name<E: Env> {
     words: [E::Word; 2],
-    /// State 2, turn 30, tag 32.
+    /// State 3, turn 29, tag 32.
     state: E::Word,
+    /// Entries, but for what shards have not told yet.
+    entries: E::Word,
+    /// For whoever keeps something beside the name; 0 when it is new.
+    note: E::Word,
 }
 
 impl<E: Env> Name<E> {
@@ -46,6 +57,8 @@ impl<E: Env> Name<E> {
         Self {
             words: [E::Word::new(0), E::Word::new(0)],
             state: E::Word::new(FREE),
+            entries: E::Word::new(0),
+            note: E::Word::new(0),
         }
     }
 }
@@ -73,11 +86,63 @@ impl<E: Env> Clone for Numbered<'_, E> {
 impl<E: Env> Copy for Numbered<'_, E> {}
 
 impl<E: Env> Numbered<'_, E> {
-    /// Does the number still mean what it meant when it was looked up?
+    /// Does the number still mean what it meant when it was looked up? Asked with
+    /// a shard locked: as long as it is, the answer holds for entries of it.
     #[inline]
     #[must_use]
     pub fn holds(&self) -> bool {
         self.name.state.load() == self.state
+    }
+
+    /// What the number means, as long as it holds.
+    pub fn meaning(&self) -> Meaning {
+        let [a, b] = &self.name.words;
+        Meaning {
+            words: [a.load(), b.load()],
+            tag: (self.state >> 32) as u32,
+        }
+    }
+
+    /// The note of the name.
+    pub fn note(&self) -> &E::Word {
+        &self.name.note
+    }
+}
+
+/// What a shard has added to and taken from the entries of a few names, and not
+/// told yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tallies([Tally; 4]);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    number: u16,
+    entries: i32,
+}
+
+impl Tallies {
+    /// One entry of this number more, or less.
+    #[inline]
+    pub fn count<E: Env>(&mut self, names: &Names<E>, number: u16, change: i32) {
+        let [a, b, c, d] = &mut self.0;
+        let tally = match number % 4 {
+            0 => a,
+            1 => b,
+            2 => c,
+            _ => d,
+        };
+        if tally.number != number {
+            names.add_entries(tally);
+            tally.number = number;
+        }
+        tally.entries = tally.entries.wrapping_add(change);
+    }
+
+    /// Tells everything.
+    pub fn tell<E: Env>(&mut self, names: &Names<E>) {
+        for tally in &mut self.0 {
+            names.add_entries(tally);
+        }
     }
 }
 
@@ -85,43 +150,44 @@ impl<E: Env> Numbered<'_, E> {
 pub struct Names<E: Env> {
     names: E::Names,
     used: E::Lock<usize>,
-    /// Names that the sweep under way makes free again, a bit each.
-    leaving: E::Words,
+    /// There was no room for a name; nobody looks for some before
+    /// [`Names::collect`].
+    exhausted: E::Word,
 }
 
-/// Words of memory for the names of one kind.
-pub const WORDS: usize = NAMES / 64;
-
-/// Three quarters of [`NAMES`]: searches stay short.
-const MOST: usize = NAMES / 4 * 3;
+/// Names at most: three quarters of [`NAMES`], so that searches stay short.
+pub const MOST: usize = NAMES / 4 * 3;
 
 impl<E: Env> Names<E> {
-    /// None yet, in memory for [`NAMES`], and [`WORDS`] zeros.
-    pub fn new(names: E::Names, leaving: E::Words) -> Self {
+    /// None yet, in memory for [`NAMES`].
+    pub fn new(names: E::Names) -> Self {
         Self {
             names,
             used: E::Lock::new(0),
-            leaving,
+            exhausted: E::Word::new(0),
+        }
+    }
+
+    #[inline(never)]
+    fn add_entries(&self, tally: &mut Tally) {
+        let change = core::mem::take(&mut tally.entries);
+        if let Some(name) = self.names.get(usize::from(tally.number))
+            && change != 0
+        {
+            name.entries.add(i64::from(change).cast_unsigned());
         }
     }
 
     /// The number of a name.
-    #[inline]
+    #[inline(always)]
     pub fn find(&self, meaning: &Meaning) -> Option<Numbered<'_, E>> {
         let number = first(meaning);
         self.at(number, meaning)
             .or_else(|| self.find_after(number, meaning))
     }
 
-    /// As [`Names::find`]; but only a name in its first place is found, as most
-    /// are.
-    #[inline]
-    pub fn find_at_once(&self, meaning: &Meaning) -> Option<Numbered<'_, E>> {
-        self.at(first(meaning), meaning)
-    }
-
     /// The number, if that is its meaning.
-    #[inline]
+    #[inline(always)]
     fn at(&self, number: usize, meaning: &Meaning) -> Option<Numbered<'_, E>> {
         let name = self.names.get(number)?;
         let state = name.state.load();
@@ -141,8 +207,17 @@ impl<E: Env> Names<E> {
     fn find_after(&self, first: usize, meaning: &Meaning) -> Option<Numbered<'_, E>> {
         let mut number = first;
         for _ in 0..self.names.len() {
-            if self.names.get(number)?.state.load() & STATE == FREE {
-                return None;
+            match self.names.get(number)?.state.load() & STATE {
+                FREE => return None,
+                LEAVING => {
+                    // Whoever collects decides about it in a moment.
+                    let decided = self.used.lock();
+                    if let Some(found) = self.at(number, meaning) {
+                        return Some(found);
+                    }
+                    drop(decided);
+                }
+                _ => {}
             }
             number = (number + 1) % NAMES;
             if let Some(found) = self.at(number, meaning) {
@@ -152,19 +227,23 @@ impl<E: Env> Names<E> {
         None
     }
 
-    /// The number of a name, a new one if need be. `None`: there are too many.
-    pub fn find_or_add(&self, meaning: &Meaning) -> Option<Numbered<'_, E>> {
-        self.find(meaning).or_else(|| self.add(meaning))
-    }
-
+    /// Adds a name, or finds it. `None`: there are too many. `tell` has all shards
+    /// tell their tallies; no shard is locked.
     #[cold]
-    fn add(&self, meaning: &Meaning) -> Option<Numbered<'_, E>> {
+    pub fn add(&self, meaning: &Meaning, tell: impl Fn()) -> Option<Numbered<'_, E>> {
+        if self.exhausted.load() != 0 {
+            return None;
+        }
         let mut used = self.used.lock();
-        if let Some(found) = self.find(meaning) {
+        if let Some(found) = self.find_locked(meaning) {
             return Some(found);
         }
         if *used >= MOST {
-            return None;
+            self.collect_locked(&mut used, tell);
+            if *used >= MOST {
+                self.exhausted.store(1);
+                return None;
+            }
         }
         let mut number = first(meaning);
         for _ in 0..self.names.len() {
@@ -175,6 +254,7 @@ impl<E: Env> Names<E> {
                 let [a, b] = &name.words;
                 a.store(meaning.words[0]);
                 b.store(meaning.words[1]);
+                name.note.store(0);
                 let turn = state.wrapping_add(TURN) & TURNS;
                 let state = u64::from(meaning.tag) << 32 | turn | LIVE;
                 name.state.store(state);
@@ -189,29 +269,80 @@ impl<E: Env> Names<E> {
         None
     }
 
+    /// As [`Names::find`], with the lock held: nothing is leaving.
+    fn find_locked(&self, meaning: &Meaning) -> Option<Numbered<'_, E>> {
+        let first = first(meaning);
+        (0..self.names.len()).find_map(|step| self.at((first + step) % NAMES, meaning))
+    }
+
+    /// Gives numbers back that no entry has. `tell` as for [`Names::add`]; sleeps
+    /// for nothing but locks.
+    pub fn collect(&self, tell: impl Fn()) {
+        self.exhausted.store(0);
+        self.collect_locked(&mut self.used.lock(), tell);
+    }
+
+    /// Two looks: what has no entry leaves, and is not found any more; what has none
+    /// after all shards were locked once more is gone. Whoever adds an entry
+    /// asks [`Numbered::holds`] with the shard locked: either its entry is told the
+    /// second time, or it sees that the name leaves.
+    fn collect_locked(&self, used: &mut usize, tell: impl Fn()) {
+        tell();
+        let mut any = false;
+        for name in self.names.iter() {
+            let state = name.state.load();
+            let (is_live, has_none) = (state & STATE == LIVE, name.entries.load() == 0);
+            if is_live && has_none {
+                name.state.store(state & !STATE | LEAVING);
+            }
+            any |= has_none && (is_live || state & STATE == RETIRED);
+        }
+        if !any {
+            return;
+        }
+        tell();
+        for name in self.names.iter() {
+            let state = name.state.load();
+            let gone = name.entries.load() == 0;
+            match state & STATE {
+                LEAVING | RETIRED if gone => {
+                    name.state.store(state & !STATE | LEFT);
+                    *used = used.saturating_sub(1);
+                }
+                LEAVING => name.state.store(state & !STATE | LIVE),
+                _ => {}
+            }
+        }
+        self.shorten_searches();
+    }
+
+    /// A search may end at a number that means nothing if it would end behind it.
+    fn shorten_searches(&self) {
+        let mut ends = false;
+        for name in self.names.iter().rev().chain(self.names.iter().rev()) {
+            let state = name.state.load();
+            if state & STATE == LEFT && ends {
+                name.state.store(state & !STATE | FREE);
+            }
+            ends = name.state.load() & STATE == FREE;
+        }
+    }
+
     /// Is the number in use, and not retired?
     #[inline]
     pub fn is_live(&self, number: u16) -> bool {
-        self.names
-            .get(usize::from(number))
-            .is_some_and(|name| name.state.load() & STATE == LIVE)
+        self.meaning(number).is_some()
     }
 
     /// What a number means, if it is in use.
-    pub fn meaning(&self, number: u16) -> Option<Meaning> {
-        self.meaning_if(number, |state| state == LIVE)
-    }
-
-    /// The tag of what a number means, if it is in use.
     #[inline]
-    pub fn tag(&self, number: u16) -> Option<u32> {
-        let state = self.names.get(usize::from(number))?.state.load();
-        (state & STATE == LIVE).then_some((state >> 32) as u32)
+    pub fn meaning(&self, number: u16) -> Option<Meaning> {
+        self.meaning_if(number, |state| matches!(state, LIVE | LEAVING))
     }
 
     /// What a number means, or meant until its name was retired.
     pub fn last_meaning(&self, number: u16) -> Option<Meaning> {
-        self.meaning_if(number, |state| matches!(state, LIVE | RETIRED))
+        self.meaning_if(number, |state| matches!(state, LIVE | LEAVING | RETIRED))
     }
 
     #[inline]
@@ -225,69 +356,47 @@ impl<E: Env> Names<E> {
         })
     }
 
-    /// Retires a name; false if it is not there.
-    pub fn retire(&self, meaning: &Meaning) -> bool {
-        let _used = self.used.lock();
-        let found = self.find(meaning);
-        if let Some(name) = found.and_then(|found| self.names.get(usize::from(found.number))) {
-            let state = name.state.load();
-            name.state.store(state & !STATE | RETIRED);
-        }
-        found.is_some()
+    /// Tag and note of a number that is in use.
+    #[inline]
+    pub fn tag_and_note(&self, number: u16) -> Option<(u32, u64)> {
+        let name = self.names.get(usize::from(number))?;
+        let state = name.state.load();
+        matches!(state & STATE, LIVE | LEAVING).then(|| ((state >> 32) as u32, name.note.load()))
     }
 
-    /// Retires all names that `dead` says so of.
-    pub fn retire_all(&self, dead: impl Fn(&Meaning) -> bool) -> bool {
+    /// Calls `change` with the note of a name, with nobody else doing so. `None`:
+    /// it is not there.
+    pub fn change_note(&self, meaning: &Meaning, change: impl FnOnce(u64) -> u64) -> Option<()> {
+        let _used = self.used.lock();
+        let found = self.find_locked(meaning)?;
+        let note = found.note();
+        note.store(change(note.load()));
+        Some(())
+    }
+
+    /// Retires all names that `dead` says so of; their entries are dead from now on.
+    /// Was there any?
+    pub fn retire(&self, dead: impl Fn(&Meaning) -> bool) -> bool {
         // Whoever adds a name looks again afterwards whether it is wanted. The lock
         // orders the two: that look comes after what was changed before this
         // call, or the name is seen below.
-        drop(self.used.lock());
+        let _used = self.used.lock();
         let mut any = false;
-        for number in 0..self.names.len() {
-            if let Some(meaning) = self.meaning(number as u16)
-                && dead(&meaning)
+        for (number, name) in self.names.iter().enumerate() {
+            if self
+                .meaning(number as u16)
+                .is_some_and(|meaning| dead(&meaning))
             {
-                any |= self.retire(&meaning);
+                name.state.store(name.state.load() & !STATE | RETIRED);
+                any = true;
             }
         }
         any
     }
 
-    /// A sweep begins: the names that are retired now leave.
-    pub fn leave(&self) {
-        for word in self.leaving.iter() {
-            word.store(0);
-        }
-        for (number, name) in self.names.iter().enumerate() {
-            if name.state.load() & STATE == RETIRED
-                && let Some(word) = self.leaving.get(number / 64)
-            {
-                word.or(1 << (number % 64));
-            }
-        }
-    }
-
-    /// Does the name leave with the sweep under way?
-    pub fn is_leaving(&self, number: u16) -> bool {
-        self.leaving
-            .get(usize::from(number / 64))
-            .is_some_and(|word| word.load() >> (number % 64) & 1 != 0)
-    }
-
-    /// The sweep is over, no entry has a number that left: they are free again.
-    pub fn reuse(&self) {
-        let mut used = self.used.lock();
-        for (number, name) in self.names.iter().enumerate() {
-            if self.is_leaving(number as u16) {
-                name.state.or(LEFT);
-                *used = used.saturating_sub(1);
-            }
-        }
-    }
-
-    /// May one more be added?
+    /// May one more be added, as far as is known?
     pub fn has_room(&self) -> bool {
-        self.used() < MOST
+        self.used() < MOST || self.exhausted.load() == 0
     }
 
     /// How many are in use or retired.
@@ -303,4 +412,12 @@ fn first(meaning: &Meaning) -> usize {
     // 2^64 divided by the golden ratio, made odd.
     let hash = (a ^ b.rotate_left(29) ^ u64::from(meaning.tag)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (hash >> 54) as usize % NAMES
+}
+
+#[cfg(test)]
+impl<E: Env> Names<E> {
+    /// Entries of a number, once all shards have told.
+    pub(super) fn entries(&self, number: u16) -> u64 {
+        self.names[usize::from(number)].entries.load()
+    }
 }

@@ -3,12 +3,16 @@
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
 //! What other nodes own, as far as this one is told.
+//!
+//! An owner's entries have the epoch that they were named in. Epochs from the
+//! owner's floor to its present one are alive: a purge moves both on, the begin
+//! of a resynchronisation the present one, and its end the floor. So all that was
+//! not named in between dies at once, and a sweep drops it.
 
 use super::entry::{Entry, Kind};
 use super::env::{Env, Word};
 use super::names::Meaning;
-use super::region::Found;
-use super::{Node, Registry, Verdict, key, local};
+use super::{Full, Node, ROUNDS, Registry, Verdict, key, local};
 use crate::flow::{FiveTuple, Protocol};
 
 /// Why an entry of another node was not installed.
@@ -20,11 +24,75 @@ pub enum NotInstalled {
     Invalid,
     /// The local address is not shared.
     NotShared,
-    /// No room.
-    Full,
+    /// A limit is reached.
+    Full(Full),
+    /// There is no memory now.
+    Late,
 }
 
-pub(super) fn owner(node: Node) -> Meaning {
+/// Epochs run out, until a sweep is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany;
+
+/// The epochs of an owner: the note of its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Epochs {
+    /// The first one that is alive.
+    floor: u8,
+    /// The one that entries get now.
+    present: u8,
+    /// How many passed since a sweep that began after the last one was done.
+    passed: u8,
+    /// Sweeps begun when the last one passed.
+    pass: u32,
+}
+
+impl From<u64> for Epochs {
+    #[inline]
+    fn from(note: u64) -> Self {
+        Self {
+            floor: note as u8,
+            present: (note >> 8) as u8,
+            passed: (note >> 16) as u8,
+            pass: (note >> 32) as u32,
+        }
+    }
+}
+
+impl From<Epochs> for u64 {
+    fn from(epochs: Epochs) -> Self {
+        let [floor, present, passed] =
+            [epochs.floor, epochs.present, epochs.passed].map(Self::from);
+        floor | present << 8 | passed << 16 | Self::from(epochs.pass) << 32
+    }
+}
+
+/// Epochs that may pass without a sweep, of 256 that can be told apart.
+const MOST_PASSED: u8 = 250;
+
+impl Epochs {
+    /// Does what was named in this epoch count?
+    #[inline]
+    pub fn is_alive(self, epoch: u8) -> bool {
+        epoch.wrapping_sub(self.floor) <= self.present.wrapping_sub(self.floor)
+    }
+
+    /// The next epoch; `begun` and `done` sweeps have been.
+    fn advance(&mut self, begun: u32, done: u32) -> Result<(), TooMany> {
+        if done.wrapping_sub(self.pass).cast_signed() > 0 {
+            self.passed = self.present.wrapping_sub(self.floor);
+        }
+        if self.passed >= MOST_PASSED {
+            return Err(TooMany);
+        }
+        self.passed += 1;
+        self.pass = begun;
+        self.present = self.present.wrapping_add(1);
+        Ok(())
+    }
+}
+
+fn owner(node: Node) -> Meaning {
     Meaning {
         words: [0; 2],
         tag: node,
@@ -38,91 +106,169 @@ impl<E: Env> Registry<E> {
     /// # Errors
     ///
     /// Why not; then nothing changed.
-    pub fn install(&self, owner: Node, tuple: &FiveTuple) -> Result<bool, NotInstalled> {
-        if !self.is_other(owner) {
+    pub fn install(&self, node: Node, tuple: &FiveTuple) -> Result<(), NotInstalled> {
+        if !self.is_other(node) {
             return Err(NotInstalled::Invalid);
         }
+        let mut result = Err(NotInstalled::Late);
+        for _ in 0..ROUNDS {
+            result = self.try_install(node, tuple);
+            if result != Err(NotInstalled::Late) {
+                break;
+            }
+        }
+        result
+    }
+
+    fn try_install(&self, node: Node, tuple: &FiveTuple) -> Result<(), NotInstalled> {
         let local = self
             .local(0, &tuple.local.addr)
             .map_err(|verdict| match verdict {
                 Verdict::Unspecified => NotInstalled::Invalid,
                 Verdict::NotShared => NotInstalled::NotShared,
-                _ => NotInstalled::Full,
+                _ => NotInstalled::Full(Full::Addresses),
             })?;
-        let name = self
-            .owners
-            .find_or_add(&self::owner(owner))
-            .ok_or(NotInstalled::Full)?;
+        let meaning = owner(node);
+        let found = self.owners.find(&meaning);
+        let name = found
+            .or_else(|| self.owners.add(&meaning, || self.tell_tallies()))
+            .ok_or(NotInstalled::Full(Full::Nodes))?;
         let key = key(local, tuple);
-        let seen = match tuple.protocol {
+        let hash = key.hash(&self.secret);
+        let over = match tuple.protocol {
             Protocol::Tcp => None,
-            Protocol::Udp => self.generation_in_the_way(local, &key),
+            Protocol::Udp => self.generation_that_is_over(local, &key),
         };
-        // Asked in this order, as for `Asking`.
-        let over = seen.filter(|seen| self.generation(local, tuple) != Some(*seen));
-        let (place, region, _) = self.place(&key).ok_or(NotInstalled::Full)?;
-        region.prefetch(place);
-        let inner = self.lock(region, local).ok_or(NotInstalled::NotShared)?;
-        let found = inner.find(place, |entry| entry.is(&key));
-        if let Some(Found { packed: entry, .. }) = found {
-            let holder = match entry.kind() {
-                Kind::Other(holder) => self.owners.meaning(holder).map(|holder| holder.tag),
-                Kind::Udp if over == Some(entry.generation()) => None,
-                _ => Some(self.settings.node),
-            };
-            match holder {
-                Some(holder) if holder == owner => return Ok(false),
-                Some(holder) => return Err(NotInstalled::OwnedBy(holder)),
-                None => {}
-            }
-        }
+        let mut table = self.lock(hash, local).ok_or(NotInstalled::Late)?;
         if !name.holds() {
-            return Ok(false);
+            return Err(NotInstalled::Late);
         }
-        let entry = Entry::other(&key, name.number);
-        let answer = self.add(inner, place, entry, None, found);
-        self.help(place.hash);
-        match answer.verdict {
-            Verdict::Registered => Ok(answer.wake),
-            _ => Err(NotInstalled::Full),
+        let epochs = Epochs::from(name.note().load());
+        let new = Entry::other(&key, name.number, epochs.present);
+        let found = table.find(hash, &key);
+        let verdict = match found.and_then(|at| Some((at, table.get_mut(at)?))) {
+            None => self.add(&mut table, hash, new),
+            Some((at, entry)) => {
+                let holder = match entry.kind() {
+                    Kind::Other(number, epoch) => self.owner(number, epoch),
+                    Kind::Udp if over == Some(entry.generation()) => None,
+                    _ => Some(self.settings.node),
+                };
+                match holder {
+                    Some(holder) if holder == node => {
+                        *entry = new;
+                        Verdict::Repeated
+                    }
+                    Some(holder) => return Err(NotInstalled::OwnedBy(holder)),
+                    None => self.replace(&mut table, hash, at, new),
+                }
+            }
+        };
+        let grows = table.grows();
+        drop(table);
+        if grows {
+            self.grow(hash);
         }
+        match verdict {
+            Verdict::Full(full) => Err(NotInstalled::Full(full)),
+            Verdict::Late => Err(NotInstalled::Late),
+            _ => Ok(()),
+        }
+    }
+
+    /// The generation of a UDP entry of this node that its endpoint has left
+    /// behind. The entry is asked first: what its endpoint says after that holds for
+    /// good.
+    fn generation_that_is_over(
+        &self,
+        local: super::Numbered<'_, E>,
+        key: &super::Key,
+    ) -> Option<u8> {
+        let hash = key.hash(&self.secret);
+        let seen = {
+            let table = self.lock(hash, local)?;
+            let entry = table.get(table.find(hash, key)?)?;
+            (entry.kind() == Kind::Udp).then(|| entry.generation())
+        };
+        seen.filter(|seen| self.generation(key) != Some(*seen))
     }
 
     /// Another node gives the 5-tuple up. False if it did not own it. `None`:
     /// no other node has this number.
-    pub fn withdraw(&self, owner: Node, tuple: &FiveTuple) -> Option<bool> {
-        if !self.is_other(owner) {
-            return None;
-        }
-        Some(self.withdraw_found(owner, tuple).is_some())
+    pub fn withdraw(&self, node: Node, tuple: &FiveTuple) -> Option<bool> {
+        self.is_other(node)
+            .then(|| self.withdraw_found(node, tuple).is_some())
     }
 
-    fn withdraw_found(&self, owner: Node, tuple: &FiveTuple) -> Option<()> {
+    fn withdraw_found(&self, node: Node, tuple: &FiveTuple) -> Option<()> {
         let local = self.locals.find(&local(0, &tuple.local.addr))?;
-        let name = self.owners.find(&self::owner(owner))?;
         let key = key(local, tuple);
-        let (place, region, _) = self.place(&key)?;
-        let mut inner = self.lock(region, local)?;
-        let found = inner.find(place, |entry| entry.is(&key))?;
-        // The name is looked at under the lock, too: its number may be another
-        // node's by now.
-        if found.packed.kind() != Kind::Other(name.number) || !name.holds() {
-            return None;
+        let hash = key.hash(&self.secret);
+        let mut table = self.lock(hash, local)?;
+        let at = table.find(hash, &key)?;
+        let entry = *table.get(at)?;
+        match entry.kind() {
+            Kind::Other(number, epoch) if self.owner(number, epoch) == Some(node) => {}
+            _ => return None,
         }
-        self.remove(&mut inner, place, found);
+        self.remove(&mut table, hash, at, &entry);
         Some(())
     }
 
-    /// Another node left: all that it owned is gone, and swept later. False for
-    /// 0 and this node.
-    pub fn purge(&self, owner: Node) -> bool {
-        if !self.is_other(owner) {
-            return false;
+    /// Another node left: all that it owned is dead. `None`: no other node has this
+    /// number.
+    ///
+    /// # Errors
+    ///
+    /// That happened too often since the last sweep.
+    pub fn purge(&self, node: Node) -> Option<Result<(), TooMany>> {
+        self.change_epochs(node, |epochs, (begun, done)| {
+            epochs.advance(begun, done)?;
+            epochs.floor = epochs.present;
+            Ok(())
+        })
+    }
+
+    /// What another node owns is named anew from now on. As [`Registry::purge`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Registry::purge`].
+    pub fn resync_begin(&self, node: Node) -> Option<Result<(), TooMany>> {
+        self.change_epochs(node, |epochs, (begun, done)| epochs.advance(begun, done))
+    }
+
+    /// What was not named since [`Registry::resync_begin`] is dead; all that is
+    /// known, without it.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    pub fn resync_end(&self, node: Node) -> Option<Result<(), TooMany>> {
+        self.change_epochs(node, |epochs, _| {
+            epochs.floor = epochs.present;
+            Ok(())
+        })
+    }
+
+    fn change_epochs(
+        &self,
+        node: Node,
+        change: impl FnOnce(&mut Epochs, (u32, u32)) -> Result<(), TooMany>,
+    ) -> Option<Result<(), TooMany>> {
+        if !self.is_other(node) {
+            return None;
         }
-        if self.owners.retire(&self::owner(owner)) {
-            self.dirty.or(1);
-        }
-        true
+        let sweeps = (self.begun.load() as u32, self.done.load() as u32);
+        let mut result = Ok(());
+        // Without a name it owns nothing.
+        let _known = self.owners.change_note(&owner(node), |note| {
+            let mut epochs = Epochs::from(note);
+            result = change(&mut epochs, sweeps);
+            epochs.into()
+        });
+        self.dirty.store(1);
+        Some(result)
     }
 
     fn is_other(&self, node: Node) -> bool {

@@ -27,10 +27,11 @@ pub const WORDS: usize = FILTER + 2 * 2 * PLACES;
 /// `::ffff:0.0.0.0`.
 const UNSPECIFIED: [u64; 2] = [0, u64::from_be(0xffff_0000_0000)];
 
-/// In the version: there is no list, all addresses but loopback are shared.
+/// In the version: there is no list, all unicast addresses but loopback are
+/// shared.
 const ALL: u64 = 1 << 63;
 
-/// A list has more than [`ADDRESSES`] addresses, or an unspecified one.
+/// A list has more than [`ADDRESSES`] addresses, or one that is never shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAList;
 
@@ -42,7 +43,7 @@ pub struct Shared<E: Env> {
 }
 
 impl<E: Env> Shared<E> {
-    /// All local addresses but loopback, in memory of [`WORDS`] zeros.
+    /// All local unicast addresses but loopback, in memory of [`WORDS`] zeros.
     #[inline]
     pub fn new(words: E::Words) -> Self {
         Self {
@@ -70,7 +71,7 @@ impl<E: Env> Shared<E> {
             let found = if version & ALL == 0 {
                 self.search(version, address)
             } else {
-                !is_loopback(address)
+                is_unicast(address) && !is_loopback(address)
             };
             if self.version.load() == version {
                 return found;
@@ -109,7 +110,7 @@ impl<E: Env> Shared<E> {
     ///
     /// The list is unusable; nothing changed.
     pub fn set(&self, list: &[[u64; 2]]) -> Result<(), NotAList> {
-        if list.len() > ADDRESSES || list.contains(&[0, 0]) {
+        if list.len() > ADDRESSES || !list.iter().all(|address| is_unicast(*address)) {
             return Err(NotAList);
         }
         let _change = self.change.lock();
@@ -160,7 +161,7 @@ impl<E: Env> Shared<E> {
         }
     }
 
-    /// From now on all local addresses but loopback are shared.
+    /// From now on all local unicast addresses but loopback are shared.
     pub fn set_all(&self) {
         let _change = self.change.lock();
         for word in self.words.iter().take(FILTER) {
@@ -171,7 +172,22 @@ impl<E: Env> Shared<E> {
     }
 }
 
-/// `::1` and `127.0.0.0/8`.
+/// Is it one that may be shared? Never are unspecified, multicast and limited
+/// broadcast addresses. (A subnet's broadcast address looks like any other.)
+#[must_use]
+pub fn is_unicast([a, b]: [u64; 2]) -> bool {
+    let (high, low) = (u64::from_be(a), u64::from_be(b));
+    if high == 0 && low >> 32 == 0xffff {
+        // Unspecified 0.0.0.0, multicast 224/4, 255.255.255.255.
+        let v4 = low as u32;
+        return v4 != 0 && v4 >> 28 != 0xe && v4 != u32::MAX;
+    }
+    // Multicast ff00::/8, unspecified ::.
+    high >> 56 != 0xff && (high, low) != (0, 0)
+}
+
+/// `::1` and `127.0.0.0/8`: shared only if a list names them, for machines that
+/// have no other addresses.
 fn is_loopback([a, b]: [u64; 2]) -> bool {
     let (high, low) = (u64::from_be(a), u64::from_be(b));
     high == 0 && (low == 1 || low >> 24 == 0x00ff_ff7f)

@@ -4,15 +4,21 @@
 
 //! Sweeps: the aged and the dead are dropped, audits end.
 //!
-//! A region's lock is held for a few buckets only.
+//! A shard's lock is held for a few buckets only. In a shard that is being swept
+//! nothing moves, so that each entry is looked at exactly once.
 
-use super::bucket::{At, Bucket, SLOTS, older};
-use super::entry::{Bound, Entry, Key, Kind, TICKS};
+use core::ops::Range;
+
+use super::bucket::{Bucket, SLOTS, older};
+use super::endpoint::Bound;
+use super::entry::{Entry, Key, Kind, TICKS};
 use super::env::{Env, Lock, Word};
-use super::region::{Place, Region};
-use super::{Busy, Listed, Registry};
+use super::hash::Hash;
+use super::shard::Shard;
+use super::table::{At, Table};
+use super::{Registry, TableEntry};
 
-/// Buckets that are looked at while a region is locked.
+/// Buckets that are looked at while a shard is locked.
 const STEP: usize = 4;
 /// As `STEP`, where only the heads of buckets are read.
 const GLANCE: usize = 32;
@@ -23,7 +29,7 @@ const AHEAD: usize = 64;
 /// the time before it began.
 const YOUNGER: u8 = 8;
 
-/// What a sweep keeps between two holds of a region's lock: an entry whose
+/// What a sweep keeps between two holds of a shard's lock: an entry whose
 /// endpoint has to be asked about, and where it is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Asked {
@@ -34,6 +40,21 @@ pub struct Asked {
 /// How many of them a sweep needs.
 pub const ASKED: usize = STEP * SLOTS;
 
+/// Another thread sweeps or lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+/// The turn of one thread, until it is dropped.
+pub struct Turn<'a, E: Env> {
+    busy: &'a E::Word,
+}
+
+impl<E: Env> Drop for Turn<'_, E> {
+    fn drop(&mut self) {
+        self.busy.store(0);
+    }
+}
+
 /// What a sweep is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
@@ -41,27 +62,14 @@ pub enum Pass {
     Age,
     /// Drops what is too old or dead.
     Dead,
-    /// As `Dead`, and ends an audit: what three ends in a row found unseen
-    /// goes, which two whole audits have then not seen.
+    /// As `Dead`, and ends an audit: what came through ip's hooks, and neither it
+    /// nor the audit before saw, goes.
     Audit,
-    /// Drops all entries of this node.
-    Ours,
-}
-
-/// What a sweep did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
-    /// UDP entries that were too old.
-    pub aged: u64,
-    /// Entries whose endpoint, address or owner is gone, those included whose
-    /// places others took before.
-    pub dead: u64,
-    /// TCP entries that audits did not see.
-    pub unseen: u64,
-    /// Entries of this node, when all were to go.
-    pub ours: u64,
-    /// Endpoints that nobody uses.
-    pub endpoints: u64,
+    /// Drops all entries of this node that came through ip's hooks, and forgets
+    /// who is bound.
+    Clear,
+    /// As `Clear`, however they came.
+    ClearAll,
 }
 
 /// Why a sweep drops an entry.
@@ -71,12 +79,27 @@ pub enum Why {
     Aged,
     /// Its endpoint, address or owner is gone.
     Dead,
-    /// TCP that audits did not see.
+    /// TCP that two audits did not see.
     Unseen,
     /// All of this node were to go.
-    Ours,
+    Cleared,
     /// It is an endpoint that nobody uses.
     Endpoint,
+}
+
+/// How many entries a sweep dropped, by the reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// [`Why::Aged`].
+    pub aged: u64,
+    /// [`Why::Dead`], those included whose places others took before.
+    pub dead: u64,
+    /// [`Why::Unseen`].
+    pub unseen: u64,
+    /// [`Why::Cleared`].
+    pub cleared: u64,
+    /// [`Why::Endpoint`].
+    pub endpoints: u64,
 }
 
 impl Swept {
@@ -85,7 +108,7 @@ impl Swept {
             Why::Aged => &mut self.aged,
             Why::Dead => &mut self.dead,
             Why::Unseen => &mut self.unseen,
-            Why::Ours => &mut self.ours,
+            Why::Cleared => &mut self.cleared,
             Why::Endpoint => &mut self.endpoints,
         };
         *count += 1;
@@ -111,8 +134,20 @@ enum Fate {
 }
 
 impl<E: Env> Registry<E> {
+    /// The turn to sweep or to list.
+    ///
+    /// # Errors
+    ///
+    /// Another thread has it.
+    pub(super) fn turn(&self) -> Result<Turn<'_, E>, Busy> {
+        match self.busy.swap(1) {
+            0 => Ok(Turn { busy: &self.busy }),
+            _ => Err(Busy),
+        }
+    }
+
     /// Looks at all entries and drops what the pass is for. `gone` is told of
-    /// each 5-tuple that goes and why, with a region locked.
+    /// each 5-tuple that goes and why, with a shard locked.
     ///
     /// # Errors
     ///
@@ -121,7 +156,7 @@ impl<E: Env> Registry<E> {
         &self,
         pass: Pass,
         tick: u8,
-        gone: impl FnMut(&Listed, Why),
+        gone: impl FnMut(&TableEntry, Why),
     ) -> Result<Swept, Busy> {
         let _turn = self.turn()?;
         let mut sweep = Sweep {
@@ -130,22 +165,20 @@ impl<E: Env> Registry<E> {
             swept: Swept::default(),
             gone,
         };
+        if pass == Pass::Clear {
+            self.forget_apart();
+        }
         let begun = self.begin(pass);
-        for (number, region) in self.regions.iter().enumerate() {
-            self.sweep_region(region, &mut sweep);
-            let mut inner = region.lock();
-            let replaced = core::mem::take(&mut inner.replaced);
-            sweep.swept.dead += u64::from(replaced);
-            let sparse = !self.settings.fixed && self.is_sparse(&inner);
-            drop(inner);
-            if sparse {
-                self.want(number);
+        for shard in self.shards.iter() {
+            match pass {
+                Pass::Age => self.age(shard, &mut sweep),
+                _ => self.sweep_all(shard, &mut sweep),
             }
+            let mut table = shard.lock();
+            sweep.swept.dead += u64::from(core::mem::take(&mut table.replaced));
         }
         if let Some(begun) = begun {
             self.done.store(begun);
-            self.locals.reuse();
-            self.owners.reuse();
         }
         Ok(sweep.swept)
     }
@@ -155,68 +188,67 @@ impl<E: Env> Registry<E> {
         if pass == Pass::Age {
             return None;
         }
-        // Not a store: what was retired before the mark that this takes away
-        // has to be seen by what follows.
+        // Not a store: what died before the mark that this takes away has to be
+        // seen by what follows.
         self.dirty.swap(0);
-        self.locals.leave();
-        self.owners.leave();
         Some(self.begun.add(1).wrapping_add(1))
     }
 
-    fn sweep_region(&self, region: &Region<E>, sweep: &mut Sweep<impl FnMut(&Listed, Why)>) {
-        let pass = sweep.pass;
-        self.finish_moving(region);
-        if pass == Pass::Age {
-            return self.age_region(region, sweep);
+    fn sweep_all(&self, shard: &Shard<E>, sweep: &mut Sweep<impl FnMut(&TableEntry, Why)>) {
+        let end = {
+            let mut table = shard.lock();
+            table.swept = true;
+            table.end()
+        };
+        for first in (0..end).step_by(STEP) {
+            self.look(shard, first..first.saturating_add(STEP), sweep);
         }
-        let len = region.lock().buckets().len();
-        for first in (0..len).step_by(STEP) {
-            self.look(region, first..first.saturating_add(STEP), sweep);
-        }
+        let mut table = shard.lock();
+        table.swept = false;
+        table.audited &= sweep.pass != Pass::Audit;
     }
 
-    /// Drops what is too old, if the region has any such entry.
-    fn age_region(&self, region: &Region<E>, sweep: &mut Sweep<impl FnMut(&Listed, Why)>) {
-        let len = {
-            let mut inner = region.lock();
-            let oldest = inner.oldest();
+    /// Drops what is too old, if the shard has any such entry.
+    fn age(&self, shard: &Shard<E>, sweep: &mut Sweep<impl FnMut(&TableEntry, Why)>) {
+        let end = {
+            let mut table = shard.lock();
+            let oldest = table.oldest;
             if !oldest.is_some_and(|oldest| self.is_old(oldest, sweep.tick)) {
                 return;
             }
+            table.swept = true;
             // From here on it is the oldest of what is registered meanwhile, by
             // threads that may have read the time before.
-            inner.set_oldest(None);
-            inner.buckets().len()
+            table.oldest = None;
+            table.end()
         };
-        let mut oldest = Some(sweep.tick);
-        for first in (0..len).step_by(GLANCE) {
-            self.glance(region, first, &mut oldest, sweep);
+        let mut oldest = sweep.tick;
+        for first in (0..end).step_by(GLANCE) {
+            self.glance(shard, first, &mut oldest, sweep);
         }
-        let mut inner = region.lock();
-        if let Some(meanwhile) = inner.oldest() {
-            oldest = older(oldest, meanwhile);
-        }
-        inner.set_oldest(oldest);
+        let mut table = shard.lock();
+        table.swept = false;
+        table.oldest = Some(older(table.oldest, oldest));
     }
 
     /// Looks for old entries in [`GLANCE`] buckets, by their heads.
     fn glance(
         &self,
-        region: &Region<E>,
+        shard: &Shard<E>,
         first: usize,
-        oldest: &mut Option<u8>,
-        sweep: &mut Sweep<impl FnMut(&Listed, Why)>,
+        oldest: &mut u8,
+        sweep: &mut Sweep<impl FnMut(&TableEntry, Why)>,
     ) {
         let mut at = first;
         let end = first.saturating_add(GLANCE);
         while at < end {
-            let Some(old) = self.first_old(region, at..end, sweep.tick, oldest) else {
+            let Some(old) = self.first_old(&shard.lock(), at..end, sweep.tick, oldest) else {
                 return;
             };
             at = old.saturating_add(1);
-            self.look(region, old..at, sweep);
-            if let Some(left) = region.lock().buckets().get(old).and_then(Bucket::oldest) {
-                *oldest = older(*oldest, left);
+            self.look(shard, old..at, sweep);
+            if let Some(left) = shard.lock().bucket(old).and_then(Bucket::oldest) {
+                *oldest = older(Some(*oldest), left);
             }
         }
     }
@@ -225,32 +257,24 @@ impl<E: Env> Registry<E> {
     /// oldest entry is noted.
     fn first_old(
         &self,
-        region: &Region<E>,
-        range: core::ops::Range<usize>,
+        table: &Table<E>,
+        range: Range<usize>,
         tick: u8,
-        oldest: &mut Option<u8>,
+        oldest: &mut u8,
     ) -> Option<usize> {
-        let inner = region.lock();
         for ahead in range.clone() {
-            inner.prefetch(ahead.saturating_add(AHEAD));
+            table.prefetch(ahead.saturating_add(AHEAD));
         }
-        let end = range.end.min(inner.buckets().len());
-        let buckets = inner.buckets().get(range.start..end)?;
-        for (bucket, index) in buckets.iter().zip(range) {
-            if self.has_old(bucket, tick) {
+        for index in range {
+            let Some(of_bucket) = table.bucket(index).and_then(Bucket::oldest) else {
+                continue;
+            };
+            if self.is_old(of_bucket, tick) {
                 return Some(index);
             }
-            if let Some(tick) = bucket.oldest() {
-                *oldest = older(*oldest, tick);
-            }
+            *oldest = older(Some(*oldest), of_bucket);
         }
         None
-    }
-
-    fn has_old(&self, bucket: &Bucket, tick: u8) -> bool {
-        bucket
-            .oldest()
-            .is_some_and(|oldest| self.is_old(oldest, tick))
     }
 
     /// Is an entry that was last asked about at `then` too old now?
@@ -263,51 +287,54 @@ impl<E: Env> Registry<E> {
     /// Looks at each entry of at most [`STEP`] buckets.
     fn look(
         &self,
-        region: &Region<E>,
-        buckets: core::ops::Range<usize>,
-        sweep: &mut Sweep<impl FnMut(&Listed, Why)>,
+        shard: &Shard<E>,
+        buckets: Range<usize>,
+        sweep: &mut Sweep<impl FnMut(&TableEntry, Why)>,
     ) {
         let mut asked = self.scratch.lock();
         let mut unknown = 0;
-        {
-            let mut inner = region.lock();
-            let mut index = buckets.start;
-            while index < buckets.end && index < inner.buckets().len() {
-                for place in 0..SLOTS {
-                    let at = At::new(index, place);
-                    let Some(entry) = inner.entry(at).copied() else {
-                        continue;
-                    };
-                    match self.fate(&entry, sweep.pass, sweep.tick) {
-                        Fate::Stays => {}
-                        Fate::Changes(entry) => inner.set(at, entry),
-                        Fate::Goes(why) => self.go(&mut inner, (at, &entry), why, sweep),
-                        Fate::Asks => {
-                            if let Some(slot) = asked.get_mut(unknown) {
-                                *slot = Asked { at, entry };
-                                unknown += 1;
-                            }
+        let mut table = shard.lock();
+        for index in buckets {
+            for place in 0..SLOTS {
+                let at = At::new(index, place);
+                let Some(entry) = table.get(at).copied() else {
+                    continue;
+                };
+                match self.fate(&entry, sweep.pass, sweep.tick) {
+                    Fate::Stays => {}
+                    Fate::Changes(changed) => {
+                        if let Some(entry) = table.get_mut(at) {
+                            *entry = changed;
+                        }
+                    }
+                    Fate::Goes(why) => self.go(&mut table, (at, &entry), why, sweep),
+                    Fate::Asks => {
+                        if let Some(slot) = asked.get_mut(unknown) {
+                            *slot = Asked { at, entry };
+                            unknown += 1;
                         }
                     }
                 }
-                inner.find_oldest(index);
-                index += 1;
+            }
+            if let Some(bucket) = table.bucket_mut(index) {
+                bucket.find_oldest();
             }
         }
-        self.ask(region, asked.get(..unknown).unwrap_or(&[]), sweep);
+        drop(table);
+        self.ask(shard, asked.get(..unknown).unwrap_or(&[]), sweep);
     }
 
-    /// Drops entries whose endpoint moved on. Endpoints are in other regions, so
+    /// Drops entries whose endpoint moved on. Endpoints are in other shards, so
     /// they are asked about with this one unlocked.
     fn ask(
         &self,
-        region: &Region<E>,
+        shard: &Shard<E>,
         asked: &[Asked],
-        sweep: &mut Sweep<impl FnMut(&Listed, Why)>,
+        sweep: &mut Sweep<impl FnMut(&TableEntry, Why)>,
     ) {
         let mut known: Option<(Key, Option<u8>)> = None;
         for Asked { at, entry } in asked {
-            let key = Key::endpoint(entry.protocol(), entry.local(), entry.ports().0);
+            let key = Key::endpoint(entry.local(), entry.ports().0);
             let generation = match known {
                 Some((endpoint, generation)) if endpoint == key => generation,
                 _ => self.endpoint_generation(&key),
@@ -316,9 +343,9 @@ impl<E: Env> Registry<E> {
             if generation == Some(entry.generation()) {
                 continue;
             }
-            let mut inner = region.lock();
-            if inner.entry(*at) == Some(entry) {
-                self.go(&mut inner, (*at, entry), Why::Dead, sweep);
+            let mut table = shard.lock();
+            if table.get(*at) == Some(entry) {
+                self.go(&mut table, (*at, entry), Why::Dead, sweep);
             }
         }
     }
@@ -326,79 +353,70 @@ impl<E: Env> Registry<E> {
     /// Drops an entry, counts it and tells of it.
     fn go(
         &self,
-        inner: &mut super::Inner<E>,
+        table: &mut Table<E>,
         (at, entry): (At, &Entry),
         why: Why,
-        sweep: &mut Sweep<impl FnMut(&Listed, Why)>,
+        sweep: &mut Sweep<impl FnMut(&TableEntry, Why)>,
     ) {
-        self.drop_entry(inner, at, entry);
+        let hash: Hash = entry.hash(&self.secret);
+        self.remove(table, hash, at, entry);
         let why = match entry.kind() {
             Kind::Endpoint => Why::Endpoint,
             _ => why,
         };
         sweep.swept.count(why);
-        if let Some(listed) = self.last_listed(entry, sweep.tick) {
-            (sweep.gone)(&listed, why);
+        if let Some(entry) = self.last_of(entry, sweep.tick) {
+            (sweep.gone)(&entry, why);
         }
     }
 
     fn fate(&self, entry: &Entry, pass: Pass, tick: u8) -> Fate {
         let kind = entry.kind();
         let dead = pass != Pass::Age
-            && (self.locals.is_leaving(entry.local())
-                || matches!(kind, Kind::Other(owner) if self.owners.is_leaving(owner)));
+            && (!self.locals.is_live(entry.local())
+                || matches!(kind, Kind::Other(owner, epoch) if self.owner(owner, epoch).is_none()));
         if dead {
             return Fate::Goes(Why::Dead);
         }
         match (kind, pass) {
-            (Kind::Other(_), _) => Fate::Stays,
-            (_, Pass::Ours) => Fate::Goes(Why::Ours),
-            (Kind::Tcp, Pass::Audit) => match entry.missed() {
-                0 | 1 => {
-                    let mut entry = *entry;
-                    entry.set_missed(entry.missed() + 1);
-                    Fate::Changes(entry)
+            (Kind::Other(..), _) => Fate::Stays,
+            (Kind::Tcp | Kind::Udp, Pass::Clear) if entry.via_ip() => Fate::Goes(Why::Cleared),
+            (Kind::Tcp | Kind::Udp, Pass::ClearAll) => Fate::Goes(Why::Cleared),
+            (Kind::Tcp, Pass::Audit) if entry.via_ip() => {
+                let mut entry = *entry;
+                match entry.end_audit() {
+                    true => Fate::Goes(Why::Unseen),
+                    false => Fate::Changes(entry),
                 }
-                _ => Fate::Goes(Why::Unseen),
-            },
+            }
             (Kind::Tcp, _) => Fate::Stays,
             (Kind::Udp, _) if self.is_old(entry.tick(), tick) => Fate::Goes(Why::Aged),
             (Kind::Udp, Pass::Age) => Fate::Stays,
             (Kind::Udp, _) => Fate::Asks,
-            (Kind::Endpoint, _) => self.endpoint_fate(entry, tick),
+            (Kind::Endpoint, _) => self.endpoint_fate(entry, pass, tick),
         }
     }
 
-    fn endpoint_fate(&self, entry: &Entry, tick: u8) -> Fate {
+    fn endpoint_fate(&self, entry: &Entry, pass: Pass, tick: u8) -> Fate {
         let mut bound = Bound::from(entry);
         bound.swept(self.begun.load() as u32, self.done.load() as u32);
-        let old = self.is_old(bound.tick, tick);
-        if old {
+        if matches!(pass, Pass::Clear | Pass::ClearAll) {
             bound.binds = 0;
         }
-        if bound.empty && bound.binds == 0 {
-            if bound.is_settled() {
-                return Fate::Goes(Why::Endpoint);
+        if self.is_old(bound.tick, tick) {
+            bound.binds = 0;
+            if !bound.drop_entries() {
+                // Generations have run out: its entries go after another sweep.
+                self.dirty.store(1);
             }
+        }
+        if bound.is_idle() {
+            return Fate::Goes(Why::Endpoint);
+        }
+        if bound.binds == 0 && bound.empty {
             // It can go after another sweep.
-            self.dirty.store(1);
-        } else if old {
-            // Or they go after another sweep, when generations are free again.
-            let _dropped = bound.drop_entries();
             self.dirty.store(1);
         }
         Fate::Changes(bound.entry(&entry.key()))
-    }
-
-    fn drop_entry(&self, inner: &mut super::Inner<E>, at: At, entry: &Entry) {
-        let place = Place {
-            hash: entry.hash(&self.secret),
-        };
-        inner.remove_at(place, at, entry.packed());
-        if entry.kind() == Kind::Endpoint {
-            self.endpoint_pool.add(1);
-        } else {
-            self.give_credit(inner);
-        }
     }
 }

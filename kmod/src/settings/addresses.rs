@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 use crate::flow::Addr;
+use crate::registry::shared::is_unicast;
 
 /// Addresses in one list at most.
 pub const MAX: usize = 256;
@@ -25,8 +26,8 @@ pub struct AddressError {
 pub enum Problem {
     /// Neither an IPv4 nor an IPv6 address in its usual notation.
     NoAddress,
-    /// `0.0.0.0` or `::`, which no connection has.
-    Unspecified,
+    /// An unspecified, multicast or broadcast address.
+    NotUnicast,
     /// One more than [`MAX`].
     TooMany,
 }
@@ -37,7 +38,7 @@ impl Problem {
     pub fn description(self) -> &'static str {
         match self {
             Self::NoAddress => "is no IPv4 or IPv6 address",
-            Self::Unspecified => "is the unspecified address, which nobody can share",
+            Self::NotUnicast => "is no unicast address",
             Self::TooMany => "is one address more than 256",
         }
     }
@@ -84,8 +85,8 @@ impl Iterator for Addresses<'_> {
         let Some(addr) = address(element) else {
             return Some(Err(error(Problem::NoAddress)));
         };
-        if addr.is_unspecified() {
-            return Some(Err(error(Problem::Unspecified)));
+        if !is_unicast(addr.words()) {
+            return Some(Err(error(Problem::NotUnicast)));
         }
         self.rest = parts.next();
         self.position = self.position.saturating_add(element.len() + 1);
@@ -262,9 +263,12 @@ mod tests {
             ("2001:db8::10%net0", 1, Problem::NoAddress),
             ("2001:db8::10/64", 1, Problem::NoAddress),
             ("192.0.2.10\n", 1, Problem::NoAddress),
-            ("192.0.2.10,0.0.0.0", 12, Problem::Unspecified),
-            ("::", 1, Problem::Unspecified),
-            ("::ffff:0.0.0.0", 1, Problem::Unspecified),
+            ("192.0.2.10,0.0.0.0", 12, Problem::NotUnicast),
+            ("::", 1, Problem::NotUnicast),
+            ("::ffff:0.0.0.0", 1, Problem::NotUnicast),
+            ("192.0.2.10,224.0.1.1", 12, Problem::NotUnicast),
+            ("255.255.255.255", 1, Problem::NotUnicast),
+            ("::1,ff02::1", 5, Problem::NotUnicast),
         ] {
             let error = AddressError { position, problem };
             assert_eq!(all(list), Err(error), "{list:?}");
@@ -294,8 +298,8 @@ mod tests {
 
     fn any_address() -> impl Strategy<Value = IpAddr> {
         prop_oneof![
-            (1..=u32::MAX).prop_map(|bits| IpAddr::V4(Ipv4Addr::from(bits))),
-            ((1u128 << 64)..=u128::MAX).prop_map(|bits| IpAddr::V6(Ipv6Addr::from(bits))),
+            (1..0xe000_0000_u32).prop_map(|bits| IpAddr::V4(Ipv4Addr::from(bits))),
+            ((1u128 << 64)..0xff << 120).prop_map(|bits| IpAddr::V6(Ipv6Addr::from(bits))),
         ]
     }
 

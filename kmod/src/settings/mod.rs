@@ -61,10 +61,9 @@ pub fn mode() -> Mode {
     Mode::from_number(MODE.load(Ordering::Relaxed).into()).unwrap_or(Mode::Enforce)
 }
 
-/// Changes the mode and returns the one before.
-pub fn set_mode(mode: Mode) -> Mode {
-    let before = MODE.swap(mode as u8, Ordering::Relaxed);
-    Mode::from_number(before.into()).unwrap_or(Mode::Enforce)
+/// Changes the mode.
+pub fn set_mode(mode: Mode) {
+    MODE.store(mode as u8, Ordering::Relaxed);
 }
 
 /// What was set at load, in range.
@@ -72,8 +71,10 @@ pub fn set_mode(mode: Mode) -> Mode {
 pub struct Settings {
     /// The built-in provider associates itself.
     pub provider: bool,
-    /// ip's hooks are set at load.
+    /// ip's hooks are set at load, unless `detach` says otherwise.
     pub attach: bool,
+    /// `clinet_detach` to begin with.
+    pub detach: bool,
     /// ip's `cl_inet_disconnect` is among them.
     pub hook_disconnect: bool,
     /// The mode to begin with.
@@ -84,6 +85,8 @@ pub struct Settings {
     pub all_addresses: bool,
     /// Entries at most.
     pub max_tuples: u32,
+    /// Hundredths of them that UDP may have.
+    pub udp_share: u32,
     /// All memory for them at load.
     pub prealloc: bool,
     /// A full table refuses.
@@ -146,6 +149,11 @@ const MAX_TUPLES: Number = Number {
     default: 1 << 20,
     message: c"clinet: clinet_max_tuples is not 64 to 16777216; using 1048576",
 };
+const UDP_SHARE: Number = Number {
+    valid: 1..=100,
+    default: 25,
+    message: c"clinet: clinet_udp_share is not 1 to 100; using 25",
+};
 const UDP_AGE: Number = Number {
     valid: 60..=604_800,
     default: 7200,
@@ -168,16 +176,16 @@ impl Settings {
             warn(BAD_MODE);
             Mode::Enforce
         });
-        let wanted = ATTACH.check(tunables.ct_attach, warn) != 0;
-        let detached = DETACH.check(tunables.ct_detach, warn) != 0;
         Self {
             provider: PROVIDER.check(tunables.ct_provider, warn) != 0,
-            attach: wanted && !detached,
+            attach: ATTACH.check(tunables.ct_attach, warn) != 0,
+            detach: DETACH.check(tunables.ct_detach, warn) != 0,
             hook_disconnect: HOOK_DISCONNECT.check(tunables.ct_hook_disconnect, warn) != 0,
             mode,
             node: NODE_ID.check(tunables.ct_node_id, warn),
             all_addresses: SCOPE.check(tunables.ct_scope, warn) != 0,
             max_tuples: MAX_TUPLES.check(tunables.ct_max_tuples, warn),
+            udp_share: UDP_SHARE.check(tunables.ct_udp_share, warn),
             prealloc: PREALLOC.check(tunables.ct_prealloc, warn) != 0,
             full_refuses: FULL_REFUSE.check(tunables.ct_full_refuse, warn) != 0,
             udp_age: UDP_AGE.check_or_never(tunables.ct_udp_age, warn),
@@ -202,6 +210,7 @@ mod tests {
             ct_node_id: 1,
             ct_scope: 0,
             ct_max_tuples: 1 << 20,
+            ct_udp_share: 25,
             ct_prealloc: 0,
             ct_full_refuse: 0,
             ct_udp_age: 7200,
@@ -223,6 +232,7 @@ mod tests {
         let (settings, warnings) = check(&defaults());
         assert!(warnings.is_empty(), "{warnings:?}");
         assert!(settings.provider && settings.attach && settings.hook_disconnect);
+        assert!(!settings.detach);
         assert!(!settings.all_addresses && !settings.prealloc && !settings.full_refuses);
         assert_eq!(settings.mode, Mode::Enforce);
     }
@@ -232,7 +242,7 @@ mod tests {
 
     #[test]
     fn what_is_out_of_range_is_replaced_with_one_warning_that_names_it() {
-        let cases: [(&str, Set, &[u32], &[u32]); 12] = [
+        let cases: [(&str, Set, &[u32], &[u32]); 13] = [
             ("clinet_provider", |t, v| t.ct_provider = v, &[0, 1], &[2]),
             ("clinet_attach", |t, v| t.ct_attach = v, &[0, 1], &[2]),
             (
@@ -255,6 +265,12 @@ mod tests {
                 |t, v| t.ct_max_tuples = v,
                 &[64, 1 << 24],
                 &[63, (1 << 24) + 1, u32::MAX],
+            ),
+            (
+                "clinet_udp_share",
+                |t, v| t.ct_udp_share = v,
+                &[1, 100],
+                &[0, 101],
             ),
             ("clinet_prealloc", |t, v| t.ct_prealloc = v, &[0, 1], &[2]),
             (
@@ -294,12 +310,5 @@ mod tests {
                 assert!(warning.starts_with(&std::format!("clinet: {name} is ")));
             }
         }
-    }
-
-    #[test]
-    fn detached_from_the_beginning_is_not_attached() {
-        let mut tunables = defaults();
-        tunables.ct_detach = 1;
-        assert!(!check(&tunables).0.attach);
     }
 }

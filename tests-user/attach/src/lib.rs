@@ -8,11 +8,17 @@
 //! ip here is what the module sees of it: twelve variables and a walk. Calls
 //! go as ip's do: the variable is tested, loaded again, and called.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+mod step;
+mod walk;
 
-use clinet_kernel::{Context, Kernel, KstatValue, ModloadError, Module, guard};
-use clinet_module_tests::{INET, Tuple, module_file, ptr};
+pub use walk::{TcpInfo, state};
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use clinet_kernel::{Context, Kernel, KstatValue, ModloadError, Module};
+use clinet_module_tests::{Tuple, module_file, ptr};
+use walk::{WALK, Walk};
 
 /// The variables of ip that are about clustering.
 pub const VARIABLES: [&str; 12] = [
@@ -38,119 +44,12 @@ pub const SET: [&str; 4] = [
     "cl_inet_connect2",
 ];
 
-const WALK: &str = "cl_tcp_walk_list";
-const EINVAL: i32 = 22;
-
-/// `cl_tcp_info_t`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpInfo {
-    /// Of the structure: 1.
-    pub version: u16,
-    /// 4 or 6.
-    pub ip_version: u16,
-    /// `TCPS_*`.
-    pub state: i32,
-    /// Local port as the kernel has it.
-    pub lport: u16,
-    /// Foreign port as the kernel has it.
-    pub fport: u16,
-    /// Local address, IPv4 as `::ffff:a.b.c.d`.
-    pub laddr: [u8; 16],
-    /// Foreign address.
-    pub faddr: [u8; 16],
-}
-
-/// `TCPS_*`.
-pub mod state {
-    /// A connect() that waits for its answer.
-    pub const SYN_SENT: i32 = -2;
-    /// A SYN that was answered.
-    pub const SYN_RCVD: i32 = -1;
-    /// In use.
-    pub const ESTABLISHED: i32 = 0;
-    /// Over.
-    pub const TIME_WAIT: i32 = 6;
-}
-
-impl TcpInfo {
-    /// The connection with this 5-tuple.
-    #[must_use]
-    pub fn of(tuple: &Tuple, state: i32) -> Self {
-        let v6_form = |addr: [u8; 16]| {
-            if tuple.family != INET {
-                return addr;
-            }
-            let mut bytes = [0; 16];
-            bytes[10..12].fill(0xff);
-            bytes[12..].copy_from_slice(&addr[..4]);
-            bytes
-        };
-        Self {
-            version: 1,
-            ip_version: if tuple.family == INET { 4 } else { 6 },
-            state,
-            lport: tuple.lport,
-            fport: tuple.fport,
-            laddr: v6_form(tuple.laddr),
-            faddr: v6_form(tuple.faddr),
-        }
-    }
-}
-
-/// What a walk through a stack finds; `None`: there is no such stack.
-type Connections = Box<dyn FnMut(i32) -> Option<Vec<TcpInfo>> + Send>;
-
-/// One machine's walk, which its function finds by number.
-struct Walk {
-    kernel: Arc<Kernel>,
-    connections: Mutex<Connections>,
-}
-
-const MACHINES: usize = 64;
-static WALKS: [Mutex<Option<Arc<Walk>>>; MACHINES] = [const { Mutex::new(None) }; MACHINES];
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-extern "C" fn walk<const MACHINE: usize>(stack: i32, callback: u64, argument: u64) -> i32 {
-    guard(|| {
-        // The machine is being switched off.
-        let Some(walk) = lock(&WALKS[MACHINE]).clone() else {
-            return EINVAL;
-        };
-        let Some(found) = (lock(&walk.connections))(stack) else {
-            return EINVAL;
-        };
-        for info in found {
-            let args = [ptr(&info), argument];
-            // SAFETY: the module's callback, which takes these two.
-            let result = unsafe { walk.kernel.call(&Context::thread(), callback, &args) };
-            if result as i32 != 0 {
-                return 1;
-            }
-        }
-        0
-    })
-}
-
-fn walk_functions() -> [*const (); MACHINES] {
-    macro_rules! all {
-        ($($n:literal)*) => { [$(
-            walk::<$n> as *const (), walk::<{ $n + 1 }> as *const (),
-            walk::<{ $n + 2 }> as *const (), walk::<{ $n + 3 }> as *const ()
-        ),*] };
-    }
-    all!(0 4 8 12 16 20 24 28 32 36 40 44 48 52 56 60)
-}
-
 /// A machine with a stock ip, on which the module is or will be loaded.
 pub struct Machine {
     /// The machine.
     pub kernel: Arc<Kernel>,
     module: OnceLock<Module>,
-    number: usize,
+    walk: Walk,
 }
 
 impl Default for Machine {
@@ -174,27 +73,14 @@ impl Machine {
     #[must_use]
     pub fn without(absent: &[&str]) -> Self {
         let kernel = Arc::new(Kernel::new());
-        let walk = Arc::new(Walk {
-            kernel: kernel.clone(),
-            connections: Mutex::new(Box::new(|_| Some(Vec::new()))),
-        });
-        let number = (0..MACHINES)
-            .find(|number| {
-                let mut place = lock(&WALKS[*number]);
-                let free = place.is_none();
-                if free {
-                    *place = Some(walk.clone());
-                }
-                free
-            })
-            .expect("as many machines as there are walks");
+        let walk = Walk::new(kernel.clone());
         let there = |name: &&str| !absent.contains(name);
         let variables: Vec<(&str, u64)> = VARIABLES
             .into_iter()
             .filter(there)
             .map(|name| (name, 0))
             .collect();
-        let functions = [(WALK, walk_functions()[number])];
+        let functions = [(WALK, walk.function())];
         let functions = if there(&WALK) { &functions[..] } else { &[] };
         // SAFETY: the function is static, takes three integers, and calls what
         // the module passes.
@@ -202,7 +88,7 @@ impl Machine {
         Self {
             kernel,
             module: OnceLock::new(),
-            number,
+            walk,
         }
     }
 
@@ -248,8 +134,7 @@ impl Machine {
 
     /// What walks find from now on, by stack.
     pub fn walk(&self, connections: impl FnMut(i32) -> Option<Vec<TcpInfo>> + Send + 'static) {
-        let walk = lock(&WALKS[self.number]).clone().expect("it is on");
-        *lock(&walk.connections) = Box::new(connections);
+        self.walk.finds(Box::new(connections));
     }
 
     /// Walks find these on the global stack.
@@ -303,6 +188,21 @@ impl Machine {
         unsafe { self.kernel.call(&Context::thread(), address, args) as i32 }
     }
 
+    /// Calls a C function without arguments as [`Machine::call`] does, one
+    /// instruction after the other, and `look` after each; it may do what a
+    /// signal handler may.
+    #[must_use]
+    pub fn step(&self, function: &str, look: &(dyn Fn() + Sync)) -> i32 {
+        let address = self.module().address(function) as usize;
+        let function = std::ptr::with_exposed_provenance::<()>(address);
+        // SAFETY: a C function of the module without arguments.
+        let function: extern "C" fn() -> i32 = unsafe { std::mem::transmute(function) };
+        // On the host's stack: a kernel stack would be looked through, too.
+        self.kernel.enter(&Context::thread(), || {
+            step::each_instruction(look, || function())
+        })
+    }
+
     /// Calls a hook as ip does; `None` if it is NULL.
     pub fn through(&self, name: &str, context: &Context, args: &[u64]) -> Option<i32> {
         (self.hook(name) != 0).then(|| self.call_hook(self.hook(name), context, args))
@@ -321,6 +221,21 @@ impl Machine {
         let args = connect_arguments(stack, true, tuple);
         self.through("cl_inet_connect2", &Context::no_sleep(), &args)
             .unwrap_or(0)
+    }
+
+    /// `cl_inet_connect2`, incoming.
+    #[must_use]
+    pub fn connect_in(&self, stack: i32, tuple: &Tuple) -> i32 {
+        let args = connect_arguments(stack, false, tuple);
+        self.through("cl_inet_connect2", &Context::interrupt(), &args)
+            .unwrap_or(0)
+    }
+
+    /// `clinet_ask`, as a stack of another module calls it: outgoing.
+    #[must_use]
+    pub fn ask(&self, tuple: &Tuple) -> i32 {
+        let [_, args @ .., _] = connect_arguments(0, true, tuple);
+        self.call("clinet_ask", &args)
     }
 
     /// `cl_inet_disconnect`.
@@ -459,12 +374,6 @@ impl Machine {
         self.kernel
             .unload(self.module())
             .map_err(|error| error.to_string())
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        *lock(&WALKS[self.number]) = None;
     }
 }
 

@@ -4,13 +4,11 @@
 
 //! Attach and detach: what is stored, when, and what stays.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use clinet_attach_tests::{Machine, SET, VARIABLES, connect_arguments};
-use clinet_kernel::Context;
-use clinet_module_tests::{EADDRINUSE, TCP, Tuple, UDP};
+use clinet_attach_tests::{Machine, SET, VARIABLES};
+use clinet_module_tests::{EADDRINUSE, EBUSY, TCP, Tuple, UDP};
 
-const EBUSY: i32 = 16;
 const ENXIO: i32 = 6;
 const ENOTSUP: i32 = 48;
 
@@ -210,117 +208,6 @@ fn attaching_again_starts_anew() {
     }
 }
 
-/// A thread that read the variable before a detach calls what it read
-/// afterwards: it registers, and the entry is cleared all the same.
-#[test]
-fn a_thread_that_is_late_leaves_nothing() {
-    let machine = Machine::attached(&[]);
-    let connect2 = machine.hook("cl_inet_connect2");
-    assert_eq!(machine.call("clinet_detach_ip", &[]), 0);
-    machine.seconds(2);
-    let tuple = Tuple::v4(TCP, 1, 2);
-    let context = Context::interrupt();
-    let args = connect_arguments(0, false, &tuple);
-    assert_eq!(machine.call_hook(connect2, &context, &args), 0);
-    machine.kernel.settle();
-    assert!(!machine.has(&tuple));
-}
-
-/// Attaches while another thread stores 7 into a variable after some time,
-/// as a module would that finds it as it is now.
-fn attach_against(machine: &Machine, name: &str, patience: u32) -> i32 {
-    let variable = machine.variable(name);
-    let free = variable.load(Ordering::SeqCst);
-    let go = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !go.load(Ordering::Acquire) {
-                std::hint::spin_loop();
-            }
-            for _ in 0..patience {
-                std::hint::spin_loop();
-            }
-            let _ = variable.compare_exchange(free, 7, Ordering::SeqCst, Ordering::SeqCst);
-        });
-        go.store(true, Ordering::Release);
-        machine.call("clinet_attach_ip", &[])
-    })
-}
-
-/// Somebody stores between the check and the stores. When that happens cannot
-/// be told, so it is tried until it did; for each hook in the order in which
-/// they are set.
-#[test]
-fn a_race_lost_midway_leaves_functions_that_accept_everything() {
-    for (lost, name) in SET.into_iter().enumerate() {
-        let (machine, result) = (0..3000)
-            .cycle()
-            .map(|patience| {
-                let machine = Machine::new();
-                machine.load(&[("clinet_provider", 1), ("clinet_attach", 0)]);
-                let result = attach_against(&machine, name, patience);
-                (machine, result)
-            })
-            .find(|(machine, _)| machine.string("reason").contains("has just set"))
-            .expect("it is tried for ever");
-        assert_eq!(result, EBUSY);
-        assert!(machine.string("reason").contains(name));
-        assert_eq!(machine.warnings(), [machine.string("reason")]);
-        assert_eq!(machine.number("attach", "hooks"), 0);
-        // The first one: nothing was stored.
-        let state = if lost == 0 {
-            "refused"
-        } else {
-            "partially attached"
-        };
-        assert_eq!(machine.string("state"), state);
-        for (index, other) in SET.into_iter().enumerate() {
-            let value = machine.hook(other);
-            assert_eq!(value == 7, index == lost, "{other}");
-            assert_eq!(value != 0, index <= lost, "{other} when {name} is lost");
-        }
-        let tuple = Tuple::v4(TCP, 1, 2);
-        if lost > 0 {
-            machine.disconnect(0, &tuple);
-        }
-        for hook in ["cl_inet_bind", "cl_inet_unbind"] {
-            if machine.hook(hook) != 7 {
-                machine.local(hook, 0, &Tuple::v4(UDP, 1, 2));
-            }
-        }
-        // When the other one is gone, it goes on.
-        machine.variable(name).store(0, Ordering::SeqCst);
-        assert_eq!(machine.call("clinet_attach_ip", &[]), 0);
-        assert_eq!(machine.connect(0, &tuple), 0);
-        assert!(machine.has(&tuple));
-    }
-}
-
-/// The same when functions of ours were there before.
-#[test]
-fn a_race_lost_at_a_later_attach_leaves_them_again() {
-    let machine = Machine::attached(&[]);
-    assert_eq!(machine.call("clinet_detach_ip", &[]), 0);
-    let pass = machine.hooks();
-    let name = "cl_inet_connect2";
-    for patience in (0..3000).cycle() {
-        let result = attach_against(&machine, name, patience);
-        if machine.string("state") == "partially attached" {
-            assert_eq!(result, EBUSY);
-            break;
-        }
-        let _ = machine.call("clinet_detach_ip", &[]);
-        let index = VARIABLES.iter().position(|other| *other == name);
-        machine
-            .variable(name)
-            .store(pass[index.expect("a variable")], Ordering::SeqCst);
-    }
-    for (index, other) in VARIABLES.iter().enumerate() {
-        let expected = if *other == name { 7 } else { pass[index] };
-        assert_eq!(machine.hook(other), expected, "{other}");
-    }
-}
-
 #[test]
 fn another_module_that_stores_over_a_hook_is_left_alone() {
     let machine = Machine::attached(&[]);
@@ -332,102 +219,43 @@ fn another_module_that_stores_over_a_hook_is_left_alone() {
     assert_eq!(machine.string("state"), "detached");
 }
 
-/// What makes a registration is never there without what ends it, at attach
-/// and at detach. A watcher looks all the time; a phase that is odd is a
-/// detach, and what was read in two phases proves nothing.
+/// `_fini` has agreed: whoever attaches now would leave ip with pointers into
+/// a module that is gone.
 #[test]
-fn no_registration_misses_its_end() {
-    const ROUNDS: usize = 1000;
-    let machine = Machine::attached(&[]);
-    let adapters = machine.hooks();
-    // Looked up beforehand: the moments to be caught are short.
-    let look = |name: &str| {
-        let index = VARIABLES.iter().position(|other| *other == name);
-        (machine.variable(name), adapters[index.expect("a variable")])
-    };
-    let asks = |(variable, adapter): (&AtomicU64, u64)| variable.load(Ordering::SeqCst) == adapter;
-    let phase = AtomicU64::new(0);
-    let done = AtomicBool::new(false);
-    let pairs = [
-        ("cl_inet_connect2", "cl_inet_disconnect"),
-        ("cl_inet_connect2", "cl_inet_unbind"),
-        ("cl_inet_connect2", "cl_inet_bind"),
-        ("cl_inet_bind", "cl_inet_unbind"),
-    ]
-    .map(|(makes, ends)| (makes, look(makes), ends, look(ends)));
-    let watch = || {
-        for (makes, making, ends, ending) in pairs.iter().cycle() {
-            if done.load(Ordering::SeqCst) {
-                return;
-            }
-            let before = phase.load(Ordering::SeqCst);
-            let (made, ended);
-            if before.is_multiple_of(2) {
-                made = asks(*making);
-                ended = asks(*ending);
-            } else {
-                ended = asks(*ending);
-                made = asks(*making);
-            }
-            let same = phase.load(Ordering::SeqCst) == before;
-            assert!(
-                !(made && !ended && same),
-                "{makes} without {ends}, phase {before}"
-            );
-        }
-    };
-    std::thread::scope(|scope| {
-        let watcher = scope.spawn(watch);
-        for _ in 0..ROUNDS {
-            phase.fetch_add(1, Ordering::SeqCst);
-            assert_eq!(machine.call("clinet_detach_ip", &[]), 0);
-            phase.fetch_add(1, Ordering::SeqCst);
-            assert_eq!(machine.call("clinet_attach_ip", &[]), 0);
-        }
-        done.store(true, Ordering::SeqCst);
-        watcher.join().expect("nothing was alone");
-    });
+fn nothing_is_attached_after_fini_has_agreed() {
+    let machine = Machine::new();
+    machine.load(&[("clinet_provider", 0), ("clinet_attach", 0)]);
+    machine.write("clinet_detach", 1);
+    machine.seconds(1);
+    assert_eq!(machine.call("clinet_module_busy", &[]), 0);
+    assert_eq!(machine.call("clinet_attach_ip", &[]), EBUSY);
+    machine.write("clinet_detach", 0);
+    machine.seconds(1);
+    assert_eq!(machine.hooks(), [0; 12]);
+    machine.unload().expect("nothing was touched");
 }
 
-/// Sockets of two threads, while a third attaches, detaches and audits.
+/// A module that stores without asking: ip does not ask us any more, and
+/// somebody has to be told.
 #[test]
-fn detach_under_load_leaves_nothing() {
+fn a_hook_that_is_replaced_is_noticed_once() {
     let machine = Machine::attached(&[]);
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for base in [1000, 2000] {
-            let (machine, done) = (&machine, &done);
-            scope.spawn(move || {
-                while !done.load(Ordering::Acquire) {
-                    for port in base..base + 50 {
-                        let tuple = Tuple::v4(TCP, port, 2);
-                        assert_eq!(machine.connect(0, &tuple), 0);
-                        if port % 3 == 0 {
-                            machine.disconnect(0, &tuple);
-                        }
-                        let tuple = Tuple::v6(UDP, port, 2);
-                        machine.local("cl_inet_bind", 0, &tuple);
-                        assert_eq!(machine.connect(0, &tuple), 0);
-                        machine.local("cl_inet_unbind", 0, &tuple);
-                    }
-                }
-            });
-        }
-        for _ in 0..200 {
-            assert_eq!(machine.call("clinet_detach_ip", &[]), 0);
-            assert_eq!(machine.call("clinet_attach_ip", &[]), 0);
-            let _ = machine.call("clinet_audit", &[]);
-        }
-        assert_eq!(machine.call("clinet_detach_ip", &[]), 0);
-        done.store(true, Ordering::Release);
-    });
-    machine.seconds(2);
-    for port in (1000..1050).chain(2000..2050) {
-        assert!(!machine.has(&Tuple::v4(TCP, port, 2)), "{port}");
-        assert!(!machine.has(&Tuple::v6(UDP, port, 2)), "{port}");
+    let adapters = machine.hooks();
+    for (others, name) in (1..).zip(["cl_inet_bind", "cl_inet_connect2"]) {
+        machine.variable(name).store(7, Ordering::SeqCst);
+        machine.seconds(3);
+        assert_eq!(machine.number("attach", "hooks"), 4 - others);
     }
-    machine
-        .kernel
-        .check_memory()
-        .expect("nothing freed was written to");
+    assert_eq!(machine.string("state"), "attached");
+    let [warning] = &machine.warnings()[..] else {
+        panic!("{:?}", machine.warnings());
+    };
+    assert!(warning.contains("cl_inet_bind"), "{warning}");
+    assert_eq!(machine.string("reason"), *warning);
+    for (name, adapter) in VARIABLES.iter().zip(adapters) {
+        machine.variable(name).store(adapter, Ordering::SeqCst);
+    }
+    machine.seconds(1);
+    assert_eq!(machine.number("attach", "hooks"), 4);
+    assert_eq!(machine.string("reason"), "");
 }

@@ -4,73 +4,14 @@
 
 //! The audit, rule by rule.
 
+mod common;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clinet_attach_tests::{Machine, TcpInfo, state};
-use clinet_module_tests::{EADDRINUSE, TCP, Tuple, UDP};
-
-const PERIOD: u64 = 100;
-
-/// Attached, with audits every [`PERIOD`] seconds and two done.
-fn attached(tunables: &[(&str, u64)]) -> Machine {
-    let period = [("clinet_audit_period", PERIOD)];
-    Machine::attached(&[&period, tunables].concat())
-}
-
-fn tuple(port: u16) -> Tuple {
-    Tuple::v4(TCP, port, 80)
-}
-
-fn established(port: u16) -> TcpInfo {
-    TcpInfo::of(&tuple(port), state::ESTABLISHED)
-}
-
-/// The number of audits so far.
-fn audits(machine: &Machine) -> u64 {
-    machine.number("attach", "audits")
-}
-
-/// Lets time pass until the next periodic audit has run.
-fn next_audit(machine: &Machine) {
-    let before = audits(machine);
-    machine.seconds(PERIOD);
-    assert_eq!(audits(machine), before + 1);
-}
-
-#[test]
-fn two_audits_run_right_after_attach_and_seed_the_registry() {
-    let machine = Machine::new();
-    machine.connections(&[established(1), established(2)]);
-    machine.load(&[]);
-    machine.kernel.settle();
-    assert_eq!(audits(&machine), 1);
-    assert!(!machine.has(&tuple(1)));
-    // Not two in one second: what is changing now needs time.
-    assert_eq!(machine.call("clinet_audit", &[]), 0);
-    machine.kernel.settle();
-    assert_eq!(audits(&machine), 1);
-    machine.seconds(1);
-    assert_eq!(audits(&machine), 2);
-    assert!(machine.has(&tuple(1)) && machine.has(&tuple(2)));
-    assert_eq!(machine.number("attach", "audit_added"), 2);
-    // One reference: ip will tell one end.
-    machine.disconnect(0, &tuple(1));
-    assert!(!machine.has(&tuple(1)));
-    // The call asked for one more.
-    machine.seconds(10);
-    assert_eq!(audits(&machine), 3);
-}
-
-#[test]
-fn a_second_attach_seeds_anew() {
-    let machine = attached(&[]);
-    machine.connections(&[established(1)]);
-    assert_eq!(machine.call("clinet_detach_ip", &[]), 0);
-    assert_eq!(machine.call("clinet_attach_ip", &[]), 0);
-    machine.seconds(2);
-    assert!(machine.has(&tuple(1)));
-}
+use clinet_module_tests::{EADDRINUSE, Tuple, UDP};
+use common::{PERIOD, attached, audits, established, next_audit, tuple};
 
 #[test]
 fn audits_are_periodic_or_are_not() {
@@ -273,6 +214,28 @@ fn udp_is_none_of_the_audits_business() {
     assert!(machine.has(&udp));
 }
 
+/// What another stack registered is not in ip's list, and is none of ip's.
+#[test]
+fn entries_of_another_stack_outlive_audits_and_attaching() {
+    let machine = attached(&[]);
+    assert_eq!(machine.ask(&tuple(1)), 0);
+    for _ in 0..4 {
+        next_audit(&machine);
+    }
+    assert!(machine.has(&tuple(1)));
+    assert_eq!(machine.call("clinet_detach_ip", &[]), 0);
+    machine.seconds(2);
+    assert_eq!(machine.call("clinet_attach_ip", &[]), 0);
+    assert!(machine.has(&tuple(1)));
+    // Its end would not have been heard while the mode was off.
+    for mode in [0, 2] {
+        assert!(machine.has(&tuple(1)));
+        machine.write("clinet_mode", mode);
+        machine.seconds(1);
+    }
+    assert!(!machine.has(&tuple(1)));
+}
+
 #[test]
 fn every_stack_is_walked_whatever_the_build_of_the_kernel() {
     use clinet_kernel::NetstackLayout::{Of2015, Of2021};
@@ -333,7 +296,40 @@ fn a_stack_may_go_during_the_walk() {
     assert_eq!(walks.load(Ordering::Relaxed), 1);
     // Nobody holds it any more, or the id would be in use.
     machine.kernel.add_netstack(3);
-    assert_eq!(machine.number("attach", "audits"), 2);
+    assert_eq!(machine.number("attach", "audits"), 1);
+    assert_eq!(machine.number("attach", "audits_incomplete"), 1);
+}
+
+/// The kernel's list is gone through by place: a stack that leaves it meanwhile
+/// hides the one behind it.
+#[test]
+fn a_stack_that_another_hides_keeps_its_entries() {
+    let machine = attached(&[]);
+    machine.kernel.add_netstack(3);
+    assert_eq!(machine.connect(3, &tuple(1)), 0);
+    let tuples = || machine.number("registry", "tuples");
+    let kernel = Arc::downgrade(&machine.kernel);
+    machine.walk(move |stack| {
+        if stack > 3 {
+            kernel.upgrade().expect("it is on").remove_netstack(stack);
+        }
+        Some(if stack == 3 {
+            vec![established(1)]
+        } else {
+            Vec::new()
+        })
+    });
+    let before = audits(&machine);
+    for going in 4..8 {
+        machine.kernel.add_netstack(going);
+        machine.seconds(PERIOD);
+        assert_eq!(tuples(), 1, "stack {going} went");
+    }
+    assert_eq!(audits(&machine), before);
+    assert_eq!(machine.number("attach", "audits_incomplete"), 4);
+    machine.seconds(4 * PERIOD);
+    assert_eq!(audits(&machine), before + 4);
+    assert_eq!(tuples(), 1);
 }
 
 /// What registers while the walk has passed its place already is not taken
@@ -357,50 +353,6 @@ fn what_registers_during_an_audit_counts_as_seen() {
 }
 
 #[test]
-fn addresses_that_become_shared_are_seeded() {
-    let machine = attached(&[("clinet_addrs", 0)]);
-    let list = |text: &str| {
-        let text = machine.kernel.string(text);
-        machine.call("clinet_set_addrs", &[text])
-    };
-    assert_eq!(list("203.0.113.1"), 0);
-    machine.connections(&[established(1)]);
-    machine.seconds(3);
-    assert!(!machine.has(&tuple(1)));
-    assert_eq!(machine.connect(0, &tuple(2)), 0);
-    assert!(!machine.has(&tuple(2)), "its address is not shared");
-    assert_eq!(list("203.0.113.1, 192.0.2.10"), 0);
-    machine.seconds(2);
-    assert!(machine.has(&tuple(1)));
-    // A list that is none changes nothing.
-    assert_eq!(list("192.0.2.10,"), 22);
-    assert!(machine.warnings()[0].contains("character 12 "));
-    assert_eq!(machine.call("clinet_set_addrs", &[0]), 22);
-    assert_eq!(machine.connect(0, &tuple(3)), 0);
-    assert!(machine.has(&tuple(3)));
-    assert_eq!(list(""), 0);
-    assert_eq!(machine.connect(0, &Tuple::v6(TCP, 3, 4)), 0);
-    assert!(machine.has(&Tuple::v6(TCP, 3, 4)));
-}
-
-/// Memory for what is missing may be short: then it is counted, and the next
-/// audits add it.
-#[test]
-fn without_memory_nothing_is_added_and_later_it_is() {
-    let machine = attached(&[]);
-    machine.connections(&[established(1), established(2)]);
-    machine.kernel.fail_allocations(true);
-    next_audit(&machine);
-    next_audit(&machine);
-    assert_eq!(machine.number("attach", "audit_forgotten"), 4);
-    assert_eq!(machine.number("attach", "audit_added"), 0);
-    machine.kernel.fail_allocations(false);
-    next_audit(&machine);
-    next_audit(&machine);
-    assert_eq!(machine.number("attach", "audit_added"), 2);
-}
-
-#[test]
 fn after_a_detach_nothing_is_compared() {
     let machine = attached(&[]);
     machine.connections(&[established(1)]);
@@ -409,33 +361,4 @@ fn after_a_detach_nothing_is_compared() {
     machine.seconds(5 * PERIOD);
     assert_eq!(audits(&machine), before);
     assert!(!machine.has(&tuple(1)));
-}
-
-#[test]
-fn many_connections_are_seeded() {
-    let machine = Machine::new();
-    let all: Vec<TcpInfo> = (1..=700).map(established).collect();
-    machine.connections(&all);
-    machine.load(&[]);
-    machine.seconds(2);
-    assert_eq!(machine.number("attach", "audit_added"), 700);
-    let before = machine.kernel.kmem_in_use();
-    machine.seconds(600);
-    assert_eq!(machine.number("attach", "audit_removed"), 0);
-    assert!(
-        machine.kernel.kmem_in_use() <= before,
-        "what was missing is forgotten"
-    );
-}
-
-/// More than the registry has memory for at first.
-#[test]
-fn more_connections_than_there_is_memory_for_are_seeded_at_once() {
-    let machine = Machine::new();
-    let all: Vec<TcpInfo> = (1..=40_000).map(established).collect();
-    machine.connections(&all);
-    machine.load(&[("clinet_max_tuples", 1 << 20)]);
-    machine.seconds(2);
-    assert_eq!(machine.number("attach", "audit_added"), 40_000);
-    assert_eq!(machine.number("attach", "audit_conflicts"), 0);
 }

@@ -51,7 +51,7 @@ fn arguments() -> BTreeMap<String, usize> {
         .skip_while(|line| line.is_empty())
         .take_while(|line| !line.is_empty())
         .map(|line| {
-            let (name, arguments) = line.split_once('\t').expect("a name and arguments");
+            let (name, arguments) = line.split_once([' ', '\t']).expect("a name and arguments");
             (name.to_owned(), arguments.split(',').count())
         })
         .collect()

@@ -6,9 +6,10 @@
 //! asked, and that nobody waits for it.
 
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use clinet_attach_tests::Machine;
+use clinet_kernel::together;
 use clinet_module_tests::{EADDRNOTAVAIL, EINPROGRESS, TCP, Tuple, UDP};
 
 /// A machine whose foreign provider answers with a function of the host.
@@ -97,6 +98,17 @@ static GATE: Gate = Gate {
     changed: Condvar::new(),
 };
 
+/// Lets all out when dropped, in a panic too.
+struct Opened;
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let mut inside = GATE.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        inside.1 = true;
+        GATE.changed.notify_all();
+    }
+}
+
 extern "C" fn wait(_: u64, _: u64, _: u64, _: u64, _: u64, _: u64, _: u64) -> i32 {
     let mut inside = GATE.inside.lock().expect("nobody panics with it");
     inside.0 += 1;
@@ -113,11 +125,12 @@ extern "C" fn wait(_: u64, _: u64, _: u64, _: u64, _: u64, _: u64, _: u64) -> i3
 #[test]
 fn threads_inside_an_adapter_do_not_hold_a_detach_up() {
     let machine = with_provider(wait as *const (), &[]);
-    let held = std::thread::scope(|scope| {
+    let held = together::scope(|threads| {
+        let _opened = Opened;
         let inside: Vec<_> = (0..3)
             .map(|port| {
                 let machine = &machine;
-                scope.spawn(move || machine.connect(0, &Tuple::v4(TCP, port, 2)))
+                threads.spawn(move |_| machine.connect(0, &Tuple::v4(TCP, port, 2)))
             })
             .collect();
         let mut now = GATE.inside.lock().expect("nobody panics with it");
@@ -133,8 +146,7 @@ fn threads_inside_an_adapter_do_not_hold_a_detach_up() {
         assert_eq!(machine.call("clinet_detach_ip", &[]), 0);
         machine.seconds(2);
         assert!(machine.unload().is_err(), "there are threads inside");
-        GATE.inside.lock().expect("nobody panics with it").1 = true;
-        GATE.changed.notify_all();
+        drop(Opened);
         inside
             .into_iter()
             .map(|thread| thread.join().expect("it returns"))

@@ -12,8 +12,14 @@ use crate::error::{Error, Result};
 
 /// `cl_inet_connect2`.
 pub type Connect2 = unsafe extern "C" fn(u8, i32, u16, *const u8, u16, *const u8, u16) -> i32;
-/// `cl_inet_disconnect`, `clinet_prefetch`.
+/// `cl_inet_disconnect`.
 pub type OfTuple = unsafe extern "C" fn(u8, u16, *const u8, u16, *const u8, u16);
+/// ip's `cl_inet_connect2`.
+pub type IpConnect2 =
+    unsafe extern "C" fn(i32, u8, i32, u16, *const u8, u16, *const u8, u16, *mut c_void) -> i32;
+/// ip's `cl_inet_disconnect`.
+pub type IpDisconnect =
+    unsafe extern "C" fn(i32, u8, u16, *const u8, u16, *const u8, u16, *mut c_void);
 /// `cl_inet_bind`, `cl_inet_unbind`.
 pub type OfEndpoint = unsafe extern "C" fn(u8, u16, *const u8, u16);
 /// `clinet_install`, `clinet_withdraw`.
@@ -21,9 +27,12 @@ pub type OfOwner = unsafe extern "C" fn(u32, u8, u16, *const u8, u16, *const u8,
 /// `clinet_purge`.
 pub type Purge = unsafe extern "C" fn(u32) -> i32;
 /// `clinet_query`.
-pub type Query = unsafe extern "C" fn(u8, u16, *const u8, u16, *const u8, u16, *mut c_void) -> i32;
+pub type Query =
+    unsafe extern "C" fn(u8, u16, *const u8, u16, *const u8, u16, *mut c_void, usize) -> i32;
 /// `clinet_sweep`.
 pub type Sweep = unsafe extern "C" fn();
+/// `clinet_audit`.
+pub type Audit = unsafe extern "C" fn() -> i32;
 /// `clinet_memory`.
 pub type Memory = unsafe extern "C" fn() -> u64;
 /// `clinet_stats`.
@@ -128,12 +137,12 @@ functions! {
     purge: Purge = function "clinet_purge";
     /// Counters.
     stats: Stats = function "clinet_stats";
-    /// A question for this tuple comes soon.
-    prefetch: OfTuple = function "clinet_prefetch";
     /// Would it be admitted?
     query: Query = function "clinet_query";
     /// Ages everything once.
     sweep: Sweep = function "clinet_sweep";
+    /// Compares everything with ip's connections.
+    audit: Audit = function "clinet_audit";
     /// Bytes that the registry has.
     memory: Memory = function "clinet_memory";
     /// Starts the module.
@@ -150,6 +159,8 @@ pub mod tunable {
     pub const NODE_ID: &str = "clinet_node_id";
     /// The shared addresses, a `char *`.
     pub const ADDRS: &str = "clinet_addrs";
+    /// Seconds after which a UDP tuple is too old.
+    pub const UDP_AGE: &str = "clinet_udp_age";
     /// Attach to ip.
     pub const ATTACH: &str = "clinet_attach";
 }

@@ -47,18 +47,28 @@ pub struct Size {
     pub tuples: u32,
     /// c meanwhile.
     pub c: f64,
-    /// Nanoseconds: the module's pair and hit, dashmap's pair and hit.
-    pub pair: Option<f64>,
-    /// As above.
-    pub hit: Option<f64>,
-    /// As above.
-    pub dashmap_pair: Option<f64>,
-    /// As above.
-    pub dashmap_hit: Option<f64>,
+    /// Nanoseconds of a pair, by contender.
+    pub pair: BTreeMap<&'static str, f64>,
+    /// The same of a hit.
+    pub hit: BTreeMap<&'static str, f64>,
     /// Counted misses of the cache and of the TLB for a pair.
     pub pair_misses: Option<(f64, f64)>,
     /// The same for a hit.
     pub hit_misses: Option<(f64, f64)>,
+}
+
+impl Size {
+    /// Nanoseconds of a contender's pair.
+    #[must_use]
+    pub fn pair(&self, name: &str) -> Option<f64> {
+        self.pair.get(name).copied()
+    }
+
+    /// Nanoseconds of a contender's hit.
+    #[must_use]
+    pub fn hit(&self, name: &str) -> Option<f64> {
+        self.hit.get(name).copied()
+    }
 }
 
 /// A run.
@@ -66,7 +76,8 @@ pub struct Size {
 pub struct Bench {
     /// How much.
     pub settings: Settings,
-    file: Vec<u8>,
+    /// The module.
+    pub file: Vec<u8>,
     wanted: BTreeSet<&'static str>,
     chase: Chase,
     /// All looks at c.
@@ -77,6 +88,8 @@ pub struct Bench {
     pub steady: Vec<Steady>,
     /// The growth of cost.
     pub sizes: Vec<Size>,
+    /// The worst insert of the first ones, nanoseconds, by how many those are.
+    pub worst: Vec<(&'static str, Vec<(u32, f64)>)>,
     /// Remarks on the run.
     pub remarks: Vec<String>,
 }
@@ -103,6 +116,7 @@ impl Bench {
             results: BTreeMap::new(),
             steady: Vec::new(),
             sizes: Vec::new(),
+            worst: Vec::new(),
             remarks: Vec::new(),
         };
         for mark in marks {
@@ -145,7 +159,7 @@ impl Bench {
         let tuples = self.settings.tuples;
         let load = Load {
             max_tuples: tuples + tuples / 8,
-            set: self.settings.set.clone(),
+            set: [load.set, self.settings.set.clone()].concat(),
             ..load
         };
         Module::load(&self.file, &load)

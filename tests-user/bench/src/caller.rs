@@ -9,10 +9,20 @@ use std::ptr;
 
 use anyhow::anyhow;
 
-use crate::api::{self, Functions, STATS, Stat};
+use crate::api::{Functions, IpConnect2, IpDisconnect, STATS, Stat};
 use crate::error::Result;
-use crate::kernel::thread;
+use crate::kernel::{ip, thread};
 use crate::keys::{INET6, Tuple};
+
+const GLOBAL_STACK: i32 = 0;
+
+/// What a hook variable of ip holds.
+fn ip_hook(name: &str) -> Result<*const ()> {
+    match ip::hook(name) {
+        0 => Err(anyhow!("the module did not set ip's {name}").into()),
+        hook => Ok(ptr::with_exposed_provenance(hook as usize)),
+    }
+}
 
 /// The module as one kernel thread calls it. Not `Send`.
 #[derive(Clone, Copy, Debug)]
@@ -60,15 +70,73 @@ impl<'a> Caller<'a> {
     /// # Errors
     /// No such function.
     pub fn disconnect(&self) -> Result<impl Fn(&Tuple) + use<>> {
-        Ok(of_tuple(self.functions.disconnect()?))
+        let disconnect = self.functions.disconnect()?;
+        Ok(move |tuple: &Tuple| {
+            // SAFETY: as in `connect2`.
+            unsafe {
+                disconnect(
+                    tuple.protocol(),
+                    INET6,
+                    tuple.laddr(),
+                    tuple.lport(),
+                    tuple.faddr(),
+                    tuple.fport(),
+                );
+            }
+        })
     }
 
-    /// `clinet_prefetch`, looked up once.
+    /// ip's `cl_inet_connect2`, outgoing, in the global stack: what the
+    /// variable held when this was called.
     ///
     /// # Errors
-    /// No such function.
-    pub fn prefetch(&self) -> Result<impl Fn(&Tuple) + use<>> {
-        Ok(of_tuple(self.functions.prefetch()?))
+    /// The module is not attached.
+    pub fn ip_connect2(&self) -> Result<impl Fn(&Tuple) -> i32> {
+        let hook = ip_hook("cl_inet_connect2")?;
+        // SAFETY: the module set the variable, and ip says what is called
+        // through it; a function pointer is a pointer that is not NULL.
+        let connect2 = unsafe { std::mem::transmute::<*const (), IpConnect2>(hook) };
+        Ok(move |tuple: &Tuple| {
+            // SAFETY: as in `connect2`; the arguments may be NULL.
+            unsafe {
+                connect2(
+                    GLOBAL_STACK,
+                    tuple.protocol(),
+                    1,
+                    INET6,
+                    tuple.laddr(),
+                    tuple.lport(),
+                    tuple.faddr(),
+                    tuple.fport(),
+                    ptr::null_mut(),
+                )
+            }
+        })
+    }
+
+    /// ip's `cl_inet_disconnect`, in the same way.
+    ///
+    /// # Errors
+    /// The module is not attached.
+    pub fn ip_disconnect(&self) -> Result<impl Fn(&Tuple) + use<>> {
+        let hook = ip_hook("cl_inet_disconnect")?;
+        // SAFETY: as in `ip_connect2`.
+        let disconnect = unsafe { std::mem::transmute::<*const (), IpDisconnect>(hook) };
+        Ok(move |tuple: &Tuple| {
+            // SAFETY: as in `ip_connect2`.
+            unsafe {
+                disconnect(
+                    GLOBAL_STACK,
+                    tuple.protocol(),
+                    INET6,
+                    tuple.laddr(),
+                    tuple.lport(),
+                    tuple.faddr(),
+                    tuple.fport(),
+                    ptr::null_mut(),
+                );
+            }
+        })
     }
 
     /// `clinet_query` without the longer answer, looked up once.
@@ -88,6 +156,7 @@ impl<'a> Caller<'a> {
                     tuple.faddr(),
                     tuple.fport(),
                     ptr::null_mut(),
+                    0,
                 )
             }
         })
@@ -156,6 +225,16 @@ impl<'a> Caller<'a> {
         Ok(())
     }
 
+    /// `clinet_audit`.
+    ///
+    /// # Errors
+    /// No such function.
+    pub fn audit(&self) -> Result<i32> {
+        let audit = self.functions.audit()?;
+        // SAFETY: no arguments; this thread is attached.
+        Ok(unsafe { audit() })
+    }
+
     /// `clinet_memory`.
     ///
     /// # Errors
@@ -179,22 +258,5 @@ impl<'a> Caller<'a> {
             return Err(anyhow!("clinet_stats answered errno {errno}").into());
         }
         Ok(values[stat as usize])
-    }
-}
-
-/// Calls `function`, which is of a module whose Caller this thread made.
-fn of_tuple(function: api::OfTuple) -> impl Fn(&Tuple) {
-    move |tuple: &Tuple| {
-        // SAFETY: as in `Caller::connect2`.
-        unsafe {
-            function(
-                tuple.protocol(),
-                INET6,
-                tuple.laddr(),
-                tuple.lport(),
-                tuple.faddr(),
-                tuple.fport(),
-            );
-        }
     }
 }

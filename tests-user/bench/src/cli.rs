@@ -15,7 +15,7 @@ use clap::Parser;
 use crate::bench::{Bench, Settings};
 use crate::marks::{MARKS, Mark};
 use crate::report::{self, Ending};
-use crate::{cpu, module, rows};
+use crate::{chart, cpu, module, rows};
 
 /// Measures the registry inside the released module beside its peers.
 ///
@@ -59,6 +59,10 @@ struct Arguments {
     /// Writes all numbers to this file as well
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+
+    /// Draws latency over the number of tuples into this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 
     /// Fewer and smaller: shows that all works, not how fast it is
     #[arg(long)]
@@ -154,6 +158,16 @@ fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     if let Some(path) = &arguments.json {
         let json = report::json(&bench)? + "\n";
         fs::write(path, json).with_context(|| path.display().to_string())?;
+    }
+    if let Some(path) = &arguments.svg {
+        match chart::svg(&bench)? {
+            Some(svg) => {
+                fs::write(path, svg).with_context(|| path.display().to_string())?;
+            }
+            None => bench
+                .remarks
+                .push("no chart: it needs the rows growth-pair and insert-growing".to_owned()),
+        }
     }
     // `clinet-bench | head` is no error of ours.
     let _ = std::io::stdout().write_all(report::text(&bench).as_bytes());

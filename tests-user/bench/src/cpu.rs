@@ -6,6 +6,7 @@
 
 use std::arch::x86_64::{_mm_lfence, _rdtsc};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use perf_event::events::{Cache, CacheId, CacheOp, CacheResult, Hardware};
@@ -37,11 +38,32 @@ pub fn measuring(n: usize) -> usize {
     all.get(n % all.len().max(1)).copied().unwrap_or(0)
 }
 
+/// Which measuring thread has the processor of the module's tasks.
+static TASKS: AtomicUsize = AtomicUsize::new(1);
+
+/// Tasks that begin from now on have the processor of the `n`-th measuring
+/// thread; at first that is the second one.
+pub fn put_tasks(n: usize) {
+    TASKS.store(n, Ordering::Relaxed);
+}
+
 /// The processor of the module's tasks: not the first measuring thread's, if
-/// there are two.
+/// there are two and nobody asked for it.
 #[must_use]
 pub fn of_tasks() -> usize {
-    measuring(1)
+    measuring(TASKS.load(Ordering::Relaxed))
+}
+
+/// Nanoseconds that this thread has had a processor.
+#[must_use]
+pub fn thread_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: writes the time to a local variable.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }
 
 /// Keeps the current thread on one processor. A system that does not allow

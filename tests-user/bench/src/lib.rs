@@ -26,6 +26,7 @@ pub mod alloc;
 pub mod api;
 pub mod bench;
 pub mod caller;
+pub mod chart;
 pub mod chase;
 pub mod cli;
 pub mod cpu;
@@ -41,6 +42,8 @@ pub mod report;
 pub mod rows;
 pub mod sender;
 
+/// The module's name among its peers'.
+pub const OURS: &str = "clinet";
 /// This node's number.
 pub const NODE: u32 = 1;
 /// Another node's.

@@ -7,15 +7,16 @@
 use std::ffi::CString;
 use std::mem::ManuallyDrop;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use clinet_krtld::{Image, ModuleFile};
+use clinet_krtld::{Image, ModuleFile, Symbol};
 
 use crate::api::{self, Functions, Stat, tunable};
 use crate::caller::Caller;
 use crate::error::{Error, Result};
-use crate::kernel::{Kernel, clock, kmem, low::Low, random, taskq, thread};
-use crate::keys::{Keys, TCP, shared_addresses};
+use crate::kernel::{Kernel, clock, ip, kmem, low::Low, random, taskq, thread};
+use crate::keys::{Keys, TCP, Tuple, shared_addresses};
 use crate::sender::Sender;
 
 /// The kernel is one for the process.
@@ -33,6 +34,8 @@ pub struct Load {
     pub max_tuples: u32,
     /// `clinet_prealloc`.
     pub prealloc: bool,
+    /// Attached to ip.
+    pub attach: bool,
     /// With mutexes that note how long they are held.
     pub timed: bool,
     /// Further tunables. They win.
@@ -60,6 +63,7 @@ impl Module {
         thread::attach();
         clock::start();
         random::reset();
+        ip::reset();
         let mut kernel = Kernel::new(load.timed)?;
         let parsed = ModuleFile::parse(file).context("this is no kernel module")?;
         let image = match parsed.load(&mut kernel) {
@@ -127,6 +131,28 @@ impl Module {
         Err(anyhow!("the module's tasks do not come to rest").into())
     }
 
+    /// Waits until the module's thread has looked at its clock, as it does
+    /// every second, and at what there is to do.
+    ///
+    /// # Errors
+    /// It does not come to rest.
+    pub fn second(&self) -> Result<()> {
+        std::thread::sleep(Duration::from_millis(1200));
+        self.settle()
+    }
+
+    /// The variable that an address is in, or the address.
+    #[must_use]
+    pub fn place(&self, address: usize) -> String {
+        let address = address as u64;
+        let is_in =
+            |symbol: &&Symbol| (symbol.address..symbol.address + symbol.size).contains(&address);
+        match self.image.symbols().find(is_in) {
+            Some(symbol) => format!("{}+{:#x}", symbol.name, address - symbol.address),
+            None => format!("{address:#x}"),
+        }
+    }
+
     /// Bytes that the module has: all of its kmem, and its variables.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -141,7 +167,31 @@ impl Module {
     /// A tuple is not registered.
     pub fn fill(&self, keys: &Keys, indices: &[u32]) -> Result<u64> {
         let caller = self.caller();
-        let (connect, disconnect) = (caller.connect2()?, caller.disconnect()?);
+        self.fill_by(keys, indices, caller.connect2()?, caller.disconnect()?)
+    }
+
+    /// The same through ip's hooks.
+    ///
+    /// # Errors
+    /// A tuple is not registered, or the module is not attached.
+    pub fn fill_through_ip(&self, keys: &Keys, indices: &[u32]) -> Result<u64> {
+        let caller = self.caller();
+        self.fill_by(
+            keys,
+            indices,
+            caller.ip_connect2()?,
+            caller.ip_disconnect()?,
+        )
+    }
+
+    fn fill_by(
+        &self,
+        keys: &Keys,
+        indices: &[u32],
+        connect: impl Fn(&Tuple) -> i32,
+        disconnect: impl Fn(&Tuple),
+    ) -> Result<u64> {
+        let caller = self.caller();
         let mut late = 0;
         for chunk in indices.chunks(CHUNK) {
             let mut before = caller.stat(Stat::Registered)?;
@@ -224,7 +274,7 @@ fn set_tunables(image: &Image, load: &Load, addresses: &CString) -> Result<()> {
             tunable::ADDRS,
             addresses.as_ptr().expose_provenance() as u64,
         ),
-        (tunable::ATTACH, 0),
+        (tunable::ATTACH, u64::from(load.attach)),
     ];
     for (name, value) in own {
         if image.symbol(name).is_some() {

@@ -92,19 +92,6 @@ impl Live {
     }
 }
 
-/// What takes `swaps` back.
-#[must_use]
-pub fn undone(swaps: &[Swap]) -> Vec<Swap> {
-    swaps
-        .iter()
-        .rev()
-        .map(|swap| Swap {
-            out: swap.back,
-            back: swap.out,
-        })
-        .collect()
-}
-
 /// Does this node own the tuple with this index?
 #[must_use]
 #[inline]

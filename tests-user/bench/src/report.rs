@@ -10,9 +10,11 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
+use crate::OURS;
 use crate::bench::{Bench, Size, Steady, median};
 use crate::error::{Error, Result};
 use crate::marks::{Bound, MARKS, Mark, Measured};
+use crate::peers::{Dash, Named};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +37,7 @@ struct Row<'a> {
     needs: &'a [&'a str],
     /// met, missed, no such function, wrong, unusable
     status: &'static str,
-    /// Nanoseconds, bytes or misses.
+    /// Nanoseconds, bytes, times or misses.
     value: Option<f64>,
     unit: &'static str,
     in_c: Option<f64>,
@@ -54,7 +56,9 @@ struct Report<'a> {
     remarks: &'a [String],
     rows: Vec<Row<'a>>,
     steady: Vec<SteadyJson<'a>>,
-    sizes: Vec<SizeJson>,
+    sizes: Vec<SizeJson<'a>>,
+    /// The worst insert of the first ones, by how many those are.
+    worst_ns: BTreeMap<&'a str, &'a [(u32, f64)]>,
 }
 
 #[derive(Debug, Serialize)]
@@ -75,26 +79,22 @@ impl<'a> From<&'a Steady> for SteadyJson<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct SizeJson {
+struct SizeJson<'a> {
     tuples: u32,
     c_ns: f64,
-    pair_ns: Option<f64>,
-    hit_ns: Option<f64>,
-    dashmap_pair_ns: Option<f64>,
-    dashmap_hit_ns: Option<f64>,
+    pair_ns: &'a BTreeMap<&'static str, f64>,
+    hit_ns: &'a BTreeMap<&'static str, f64>,
     pair_misses: Option<(f64, f64)>,
     hit_misses: Option<(f64, f64)>,
 }
 
-impl From<&Size> for SizeJson {
-    fn from(size: &Size) -> Self {
+impl<'a> From<&'a Size> for SizeJson<'a> {
+    fn from(size: &'a Size) -> Self {
         Self {
             tuples: size.tuples,
             c_ns: size.c,
-            pair_ns: size.pair,
-            hit_ns: size.hit,
-            dashmap_pair_ns: size.dashmap_pair,
-            dashmap_hit_ns: size.dashmap_hit,
+            pair_ns: &size.pair,
+            hit_ns: &size.hit,
             pair_misses: size.pair_misses,
             hit_misses: size.hit_misses,
         }
@@ -158,6 +158,11 @@ pub fn json(bench: &Bench) -> serde_json::Result<String> {
         rows: results(bench).map(row).collect(),
         steady: bench.steady.iter().map(SteadyJson::from).collect(),
         sizes: bench.sizes.iter().map(SizeJson::from).collect(),
+        worst_ns: bench
+            .worst
+            .iter()
+            .map(|(name, curve)| (*name, &curve[..]))
+            .collect(),
     };
     serde_json::to_string_pretty(&report)
 }
@@ -172,6 +177,7 @@ fn note(result: &Result<Measured>) -> String {
 fn unit(mark: &Mark) -> &'static str {
     match mark.bounds.first() {
         Some(Bound::Bytes(_)) => "bytes",
+        Some(Bound::Counted(_)) => "times",
         Some(Bound::Misses(_)) => "misses",
         _ => "ns",
     }
@@ -297,12 +303,12 @@ fn of_sizes(bench: &Bench) -> String {
         table.add_row([
             size.tuples.to_string(),
             format!("{:.0}", size.c),
-            number(size.pair),
-            misses(size.pair_misses, first.pair, size.pair, size.c),
-            number(size.hit),
-            misses(size.hit_misses, first.hit, size.hit, size.c),
-            number(size.dashmap_pair),
-            number(size.dashmap_hit),
+            number(size.pair(OURS)),
+            misses(size.pair_misses, first.pair(OURS), size.pair(OURS), size.c),
+            number(size.hit(OURS)),
+            misses(size.hit_misses, first.hit(OURS), size.hit(OURS), size.c),
+            number(size.pair(Dash::NAME)),
+            number(size.hit(Dash::NAME)),
         ]);
     }
     table.trim_fmt()
@@ -330,6 +336,7 @@ fn goal(mark: &Mark) -> String {
     let words = mark.bounds.iter().map(|bound| match *bound {
         Bound::Ns(ns) => format!("<= {}", amount(ns, "ns")),
         Bound::Bytes(bytes) => format!("<= {}", amount(bytes, "bytes")),
+        Bound::Counted(times) => format!("<= {times} x counted"),
         Bound::C(times) => format!("<= {times} c"),
         Bound::Dashmap(times) => format!("<= {times} x dashmap"),
         Bound::Throughput(times) => format!(">= {times} x dashmap's throughput"),

@@ -139,11 +139,11 @@ macro_rules! entry_points {
 }
 
 entry_points! {
-    fn clinet_connect2(
+    fn clinet_ask(
         protocol: u8, is_outgoing: i32, addr_family: u16,
         laddrp: *const u8, lport: u16, faddrp: *const u8, fport: u16,
     ) -> i32;
-    fn clinet_disconnect(
+    fn clinet_end(
         protocol: u8, addr_family: u16,
         laddrp: *const u8, lport: u16, faddrp: *const u8, fport: u16,
     );

@@ -47,7 +47,7 @@ impl Ends {
 
 /// The contract, called through its slots.
 impl Clinet {
-    /// `clinet_connect2`: asks about a 5-tuple.
+    /// `clinet_ask`: asks about a 5-tuple.
     ///
     /// # Errors
     ///
@@ -63,7 +63,7 @@ impl Clinet {
         let ends = Ends::new(local, foreign);
         // SAFETY: both addresses have sixteen bytes.
         Errno::check(unsafe {
-            self.clinet_connect2(
+            self.clinet_ask(
                 context,
                 protocol,
                 i32::from(outgoing),
@@ -76,7 +76,7 @@ impl Clinet {
         })
     }
 
-    /// `clinet_disconnect`: a 5-tuple is no longer in use.
+    /// `clinet_end`: a 5-tuple is no longer in use.
     pub fn disconnect(
         &self,
         context: &Context,
@@ -87,7 +87,7 @@ impl Clinet {
         let ends = Ends::new(local, foreign);
         // SAFETY: both addresses have sixteen bytes.
         unsafe {
-            self.clinet_disconnect(
+            self.clinet_end(
                 context,
                 protocol,
                 ends.family,

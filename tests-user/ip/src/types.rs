@@ -61,7 +61,7 @@ const _: () = {
     assert!(size_of::<ClinetTcp>() == 44);
     assert!(size_of::<ClinetUdp>() == 20);
     assert!(size_of::<ClinetUdpAsk>() == 48);
-    assert!(size_of::<Stats>() == 60 * 8);
+    assert!(size_of::<Stats>() == 69 * 8);
 };
 
 macro_rules! flow_stats {
@@ -92,7 +92,7 @@ flow_stats! {
     owned,
     /// No room: the limit was reached.
     full,
-    /// No room: memory was late.
+    /// No room: there was no memory.
     late,
     /// There is no local address.
     no_address,
@@ -100,10 +100,14 @@ flow_stats! {
     not_shared,
     /// Let through in spite of the decision: the mode is to observe.
     observed,
+    /// No room: UDP's share was reached.
+    udp_full,
+    /// No room: there were too many local addresses.
+    addresses_full,
 }
 
 macro_rules! stats {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($($(#[$doc:meta])* $name:ident,)*; $($(#[$last_doc:meta])* $last:ident,)*) => {
         /// `clinet_stats_t`: the counters of one module since it was loaded,
         /// without the prefix that they have in C.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -116,12 +120,17 @@ macro_rules! stats {
             pub tcp_in: FlowStats,
             /// As `tcp_out`, of UDP destinations.
             pub udp: FlowStats,
+            $($(#[$last_doc])* pub $last: u64,)*
         }
 
         impl Stats {
             /// The counters of the module as a whole, in the order of the header.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$((stringify!($name), self.$name)),*].into_iter()
+                [
+                    $((stringify!($name), self.$name),)*
+                    $((stringify!($last), self.$last),)*
+                ]
+                .into_iter()
             }
 
             /// What happened since `earlier`; the two gauges stay as they are.
@@ -132,6 +141,7 @@ macro_rules! stats {
                     capacity: self.capacity,
                     ..Self {
                         $($name: self.$name.wrapping_sub(earlier.$name),)*
+                        $($last: self.$last.wrapping_sub(earlier.$last),)*
                         tcp_out: self.tcp_out.since(&earlier.tcp_out),
                         tcp_in: self.tcp_in.since(&earlier.tcp_in),
                         udp: self.udp.since(&earlier.udp),
@@ -209,4 +219,11 @@ stats! {
     audit_conflicts,
     /// Entries of this node that an attach or a detach forgot.
     cleared,
+    ;
+    /// Installations that found too many local addresses.
+    addresses_full,
+    /// Installations that found too many nodes.
+    nodes_full,
+    /// Installations that found no memory.
+    install_late,
 }

@@ -82,7 +82,7 @@ fn odd_arguments_change_nothing() {
     // unknown family has none.
     unsafe {
         let ask = |protocol, family, laddr, faddr| {
-            clinet.clinet_connect2(&thread, protocol, 1, family, laddr, 1, faddr, 2)
+            clinet.clinet_ask(&thread, protocol, 1, family, laddr, 1, faddr, 2)
         };
         assert_eq!(ask(IPPROTO_TCP, AF_INET, null(), here), Errno::EINVAL.0);
         assert_eq!(ask(IPPROTO_TCP, AF_INET, here, null()), Errno::EINVAL.0);

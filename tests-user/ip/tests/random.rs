@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use clinet_ip::{IPPROTO_UDP, Mode, Node, SocketOption, TIME_WAIT, TcpSocket, UdpSocket};
+use clinet_kernel::together;
 use common::{Pair, addr, pair};
 
 /// A small generator (SplitMix64): the operations depend on the seed alone.
@@ -144,11 +145,11 @@ fn run(mode: Mode, seed: u64) {
         node.clinet().set_mode(mode);
         node.udp_bind(addr("192.0.2.10:7000")).unwrap()
     });
-    std::thread::scope(|scope| {
+    together::scope(|threads| {
         for (index, node) in nodes.into_iter().enumerate() {
             for thread in 0..THREADS {
                 let (t, accepted, servers, shared) = (&t, &accepted, &servers, &shared);
-                scope.spawn(move || {
+                threads.spawn(move |_| {
                     let mut random = Random(seed ^ (index as u64 * THREADS + thread) << 40);
                     let mut program = Program::default();
                     for _ in 0..ACTIONS {
@@ -207,10 +208,10 @@ fn two_threads_share_one_udp_endpoint() {
     let t = pair();
     let socket = t.a.udp_bind(addr("192.0.2.10:5000")).unwrap();
     let seed = seed();
-    std::thread::scope(|scope| {
+    together::scope(|threads| {
         for thread in 0..2 {
             let socket = &socket;
-            scope.spawn(move || {
+            threads.spawn(move |_| {
                 let mut random = Random(seed ^ thread);
                 for _ in 0..500 {
                     let peer = SocketAddr::new(common::SERVER.parse().unwrap(), random.port(53));

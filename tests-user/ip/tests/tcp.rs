@@ -11,6 +11,7 @@ use std::time::Duration;
 use clinet_ip::{
     Cluster, Context, Errno, FiveTuple, IPPROTO_TCP, TIME_WAIT, TcpState, released_module,
 };
+use clinet_kernel::together;
 use common::{addr, pair, pair_with};
 
 const LOCAL: &str = "192.0.2.10:5000";
@@ -292,9 +293,9 @@ fn both_close_at_the_same_time() {
     let client = t.a.tcp_connect(None, addr("192.0.2.10:22")).unwrap();
     let server = listener.accept().unwrap();
     assert_eq!(t.a.stats().tuples, 2);
-    std::thread::scope(|scope| {
-        scope.spawn(|| client.close());
-        scope.spawn(|| server.close());
+    together::scope(|threads| {
+        threads.spawn(|_| client.close());
+        threads.spawn(|_| server.close());
     });
     t.cluster.advance(TIME_WAIT);
     assert_eq!(

@@ -44,6 +44,7 @@ pub(crate) struct Machine {
     fault: OnceLock<Fault>,
     deepest: AtomicUsize,
     strings: Mutex<Vec<LowMemory>>,
+    failing: Mutex<Option<&'static str>>,
 }
 
 impl Machine {
@@ -64,7 +65,15 @@ impl Machine {
             fault: OnceLock::new(),
             deepest: AtomicUsize::new(0),
             strings: Mutex::default(),
+            failing: Mutex::default(),
         })
+    }
+
+    /// Is this call the one that was to fail?
+    pub fn fails(&self, function: &str) -> bool {
+        lock(&self.failing)
+            .take_if(|name| *name == function)
+            .is_some()
     }
 
     /// The machine for a thread that may outlive the current call.
@@ -442,6 +451,12 @@ impl Kernel {
         self.machine.memory.in_use()
     }
 
+    /// Bytes of the pages that the machine lost to modules: whole slabs, with
+    /// what was freed and stays in kmem's magazines.
+    pub fn kmem_lost(&self) -> usize {
+        self.machine.memory.lost()
+    }
+
     /// Allocations that modules asked for so far, failed ones included.
     pub fn kmem_allocations(&self) -> u64 {
         self.machine.memory.allocations()
@@ -456,6 +471,11 @@ impl Kernel {
     /// Makes every KM_NOSLEEP allocation fail from now on, or none.
     pub fn fail_allocations(&self, fail: bool) {
         self.machine.memory.fail_all(fail);
+    }
+
+    /// Makes the next call of `ddi_taskq_create` or `mod_install` fail.
+    pub fn fail_next(&self, function: &'static str) {
+        *lock(&self.machine.failing) = Some(function);
     }
 
     /// Looks for writes around live blocks and to freed ones.

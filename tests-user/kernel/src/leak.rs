@@ -19,6 +19,8 @@ pub enum Leak {
         /// The place in the module that allocated it.
         allocated_by: String,
     },
+    /// A kmem cache that was not destroyed, by its name.
+    Cache(String),
     /// A lock that was not destroyed.
     Lock {
         /// `mutex` or `rwlock`.
@@ -62,6 +64,7 @@ impl fmt::Display for Leak {
             Self::Memory { size, allocated_by } => {
                 write!(f, "{size} bytes allocated by {allocated_by}")
             }
+            Self::Cache(name) => write!(f, "kmem cache {name}"),
             Self::Lock { kind, name } => write!(f, "{kind} {name}"),
             Self::Kstat(name) => write!(f, "kstat {name}"),
             Self::TaskQueue(name) => write!(f, "task queue {name}"),
@@ -107,6 +110,13 @@ pub(crate) fn collect(machine: &Machine, record: &Record) -> Leaks {
             allocated_by: machine.place(by),
         });
     }
+    leaks.extend(
+        machine
+            .memory
+            .take_caches_of(text)
+            .into_iter()
+            .map(Leak::Cache),
+    );
     for (address, live) in machine.locks.take_of(text) {
         leaks.push(Leak::Lock {
             kind: live.kind,

@@ -31,6 +31,7 @@
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 compile_error!("module files are x86-64 code, and this kernel runs them on Linux");
 
+mod block;
 mod context;
 mod fault;
 mod imports;
@@ -41,8 +42,10 @@ mod memory;
 mod module;
 mod record;
 mod sched;
+pub mod slab;
 mod stack;
 mod thunk;
+pub mod together;
 mod trap;
 
 pub use context::Context;

@@ -14,12 +14,13 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::context::Context;
 use crate::fault;
 use crate::kernel::Machine;
 use crate::locks::lock;
+use crate::together;
 
 thread_local! {
     static BACKGROUND: Cell<bool> = const { Cell::new(false) };
@@ -276,9 +277,7 @@ impl Sched {
     pub fn advance_to(&self, machine: &Machine, target: u64) {
         let mut state = lock(&self.state);
         loop {
-            while state.running > 0 && machine.check_running().is_ok() {
-                state = self.sleep(state);
-            }
+            state = self.wait_for_rest(machine, state);
             if machine.check_running().is_err() {
                 return;
             }
@@ -292,10 +291,23 @@ impl Sched {
 
     /// Waits until every background thread waits for something.
     pub fn settle(&self, machine: &Machine) {
-        let mut state = lock(&self.state);
+        drop(self.wait_for_rest(machine, lock(&self.state)));
+    }
+
+    /// The same; a halted machine is not waited for.
+    fn wait_for_rest<'a>(
+        &'a self,
+        machine: &Machine,
+        mut state: MutexGuard<'a, State>,
+    ) -> MutexGuard<'a, State> {
+        let start = Instant::now();
         while state.running > 0 && machine.check_running().is_ok() {
+            if start.elapsed() > together::BOUND {
+                together::give_up("the threads of the modules have not come to rest");
+            }
             state = self.sleep(state);
         }
+        state
     }
 
     /// Runs `body` in a new background thread that counts as in `function`.

@@ -6,7 +6,7 @@
 
 mod common;
 
-use clinet_kernel::{Context, ModunloadError};
+use clinet_kernel::{Context, ModunloadError, together};
 use common::Machine;
 
 const MUTEXES: &str = "
@@ -61,8 +61,8 @@ fn a_mutex_is_owned_by_one_thread() {
     assert_eq!(call("tryenter"), 0);
     assert_eq!(call("owned"), 1);
     assert_ne!(call("owner"), 0);
-    std::thread::scope(|scope| {
-        let other = scope.spawn(|| (machine.call("owned", &[]), machine.call("tryenter", &[])));
+    together::scope(|threads| {
+        let other = threads.spawn(|_| (machine.call("owned", &[]), machine.call("tryenter", &[])));
         assert_eq!(other.join().expect("no panic"), (0, 0));
     });
     call("exit");
@@ -73,9 +73,9 @@ fn a_mutex_is_owned_by_one_thread() {
 #[test]
 fn contending_threads_take_turns() {
     let machine = Machine::new(MUTEXES);
-    std::thread::scope(|scope| {
+    together::scope(|threads| {
         for _ in 0..4 {
-            scope.spawn(|| machine.call("many", &[20_000]));
+            threads.spawn(|_| machine.call("many", &[20_000]));
         }
     });
     assert_eq!(machine.call("many", &[0]), 80_000);
@@ -118,8 +118,8 @@ fn only_the_owner_may_exit() {
     let machine = Machine::new(MUTEXES);
     let keeping = Context::thread().returning_locked();
     machine.call_in(&keeping, "enter", &[]).expect("no fault");
-    let message = std::thread::scope(|scope| {
-        let other = scope.spawn(|| machine.fault("exit", &[]));
+    let message = together::scope(|threads| {
+        let other = threads.spawn(|_| machine.fault("exit", &[]));
         other.join().expect("the thread only reports")
     });
     assert!(message.contains("held by another thread"), "{message}");
@@ -140,8 +140,8 @@ fn a_fault_frees_the_threads_that_wait() {
     let machine = Machine::new(MUTEXES);
     let keeping = Context::thread().returning_locked();
     machine.call_in(&keeping, "enter", &[]).expect("no fault");
-    std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| machine.fault("enter", &[]));
+    together::scope(|threads| {
+        let waiter = threads.spawn(|_| machine.fault("enter", &[]));
         machine.fault("twice", &[]);
         let message = waiter.join().expect("the thread only reports");
         assert!(message.contains("recursive"), "{message}");

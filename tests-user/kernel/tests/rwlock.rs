@@ -6,7 +6,7 @@
 
 mod common;
 
-use clinet_kernel::Context;
+use clinet_kernel::{Context, together};
 use common::Machine;
 
 const RW: &str = "
@@ -53,8 +53,8 @@ fn readers_share_and_writers_do_not() {
     assert_eq!(call("held", &[]), 0);
     call("enter", &[READER]);
     assert_eq!(call("held", &[]), 101);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
+    together::scope(|threads| {
+        threads.spawn(|_| {
             assert_eq!(call("tryenter", &[WRITER]), 0);
             assert_eq!(call("tryenter", &[READER]), 1);
             call("exit", &[]);
@@ -62,8 +62,8 @@ fn readers_share_and_writers_do_not() {
     });
     assert_eq!(call("upgrade", &[]), 1);
     assert_eq!(call("held", &[]), 110);
-    std::thread::scope(|scope| {
-        scope.spawn(|| assert_eq!(call("tryenter", &[READER]), 0));
+    together::scope(|threads| {
+        threads.spawn(|_| assert_eq!(call("tryenter", &[READER]), 0));
     });
     call("downgrade", &[]);
     assert_eq!(call("held", &[]), 101);
@@ -74,9 +74,9 @@ fn readers_share_and_writers_do_not() {
 #[test]
 fn contending_writers_take_turns() {
     let machine = Machine::new(RW);
-    std::thread::scope(|scope| {
+    together::scope(|threads| {
         for _ in 0..4 {
-            scope.spawn(|| machine.call("many", &[2000]));
+            threads.spawn(|_| machine.call("many", &[2000]));
         }
     });
     assert_eq!(machine.call("many", &[0]), 8000);

@@ -245,14 +245,14 @@ impl Loaded {
         values[index.unwrap_or_else(|| panic!("no counter {name}"))]
     }
 
-    /// `clinet_connect2`.
+    /// `clinet_ask`.
     #[must_use]
     pub fn connect2(&self, outgoing: bool, tuple: &Tuple) -> i32 {
         let Tuple {
             protocol, family, ..
         } = *tuple;
         self.call(
-            "clinet_connect2",
+            "clinet_ask",
             &[
                 u64::from(protocol),
                 u64::from(outgoing),
@@ -265,10 +265,10 @@ impl Loaded {
         )
     }
 
-    /// `clinet_disconnect`.
+    /// `clinet_end`.
     pub fn disconnect(&self, tuple: &Tuple) {
         self.tell(
-            "clinet_disconnect",
+            "clinet_end",
             &[
                 u64::from(tuple.protocol),
                 u64::from(tuple.family),
@@ -299,7 +299,7 @@ impl Loaded {
 }
 
 /// The members of `clinet_stats_t`, in their order.
-pub const STATS: [&str; 60] = [
+pub const STATS: [&str; 69] = [
     "tcp_out_asked",
     "tcp_in_asked",
     "udp_asked",
@@ -342,6 +342,8 @@ pub const STATS: [&str; 60] = [
     "flow_tcp_out_no_address",
     "flow_tcp_out_not_shared",
     "flow_tcp_out_observed",
+    "flow_tcp_out_udp_full",
+    "flow_tcp_out_addresses_full",
     "flow_tcp_in_asked",
     "flow_tcp_in_registered",
     "flow_tcp_in_repeated",
@@ -351,6 +353,8 @@ pub const STATS: [&str; 60] = [
     "flow_tcp_in_no_address",
     "flow_tcp_in_not_shared",
     "flow_tcp_in_observed",
+    "flow_tcp_in_udp_full",
+    "flow_tcp_in_addresses_full",
     "flow_udp_asked",
     "flow_udp_registered",
     "flow_udp_repeated",
@@ -360,6 +364,11 @@ pub const STATS: [&str; 60] = [
     "flow_udp_no_address",
     "flow_udp_not_shared",
     "flow_udp_observed",
+    "flow_udp_udp_full",
+    "flow_udp_addresses_full",
+    "addresses_full",
+    "nodes_full",
+    "install_late",
 ];
 
 /// Reads a variable of a module.

@@ -199,7 +199,7 @@ fn c9_any_true_boolean_is_outgoing() {
     let (loaded, recorder) = Loaded::with_recorder();
     let tuple = TCP4;
     let args = [6, 7, 2, ptr(&tuple.laddr), 1, ptr(&tuple.faddr), 2];
-    assert_eq!(loaded.call("clinet_connect2", &args), 0);
+    assert_eq!(loaded.call("clinet_ask", &args), 0);
     assert!(matches!(recorder.take()[..], [(What::Connect2(1), _)]));
 }
 
@@ -210,7 +210,7 @@ fn c9_no_more_bytes_are_read_than_the_family_has() {
         let (loaded, recorder) = Loaded::with_recorder();
         let (guard, addr) = LastBytes::new(if family == INET { 4 } else { 16 });
         let args = [17, 1, u64::from(family), addr, 1, addr, 2];
-        assert_eq!(loaded.call("clinet_connect2", &args), 0);
+        assert_eq!(loaded.call("clinet_ask", &args), 0);
         assert_eq!(recorder.questions(), 1);
         drop(guard);
     }
@@ -223,7 +223,7 @@ fn c9_unaligned_addresses_are_read() {
     bytes[1..17].copy_from_slice(&SHARED6);
     bytes[19..35].copy_from_slice(&PEER6);
     let args = [6, 1, 26, ptr(&bytes) + 1, 1, ptr(&bytes) + 19, 2];
-    assert_eq!(loaded.call("clinet_connect2", &args), 0);
+    assert_eq!(loaded.call("clinet_ask", &args), 0);
     assert_eq!(recorder.take(), [(What::Connect2(1), Tuple::v6(TCP, 1, 2))]);
 }
 
@@ -244,7 +244,7 @@ fn c10_null_is_einval_and_a_family_eafnosupport() {
                 faddr,
                 2,
             ];
-            loaded.call("clinet_connect2", &args)
+            loaded.call("clinet_ask", &args)
         };
         assert_eq!(connect2(INET, 0, faddr), EINVAL);
         assert_eq!(connect2(INET, laddr, 0), EINVAL);
@@ -272,10 +272,7 @@ fn c10_calls_without_a_result_count_and_ignore() {
         loaded.tell(function, &[6, 10, addr, 80]);
     }
     for (laddr, faddr, family) in [(0, addr, INET), (addr, 0, INET), (addr, addr, 10)] {
-        loaded.tell(
-            "clinet_disconnect",
-            &[6, u64::from(family), laddr, 1, faddr, 2],
-        );
+        loaded.tell("clinet_end", &[6, u64::from(family), laddr, 1, faddr, 2]);
     }
     assert_eq!(recorder.take(), []);
     assert_eq!(loaded.stat("bad_argument"), 4 * 2 + 3);

@@ -57,6 +57,12 @@ fn both_decline_when_another_is_associated() {
         let error = load(&loaded, file).unwrap_err();
         assert!(error.contains("errno 16"), "{error}");
         assert_eq!(SLOTS.map(|name| read(loaded.slot(name))), before);
+        let log = loaded.kernel.log();
+        let says = "another provider is associated; is clinet:clinet_provider 0?";
+        assert!(
+            log.iter().any(|message| message.text.contains(says)),
+            "{log:?}"
+        );
     }
 }
 

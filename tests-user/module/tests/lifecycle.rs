@@ -75,11 +75,8 @@ fn memory_follows_the_tuples() {
     for n in 0..tuples {
         loaded.disconnect(&tuple(n));
     }
-    // A sweep is what notices that memory is left over.
-    for _ in 0..10 {
-        loaded.tell("clinet_sweep", &[]);
-        loaded.kernel.settle();
-    }
+    loaded.tell("clinet_sweep", &[]);
+    loaded.kernel.settle();
     assert_eq!(loaded.kernel.kmem_in_use(), idle);
 }
 
@@ -222,8 +219,8 @@ fn other_nodes_entries_come_and_go() {
     assert_eq!(loaded.other_node("clinet_install", 6, &unspecified), EINVAL);
 }
 
-/// 64 places for endpoints beside 64 for tuples. A bind that finds none
-/// is counted, and from then on nothing of UDP is given away by an unbind.
+/// 16 endpoints, and 64 more whose binds are counted apart. A bind beyond that is
+/// counted nowhere; everybody else's unbind ends what it always does.
 #[test]
 fn a_bind_without_room_is_counted_and_takes_nothing_away() {
     let loaded = Loaded::new(&[("clinet_max_tuples", 64)]);
@@ -233,21 +230,22 @@ fn a_bind_without_room_is_counted_and_takes_nothing_away() {
             &[u64::from(UDP), 2, ptr(&SHARED4), u64::from(port)],
         );
     };
-    for port in 1..=64 {
+    for port in 1..=80 {
         local("clinet_bind", port);
     }
     assert_eq!(loaded.stat("binds_uncounted"), 0);
     local("clinet_bind", 99);
     assert_eq!(loaded.stat("binds_uncounted"), 1);
-    for port in 1..=64 {
+    for port in [1, 70] {
+        let tuple = Tuple::v4(UDP, port, 53);
+        local("clinet_bind", port);
+        assert_eq!(loaded.connect2(true, &tuple), 0);
         local("clinet_unbind", port);
+        let held = i32::from(port == 1) * EADDRINUSE;
+        assert_eq!(loaded.other_node("clinet_install", 2, &tuple), held);
+        local("clinet_unbind", port);
+        assert_eq!(loaded.other_node("clinet_install", 2, &tuple), 0);
     }
-    sweep(&loaded);
-    local("clinet_bind", 99);
-    let tuple = Tuple::v4(UDP, 99, 53);
-    assert_eq!(loaded.connect2(true, &tuple), 0);
-    local("clinet_unbind", 99);
-    assert_eq!(loaded.other_node("clinet_install", 2, &tuple), EADDRINUSE);
 }
 
 #[test]
@@ -302,14 +300,14 @@ fn without_the_built_in_provider_there_is_nobody_to_tell() {
 #[test]
 fn stats_write_no_more_than_they_were_given() {
     let loaded = Loaded::with_builtin();
-    let mut bytes = [0xa5_u8; 600];
+    let mut bytes = [0xa5_u8; 700];
     assert_eq!(loaded.call("clinet_stats", &[ptr_mut(&mut bytes), 12]), 0);
     assert!(bytes[12..].iter().all(|byte| *byte == 0xa5));
     assert!(bytes[..12].iter().all(|byte| *byte == 0));
-    assert_eq!(loaded.call("clinet_stats", &[ptr_mut(&mut bytes), 600]), 0);
-    assert!(bytes[480..].iter().all(|byte| *byte == 0xa5));
-    assert!(bytes[..480].iter().all(|byte| *byte != 0xa5));
-    assert_eq!(loaded.call("clinet_stats", &[0, 600]), EINVAL);
+    assert_eq!(loaded.call("clinet_stats", &[ptr_mut(&mut bytes), 700]), 0);
+    assert!(bytes[552..].iter().all(|byte| *byte == 0xa5));
+    assert!(bytes[..552].iter().all(|byte| *byte != 0xa5));
+    assert_eq!(loaded.call("clinet_stats", &[0, 700]), EINVAL);
 }
 
 /// Every hook works where ip calls it: in an interrupt thread, and with ip's
@@ -355,6 +353,6 @@ fn the_hook_path_needs_little_stack() {
         );
     }
     let depth = loaded.kernel.max_stack_depth();
-    assert!(depth < 1024, "{depth} bytes");
+    assert!(depth <= 896, "{depth} bytes");
     assert!(depth > 0);
 }

@@ -7,9 +7,9 @@
 //! compare-and-swap only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::atomic::Ordering;
 
+use clinet_kernel::together;
 use clinet_module_tests::{INET, Loaded, PEER4, SHARED4, SLOTS, TCP, built, module_file, read};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpAccess};
 use object::{Object, ObjectSection, ObjectSymbol, RelocationTarget, SectionIndex, SymbolKind};
@@ -323,13 +323,12 @@ fn c10_a_slot_that_changes_is_never_called_unseen() {
     let slot = loaded.slot("cl_inet_connect2");
     let function = read(slot);
     let address =
-        std::ptr::with_exposed_provenance::<()>(loaded.module.address("clinet_connect2") as usize);
+        std::ptr::with_exposed_provenance::<()>(loaded.module.address("clinet_ask") as usize);
     // SAFETY: the function of include/clinet.h.
     let connect2 = unsafe { std::mem::transmute::<*const (), Connect2>(address) };
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
+    together::scope(|threads| {
+        threads.spawn(|over| {
+            while !over.is_set() {
                 slot.store(0, Ordering::SeqCst);
                 slot.store(function, Ordering::SeqCst);
             }
@@ -340,7 +339,6 @@ fn c10_a_slot_that_changes_is_never_called_unseen() {
                 assert_eq!(answer, 0);
             }
         });
-        stop.store(true, Ordering::Relaxed);
     });
     let asked = loaded.stat("tcp_out_asked");
     assert_eq!(asked + loaded.stat("no_provider"), 1_000_000);

@@ -169,8 +169,7 @@ fn kstats_are_those_of_the_module() {
     }
 }
 
-/// Probes and their arguments, as the table in clinet.h has them; the one that
-/// is not there has other arguments.
+/// Probes and their arguments, as the table in clinet.h has them.
 #[test]
 fn probes_are_those_of_the_header_and_the_module() {
     let header = read("include/clinet.h");
@@ -181,7 +180,7 @@ fn probes_are_those_of_the_header_and_the_module() {
     let lines = table
         .lines()
         .map(|line| line.trim_start_matches([' ', '*', '\t']));
-    let mut known: BTreeSet<String> = lines
+    let known: BTreeSet<String> = lines
         .skip_while(|line| line.is_empty())
         .take_while(|line| !line.is_empty())
         .map(|line| {
@@ -191,7 +190,6 @@ fn probes_are_those_of_the_header_and_the_module() {
                 .join(" ")
         })
         .collect();
-    known.insert("install-conflict protocol laddr lport faddr fport owner".to_owned());
     let lines = section(PAGE, "PROBES");
     assert_eq!(set(items(&lines, ".It Fn ")), known);
 
@@ -281,11 +279,28 @@ fn list_messages() -> Vec<String> {
     found
 }
 
+/// Warnings about memory that is not there at load.
+fn load_messages() -> Vec<String> {
+    [0, 1]
+        .map(|prealloc| {
+            let machine = Machine::new();
+            machine.kernel.fail_nth_allocation(1 + 20 * prealloc);
+            let tunables = [("clinet_attach", 0), ("clinet_prealloc", prealloc)];
+            assert!(machine.try_load(&tunables).is_err());
+            machine.warnings().remove(0)
+        })
+        .into()
+}
+
 #[test]
 fn diagnostics_are_the_messages_of_the_module() {
     let mut messages = source_messages(&root().join("kmod/src"));
     assert!(messages.len() > 15, "{messages:?}");
     messages.extend(list_messages());
+    messages.extend(load_messages());
+    let glue = read("kmod/glue/clinet.c");
+    let literals = glue.split("clinet_log(CE_WARN, \"").skip(1);
+    messages.extend(literals.map(|text| text.split('"').next().expect("an end").to_owned()));
     let lines = section(PAGE, "DIAGNOSTICS");
     let patterns: Vec<&str> = items(&lines, ".It ")
         .into_iter()
@@ -301,8 +316,7 @@ fn diagnostics_are_the_messages_of_the_module() {
             "{pattern}"
         );
     }
-    // No other file of the module says anything.
-    let glue = read("kmod/glue/clinet.c");
+    // No other file of the module says anything, nor the glue in another way.
     assert_eq!(glue.matches("cmn_err(").count(), 1);
     assert!(glue.contains("cmn_err(level, \"%s\", message);"));
 }

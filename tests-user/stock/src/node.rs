@@ -179,6 +179,7 @@ impl Node {
                 (&raw mut cursor) as u64,
                 raw.as_mut_ptr() as u64,
                 (&raw mut count) as u64,
+                size_of::<RawEntry>() as u64,
             ];
             let result = self.call("clinet_list", &args);
             assert!(matches!(result, 0 | ENOENT), "clinet_list: {result}");

@@ -11,10 +11,9 @@ mod common;
 use std::net::{IpAddr, Ipv4Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::atomic::Ordering;
 
-use clinet_kernel::{Context, Kernel, Module};
+use clinet_kernel::{Context, Kernel, Module, together};
 use clinet_stock::{
     AF_INET, Attached, EACCES, EADDRNOTAVAIL, ECONNREFUSED, EHOSTUNREACH, EINPROGRESS, EINVAL,
 };
@@ -318,7 +317,7 @@ fn what_a_variable_holds_is_called() {
     assert!(message.contains("call of 0x8"), "{message}");
 }
 
-/// What each thread does with its own ports until it is told to stop.
+/// What each thread does with its own ports.
 fn traffic(lab: &Lab, stack: i32, rounds: u32) {
     let ip = lab.attached.ip();
     for round in 0..rounds {
@@ -346,6 +345,9 @@ fn traffic(lab: &Lab, stack: i32, rounds: u32) {
     }
 }
 
+/// Connections of each thread.
+const ROUNDS: u32 = 100;
+
 #[test]
 fn threads_on_several_stacks_while_another_detaches_and_walks() {
     let lab = Lab::new();
@@ -356,23 +358,23 @@ fn threads_on_several_stacks_while_another_detaches_and_walks() {
         .map(|stack| {
             let listener = ip.tcp(stack, AF_INET);
             listener.bind(Some(LOCAL), 5001).expect("free");
-            listener.listen(128).expect("bound");
+            // All of them, if nobody accepts meanwhile.
+            listener.listen(2 * ROUNDS as i32).expect("bound");
             listener
         })
         .collect();
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
+    together::scope(|threads| {
         let workers: Vec<_> = [0, 7, 0, 7]
             .into_iter()
             .map(|stack| {
-                scope.spawn({
+                threads.spawn({
                     let lab = &lab;
-                    move || traffic(lab, stack, 100)
+                    move |_| traffic(lab, stack, ROUNDS)
                 })
             })
             .collect();
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
+        threads.spawn(|over| {
+            while !over.is_set() {
                 for listener in &listeners {
                     if let Ok(server) = listener.accept() {
                         server.close();
@@ -380,8 +382,8 @@ fn threads_on_several_stacks_while_another_detaches_and_walks() {
                 }
             }
         });
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
+        threads.spawn(|over| {
+            while !over.is_set() {
                 lab.call("detach", &[]);
                 lab.call("walk", &[-1i64 as u64 & 0xffff_ffff]);
                 lab.call("attach", &[]);
@@ -390,7 +392,6 @@ fn threads_on_several_stacks_while_another_detaches_and_walks() {
         for worker in workers {
             worker.join().expect("no panic");
         }
-        done.store(true, Ordering::Relaxed);
     });
     for listener in &listeners {
         listener.close();

@@ -142,8 +142,7 @@ fn a_full_table_refuses_if_it_is_told_to() {
         let tunables = [
             ("clinet_full_refuse", full_refuses),
             ("clinet_max_tuples", 64),
-            // Or memory may be late.
-            ("clinet_prealloc", 1),
+            ("clinet_udp_share", 100),
         ];
         let node = node(&tunables);
         let socket = node.ip().udp(0, AF_INET);
@@ -152,7 +151,7 @@ fn a_full_table_refuses_if_it_is_told_to() {
         let errors: Vec<Errno> = answers.filter_map(Result::err).collect();
         assert_eq!(errors, vec![EHOSTUNREACH; refused]);
         assert_eq!(entries(&node).len(), 64);
-        assert_eq!(node.clinet().stats().udp.full, 36);
+        assert_eq!(node.clinet().stats().udp.udp_full, 36);
     }
 }
 

@@ -15,9 +15,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
 
+use clinet_kernel::together;
 use clinet_stock::*;
 use common::mapped;
 use fastrand::Rng;
@@ -205,6 +205,8 @@ impl Machine {
         // The listeners' queues are closed with them, what was under way is not.
         assert_eq!(node.ip().drain(), 0, "every socket is closed");
         node.tunable("clinet_mode").store(2, Ordering::Relaxed);
+        // Until it is followed there are no audits.
+        node.seconds(1);
         assert_eq!(node.call_with_text("clinet_set_addrs", LISTS[0]), 0);
         assert_eq!(node.call("clinet_attach_ip", &[]), 0);
         self.replicate(&[]);
@@ -235,7 +237,8 @@ impl Machine {
             + stats.cleared
             + self.withdrawals.load(Ordering::Relaxed);
         assert_eq!(came, went + stats.tuples, "{stats:?}");
-        let no_room = [&stats.tcp_out, &stats.tcp_in, &stats.udp].map(|flow| flow.full + flow.late);
+        let no_room = [&stats.tcp_out, &stats.tcp_in, &stats.udp]
+            .map(|flow| flow.full + flow.late + flow.udp_full + flow.addresses_full);
         let handled = stats.full_admitted + stats.full_refused;
         assert_eq!(no_room.iter().sum::<u64>(), handled, "{stats:?}");
     }
@@ -330,39 +333,37 @@ fn nothing_is_left_of_what_threads_do_to_each_other() {
     let machines = [(1, 2), (2, 1)].map(|(own, other)| Arc::new(Machine::new(&file, own, other)));
     let mut rngs = (0..).map(|thread| Rng::with_seed(seed ^ thread << 32));
     let mut rng = || rngs.next().expect("there is always one more");
-    let mut administrators = Vec::new();
-    let mut drivers = Vec::new();
-    for (machine, other) in [(0, 1), (1, 0)] {
-        let (machine, other) = (machines[machine].clone(), machines[other].clone());
-        for _ in 0..DRIVERS {
-            let (machine, rng) = (machine.clone(), rng());
-            drivers.push(thread::spawn(move || machine.drive(rng, end)));
-        }
-        let mut rng = rng();
-        administrators.push(thread::spawn(move || {
-            while Instant::now() < end {
-                machine.administer(&mut rng, &other);
-            }
-        }));
-    }
-    let mut sockets = drivers
-        .into_iter()
-        .map(|driver| driver.join().expect("no panic"));
     let mut all = 0;
-    let sockets: Vec<Vec<Socket>> = machines
-        .iter()
-        .map(|_| {
-            let own = sockets.by_ref().take(DRIVERS);
-            own.flat_map(|(sockets, operations)| {
-                all += operations;
-                sockets
+    let sockets: Vec<Vec<Socket>> = together::scope(|threads| {
+        let mut drivers = Vec::new();
+        for (machine, other) in [(0, 1), (1, 0)] {
+            let (machine, other) = (&machines[machine], &machines[other]);
+            for _ in 0..DRIVERS {
+                let rng = rng();
+                drivers.push(threads.spawn(move |_| machine.drive(rng, end)));
+            }
+            let mut rng = rng();
+            threads.spawn(move |over| {
+                while Instant::now() < end && !over.is_set() {
+                    machine.administer(&mut rng, other);
+                }
+            });
+        }
+        let mut sockets = drivers
+            .into_iter()
+            .map(|driver| driver.join().expect("no panic"));
+        machines
+            .iter()
+            .map(|_| {
+                let own = sockets.by_ref().take(DRIVERS);
+                own.flat_map(|(sockets, operations)| {
+                    all += operations;
+                    sockets
+                })
+                .collect()
             })
             .collect()
-        })
-        .collect();
-    for administrator in administrators {
-        administrator.join().expect("no panic");
-    }
+    });
     println!("{all} operations");
     for (machine, sockets) in machines.iter().zip(sockets) {
         machine.finish(sockets);

@@ -15,19 +15,13 @@ fn fixture() -> Fixture {
 #[test]
 fn a_new_one_is_registered_and_a_second_question_adds_a_reference() {
     let Fixture(registry) = fixture();
-    assert_eq!(
-        registry.connect(0, &tcp(1), true, 0).verdict,
-        Verdict::Registered
-    );
-    assert_eq!(
-        registry.connect(0, &tcp(1), false, 0).verdict,
-        Verdict::Repeated
-    );
+    assert_eq!(registry.ask(0, &tcp(1), true, 0), Verdict::Registered);
+    assert_eq!(registry.ask(0, &tcp(1), false, 0), Verdict::Repeated);
     assert_eq!(registry.query(0, &tcp(1)), (Verdict::Repeated, 2));
     assert_eq!(registry.len(), 1);
-    assert_eq!(registry.disconnect(0, &tcp(1)), Some(false));
-    assert_eq!(registry.disconnect(0, &tcp(1)), Some(true));
-    assert_eq!(registry.disconnect(0, &tcp(1)), None);
+    assert_eq!(registry.end(0, &tcp(1)), Some(false));
+    assert_eq!(registry.end(0, &tcp(1)), Some(true));
+    assert_eq!(registry.end(0, &tcp(1)), None);
     assert_eq!(verdict(&registry, &tcp(1)), Verdict::Registered);
 }
 
@@ -42,7 +36,7 @@ fn each_part_of_a_tuple_makes_it_another() {
     others[5].foreign.port = 80;
     for tuple in &others {
         assert_eq!(
-            registry.connect(0, tuple, true, 0).verdict,
+            registry.ask(0, tuple, true, 0),
             Verdict::Registered,
             "{tuple:?}"
         );
@@ -55,23 +49,20 @@ fn an_address_is_the_same_in_both_families() {
     let Fixture(registry) = fixture();
     let mut mapped = tcp(1);
     mapped.local.addr = Addr::v6(v4(10).v6_form());
-    registry.connect(0, &tcp(1), true, 0);
-    assert_eq!(
-        registry.connect(0, &mapped, true, 0).verdict,
-        Verdict::Repeated
-    );
+    registry.ask(0, &tcp(1), true, 0);
+    assert_eq!(registry.ask(0, &mapped, true, 0), Verdict::Repeated);
 }
 
 #[test]
 fn a_reference_count_at_its_end_never_drops_the_entry() {
     let Fixture(registry) = fixture();
-    for (tuple, max) in [(tcp(1), u64::from(u16::MAX)), (udp(1), 31)] {
+    for (tuple, max) in [(tcp(1), (1 << 14) - 1), (udp(1), 15)] {
         for _ in 0..max + 10 {
-            registry.connect(0, &tuple, true, 0);
+            registry.ask(0, &tuple, true, 0);
         }
         assert_eq!(registry.query(0, &tuple), (Verdict::Repeated, max));
         for _ in 0..max + 20 {
-            assert_eq!(registry.disconnect(0, &tuple), Some(false));
+            assert_eq!(registry.end(0, &tuple), Some(false));
         }
         assert_eq!(registry.query(0, &tuple), (Verdict::Repeated, max));
     }
@@ -80,28 +71,25 @@ fn a_reference_count_at_its_end_never_drops_the_entry() {
 #[test]
 fn one_below_the_end_every_reference_counts() {
     let Fixture(registry) = fixture();
-    for _ in 0..30 {
-        registry.connect(0, &udp(1), true, 0);
+    for _ in 0..14 {
+        registry.ask(0, &udp(1), true, 0);
     }
-    for _ in 0..29 {
-        assert_eq!(registry.disconnect(0, &udp(1)), Some(false));
+    for _ in 0..13 {
+        assert_eq!(registry.end(0, &udp(1)), Some(false));
     }
-    assert_eq!(registry.disconnect(0, &udp(1)), Some(true));
+    assert_eq!(registry.end(0, &udp(1)), Some(true));
 }
 
 #[test]
 fn an_end_drops_only_what_this_node_registered() {
     let Fixture(registry) = fixture();
-    assert_eq!(registry.disconnect(0, &tcp(1)), None);
+    assert_eq!(registry.end(0, &tcp(1)), None);
     for tuple in [tcp(1), udp(1)] {
         assert!(registry.install(2, &tuple).is_ok());
-        assert_eq!(registry.disconnect(0, &tuple), None);
+        assert_eq!(registry.end(0, &tuple), None);
         assert_eq!(registry.query(0, &tuple), (Verdict::OwnedBy(2), 0));
-        assert_eq!(
-            registry.connect(0, &tuple, true, 0).verdict,
-            Verdict::OwnedBy(2)
-        );
-        assert_eq!(registry.disconnect(0, &tuple), None);
+        assert_eq!(registry.ask(0, &tuple, true, 0), Verdict::OwnedBy(2));
+        assert_eq!(registry.end(0, &tuple), None);
     }
 }
 
@@ -109,11 +97,11 @@ fn an_end_drops_only_what_this_node_registered() {
 fn a_conflict_changes_nothing_in_either_direction() {
     let Fixture(registry) = fixture();
     for tuple in [tcp(1), udp(1)] {
-        registry.connect(0, &tuple, true, 0);
+        registry.ask(0, &tuple, true, 0);
         assert_eq!(registry.install(2, &tuple), Err(NotInstalled::OwnedBy(1)));
         assert_eq!(registry.withdraw(2, &tuple), Some(false));
         assert_eq!(registry.query(0, &tuple), (Verdict::Repeated, 1));
-        assert_eq!(registry.disconnect(0, &tuple), Some(true));
+        assert_eq!(registry.end(0, &tuple), Some(true));
         assert!(registry.install(2, &tuple).is_ok());
         assert!(registry.install(2, &tuple).is_ok());
         assert_eq!(registry.install(3, &tuple), Err(NotInstalled::OwnedBy(2)));
@@ -130,9 +118,9 @@ fn no_other_node_is_none_and_this_one() {
     for node in [0, 1] {
         assert_eq!(registry.install(node, &tcp(1)), Err(NotInstalled::Invalid));
         assert_eq!(registry.withdraw(node, &tcp(1)), None);
-        assert!(!registry.purge(node));
+        assert!(!registry.leave(node));
     }
-    assert!(registry.is_empty() && !registry.is_dirty());
+    assert!(registry.is_empty());
 }
 
 #[test]
@@ -143,7 +131,7 @@ fn a_purge_works_at_once_and_the_sweep_takes_the_memory() {
         assert!(registry.install(3, &tcp(100 + n)).is_ok());
     }
     assert!(!registry.is_dirty());
-    assert!(registry.purge(2));
+    assert!(registry.leave(2));
     assert!(registry.is_dirty());
     assert_eq!(registry.len(), 40);
     assert_eq!(listing(&registry, 0).len(), 20);
@@ -161,15 +149,12 @@ fn what_a_purged_node_installs_again_is_its_own() {
         for n in 0..10 {
             assert!(registry.install(2, &tcp(n)).is_ok());
         }
-        assert!(registry.purge(2));
+        assert!(registry.leave(2));
         if sweep_between {
             assert_eq!(registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap().dead, 10);
         }
         // One is a dead node's, and taken over; one is installed again.
-        assert_eq!(
-            registry.connect(0, &tcp(0), true, 0).verdict,
-            Verdict::Registered
-        );
+        assert_eq!(registry.ask(0, &tcp(0), true, 0), Verdict::Registered);
         assert!(registry.install(2, &tcp(1)).is_ok());
         assert!(registry.install(3, &tcp(2)).is_ok());
         registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
@@ -185,16 +170,10 @@ fn what_a_purged_node_installs_again_is_its_own() {
 fn stacks_are_apart_and_other_nodes_are_on_the_global_one() {
     let Fixture(registry) = fixture();
     assert!(registry.install(2, &tcp(1)).is_ok());
-    assert_eq!(
-        registry.connect(7, &tcp(1), true, 0).verdict,
-        Verdict::Registered
-    );
-    assert_eq!(
-        registry.connect(8, &tcp(1), true, 0).verdict,
-        Verdict::Registered
-    );
-    assert_eq!(registry.disconnect(9, &tcp(1)), None);
-    assert_eq!(registry.disconnect(7, &tcp(1)), Some(true));
+    assert_eq!(registry.ask(7, &tcp(1), true, 0), Verdict::Registered);
+    assert_eq!(registry.ask(8, &tcp(1), true, 0), Verdict::Registered);
+    assert_eq!(registry.end(9, &tcp(1)), None);
+    assert_eq!(registry.end(7, &tcp(1)), Some(true));
     assert_eq!(registry.query(8, &tcp(1)), (Verdict::Repeated, 1));
     assert_eq!(registry.query(0, &tcp(1)), (Verdict::OwnedBy(2), 0));
     let mut stacks: Vec<_> = listing(&registry, 0)
@@ -211,13 +190,10 @@ fn an_unspecified_local_address_is_accepted_and_not_registered() {
     for addr in [Addr::v4([0; 4]), Addr::v6([0; 16])] {
         let mut tuple = udp(1);
         tuple.local.addr = addr;
-        assert_eq!(
-            registry.connect(0, &tuple, true, 0).verdict,
-            Verdict::Unspecified
-        );
+        assert_eq!(registry.ask(0, &tuple, true, 0), Verdict::Unspecified);
         assert_eq!(verdict(&registry, &tuple), Verdict::Unspecified);
         assert_eq!(registry.install(2, &tuple), Err(NotInstalled::Invalid));
-        assert_eq!(registry.disconnect(0, &tuple), None);
+        assert_eq!(registry.end(0, &tuple), None);
     }
     assert!(registry.is_empty());
 }
@@ -234,20 +210,14 @@ fn without_a_list_all_but_loopback_is_shared() {
     ] {
         let mut tuple = tcp(1);
         tuple.local.addr = addr;
-        assert_eq!(
-            registry.connect(0, &tuple, true, 0).verdict,
-            Verdict::NotShared
-        );
+        assert_eq!(registry.ask(0, &tuple, true, 0), Verdict::NotShared);
         assert_eq!(verdict(&registry, &tuple), Verdict::NotShared);
         assert_eq!(registry.install(2, &tuple), Err(NotInstalled::NotShared));
     }
     for last in [126, 128] {
         let mut tuple = tcp(1);
         tuple.local.addr = Addr::v4([last, 0, 0, 1]);
-        assert_eq!(
-            registry.connect(0, &tuple, true, 0).verdict,
-            Verdict::Registered
-        );
+        assert_eq!(registry.ask(0, &tuple, true, 0), Verdict::Registered);
     }
 }
 
@@ -256,32 +226,26 @@ fn what_is_shared_no_more_is_gone_and_stays_gone() {
     let Fixture(registry) = fixture();
     for last in [10, 11] {
         for n in 0..10 {
-            registry.connect(0, &from(last, tcp(n)), true, 0);
+            registry.ask(0, &from(last, tcp(n)), true, 0);
             assert!(registry.install(2, &from(last, tcp(100 + n))).is_ok());
         }
     }
     registry.share(&[v4(11).words(), v4(12).words()]).unwrap();
     assert!(registry.is_dirty());
+    assert_eq!(registry.ask(0, &tcp(1), true, 0), Verdict::NotShared);
+    assert_eq!(registry.end(0, &tcp(1)), None);
     assert_eq!(
-        registry.connect(0, &tcp(1), true, 0).verdict,
-        Verdict::NotShared
-    );
-    assert_eq!(registry.disconnect(0, &tcp(1)), None);
-    assert_eq!(
-        registry.connect(0, &from(11, tcp(1)), true, 0).verdict,
+        registry.ask(0, &from(11, tcp(1)), true, 0),
         Verdict::Repeated
     );
     assert_eq!(
-        registry.connect(0, &from(12, tcp(1)), true, 0).verdict,
+        registry.ask(0, &from(12, tcp(1)), true, 0),
         Verdict::Registered
     );
     assert_eq!(listing(&registry, 0).len(), 21);
     // Shared again before the sweep: an address that starts anew.
     registry.share_all();
-    assert_eq!(
-        registry.connect(0, &tcp(1), true, 0).verdict,
-        Verdict::Registered
-    );
+    assert_eq!(registry.ask(0, &tcp(1), true, 0), Verdict::Registered);
     assert_eq!(registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap().dead, 20);
     assert_eq!(registry.query(0, &tcp(1)), (Verdict::Repeated, 1));
     assert_eq!(verdict(&registry, &tcp(2)), Verdict::Registered);
@@ -334,7 +298,7 @@ fn a_query_changes_nothing() {
         },
         1,
     );
-    registry.connect(0, &udp(1), true, 3);
+    registry.ask(0, &udp(1), true, 3);
     assert!(registry.install(2, &tcp(1)).is_ok());
     let before = (listing(&registry, 5), registry.endpoints());
     for _ in 0..100 {
@@ -343,7 +307,6 @@ fn a_query_changes_nothing() {
             .enumerate()
         {
             registry.query(n as u32 % 2, tuple);
-            registry.prefetch(0, tuple);
         }
     }
     assert_eq!((listing(&registry, 5), registry.endpoints()), before);
@@ -354,34 +317,22 @@ fn a_query_changes_nothing() {
 fn what_two_whole_audits_did_not_see_goes() {
     let Fixture(registry) = fixture();
     for n in 0..3 {
-        registry.connect(0, &tcp(n), true, 0);
+        registry.ask(0, &tcp(n), true, 0);
     }
-    registry.connect(0, &udp(1), true, 0);
+    registry.ask(0, &udp(1), true, 0);
     assert!(registry.install(2, &tcp(9)).is_ok());
-    for audit in 0..5 {
-        assert_eq!(registry.audit_seen(0, &tcp(1)), Audit::Present);
-        // A mark that comes back starts the count again.
-        if audit == 1 {
-            assert_eq!(registry.audit_seen(0, &tcp(2)), Audit::Present);
-        }
-        let gone = match audit {
-            2 | 3 => 1,
-            _ => 0,
-        };
-        assert_eq!(
-            registry.sweep(Pass::Audit, 0, |_, _| {}).unwrap().unseen,
-            gone,
-            "audit {audit}"
-        );
-    }
+    assert_eq!(registry.audits(&[tcp(1), tcp(2)], 1), [0]);
+    // One that is seen again starts anew.
+    assert_eq!(registry.audits(&[tcp(1)], 1), [1]);
     assert_eq!(verdict(&registry, &tcp(0)), Verdict::Registered);
+    assert_eq!(registry.audits(&[tcp(1)], 3), [1, 0, 0]);
     assert_eq!(verdict(&registry, &tcp(1)), Verdict::Repeated);
     assert_eq!(verdict(&registry, &tcp(2)), Verdict::Registered);
     assert_eq!(verdict(&registry, &udp(1)), Verdict::Repeated);
     assert_eq!(registry.audit_seen(0, &tcp(0)), Audit::Absent);
     assert_eq!(registry.audit_seen(0, &tcp(9)), Audit::OwnedBy(2));
     assert_eq!(registry.audit_seen(0, &from(99, tcp(9))), Audit::Absent);
-    registry.purge(2);
+    registry.leave(2);
     assert_eq!(registry.audit_seen(0, &tcp(9)), Audit::Absent);
     registry.share(&[]).unwrap();
     assert_eq!(registry.audit_seen(0, &tcp(1)), Audit::NotShared);
@@ -390,35 +341,132 @@ fn what_two_whole_audits_did_not_see_goes() {
 /// Its 5-tuple begins a new life while audits are about to give it up.
 #[test]
 fn what_is_registered_during_an_audit_is_taken_for_seen() {
-    for outgoing in [false, true] {
-        let Fixture(registry) = fixture();
-        registry.connect(0, &tcp(1), outgoing, 0);
-        for _ in 0..2 {
-            assert_eq!(registry.sweep(Pass::Audit, 0, |_, _| {}).unwrap().unseen, 0);
-        }
-        assert_eq!(
-            registry.connect(0, &tcp(1), outgoing, 0).verdict,
-            Verdict::Repeated
-        );
-        for unseen in [0, 0, 1] {
-            assert_eq!(
-                registry.sweep(Pass::Audit, 0, |_, _| {}).unwrap().unseen,
-                unseen
-            );
-        }
+    let Fixture(registry) = fixture();
+    registry.ask(0, &tcp(1), true, 0);
+    assert_eq!(registry.audits(&[], 1), [0]);
+    registry.audit_begin();
+    assert_eq!(connect(&registry, &tcp(1)), Verdict::Repeated);
+    assert_eq!(connect(&registry, &tcp(2)), Verdict::Registered);
+    let end = registry.sweep(Pass::Audit, 0, |_, _| {}).unwrap();
+    assert_eq!(end.unseen, 0);
+    assert_eq!(registry.audits(&[], 3), [0, 2, 0]);
+    // And between two audits it is not.
+    registry.ask(0, &tcp(1), true, 0);
+    assert_eq!(registry.audits(&[], 3), [0, 1, 0]);
+}
+
+#[test]
+fn audits_leave_what_did_not_come_through_ip() {
+    let Fixture(registry) = fixture();
+    registry.connect(0, &tcp(1), Direction::Outgoing, Via::Contract, 0);
+    registry.connect(0, &udp(1), Direction::Outgoing, Via::Contract, 0);
+    assert_eq!(registry.audits(&[], 4), [0; 4]);
+    registry.sweep(Pass::Clear, 0, |_, _| {}).unwrap();
+    assert_eq!(registry.query(0, &tcp(1)), (Verdict::Repeated, 1));
+    assert_eq!(registry.query(0, &udp(1)), (Verdict::Repeated, 1));
+}
+
+#[test]
+fn an_audit_adds_with_one_reference_and_only_what_is_not_there() {
+    let Fixture(registry) = fixture();
+    assert_eq!(registry.audit_add(0, &tcp(1)), Audit::Added);
+    assert_eq!(registry.audit_add(0, &tcp(1)), Audit::Present);
+    assert_eq!(registry.query(0, &tcp(1)), (Verdict::Repeated, 1));
+    assert!(registry.install(2, &tcp(2)).is_ok());
+    assert_eq!(registry.audit_add(0, &tcp(2)), Audit::OwnedBy(2));
+    registry.leave(2);
+    assert_eq!(registry.audit_add(0, &tcp(2)), Audit::Added);
+    assert_eq!(registry.end(0, &tcp(1)), Some(true));
+}
+
+/// A peer that resets before accept() and connects again: ip tells the end of its
+/// first connection once more while the second one lives.
+#[test]
+fn the_second_end_of_a_reset_connection_does_not_end_the_next_one() {
+    let Fixture(registry) = fixture();
+    let incoming = || registry.ask(0, &tcp(1), false, 0);
+    assert_eq!(incoming(), Verdict::Registered);
+    assert_eq!(registry.disconnect(0, &tcp(1)), Ended::Removed);
+    assert_eq!(incoming(), Verdict::Registered);
+    assert_eq!(registry.disconnect(0, &tcp(1)), Ended::Doubtful);
+    assert_eq!(verdict(&registry, &tcp(1)), Verdict::Repeated);
+    // The audit sees the second connection: its own end is the next one.
+    assert_eq!(registry.audits(&[tcp(1)], 1), [0]);
+    assert_eq!(registry.disconnect(0, &tcp(1)), Ended::Removed);
+
+    // Or it does not see any, and the entry goes.
+    assert_eq!(incoming(), Verdict::Registered);
+    assert_eq!(registry.disconnect(0, &tcp(1)), Ended::Doubtful);
+    assert_eq!(registry.audits(&[], 2), [0, 1]);
+    assert_eq!(verdict(&registry, &tcp(1)), Verdict::Registered);
+}
+
+#[test]
+fn an_incoming_one_that_is_asked_about_twice_is_doubtful() {
+    let Fixture(registry) = fixture();
+    registry.ask(0, &tcp(1), false, 0);
+    assert_eq!(registry.ask(0, &tcp(1), false, 0), Verdict::Repeated);
+    assert_eq!(registry.disconnect(0, &tcp(1)), Ended::Doubtful);
+    assert_eq!(registry.disconnect(0, &tcp(1)), Ended::Removed);
+    // Outgoing ones are not.
+    registry.ask(0, &tcp(2), true, 0);
+    registry.ask(0, &tcp(2), true, 0);
+    assert_eq!(registry.disconnect(0, &tcp(2)), Ended::Kept);
+    assert_eq!(registry.disconnect(0, &tcp(2)), Ended::Removed);
+    registry.ask(0, &tcp(2), true, 0);
+    assert_eq!(registry.disconnect(0, &tcp(2)), Ended::Removed);
+}
+
+#[test]
+fn a_resynchronisation_drops_at_its_end_what_was_not_named() {
+    let Fixture(registry) = fixture();
+    for n in 0..3 {
+        assert!(registry.install(2, &tcp(n)).is_ok());
     }
+    assert_eq!(registry.resync_begin(2), Some(Ok(())));
+    assert_eq!(listing(&registry, 0).len(), 3);
+    assert!(registry.install(2, &tcp(1)).is_ok());
+    assert!(registry.install(2, &tcp(3)).is_ok());
+    assert_eq!(verdict(&registry, &tcp(0)), Verdict::OwnedBy(2));
+    assert_eq!(registry.resync_end(2), Some(Ok(())));
+    let owned = |n| verdict(&registry, &tcp(n)) == Verdict::OwnedBy(2);
+    assert_eq!([0, 1, 2, 3].map(owned), [false, true, false, true]);
+    assert_eq!(registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap().dead, 2);
+    // Neither this node nor none.
+    assert_eq!(
+        (registry.resync_begin(1), registry.resync_end(0)),
+        (None, None)
+    );
+}
+
+#[test]
+fn epochs_run_out_without_sweeps_and_come_back_with_one() {
+    let Fixture(registry) = fixture();
+    assert!(registry.install(2, &tcp(1)).is_ok());
+    let purges = (0..300).take_while(|_| registry.leave(2)).count();
+    assert_eq!(purges, 250);
+    assert_eq!(verdict(&registry, &tcp(1)), Verdict::Registered);
+    assert!(registry.install(2, &tcp(2)).is_ok());
+    for _ in 0..2 {
+        registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+    }
+    for _ in 0..200 {
+        assert_eq!(registry.resync_begin(2), Some(Ok(())));
+    }
+    assert_eq!(verdict(&registry, &tcp(2)), Verdict::OwnedBy(2));
 }
 
 #[test]
 fn clearing_leaves_what_other_nodes_own() {
     let Fixture(registry) = fixture();
     for n in 0..10 {
-        registry.connect(0, &tcp(n), true, 0);
-        registry.connect(0, &udp(n), true, 0);
+        registry.ask(0, &tcp(n), true, 0);
+        registry.ask(0, &udp(n), true, 0);
         assert!(registry.install(2, &tcp(100 + n)).is_ok());
     }
     registry.bind(0, &endpoint(7), 0);
-    registry.sweep(Pass::Ours, 0, |_, _| {}).unwrap();
-    assert_eq!((registry.len(), registry.endpoints()), (10, 0));
+    registry.sweep(Pass::Clear, 0, |_, _| {}).unwrap();
+    // The endpoint that had entries is forgotten when it ages.
+    assert_eq!((registry.len(), registry.endpoints()), (10, 1));
     assert!(listing(&registry, 0).iter().all(|one| one.owner == 2));
 }

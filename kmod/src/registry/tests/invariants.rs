@@ -7,17 +7,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::entry::{Bound, TICKS};
-use super::super::env::{Env, Word};
-use super::super::hash::home;
-use super::super::names::Names;
-use super::super::region::Inner;
+use super::super::endpoint::Bound;
+use super::super::entry::{Entry, Kind, TICKS};
+use super::super::layout::FRACTIONS;
+use super::super::table::Table;
 use super::*;
 
-/// All entries of a table, and the endpoints by their keys.
+/// The 5-tuples, the endpoints by their keys, and the local names of both.
 #[derive(Default)]
 struct Contents {
     entries: Vec<Entry>,
+    locals: Vec<u16>,
     bounds: BTreeMap<u64, Bound>,
 }
 
@@ -31,169 +31,152 @@ pub fn check<E: Env>(registry: &Registry<E>) {
 /// of, nothing is of a generation that is free again, and nothing is older
 /// than the sweeps think.
 pub fn check_of_one_thread<E: Env>(registry: &Registry<E>) {
-    let Contents { entries, bounds } = contents(registry);
-    for entry in entries.iter().filter(|entry| entry.kind() == Kind::Udp) {
-        let (local, lport) = (entry.local(), entry.ports().0);
-        let Some(bound) = bounds.get(&Key::endpoint(Protocol::Udp, local, lport).packed) else {
-            // What has no endpoint is dead.
-            assert!(registry.is_dirty(), "{entry:?} has no endpoint");
-            continue;
+    let Contents {
+        entries, bounds, ..
+    } = contents(registry);
+    for entry in &entries {
+        let dead = match entry.kind() {
+            Kind::Other(owner, epoch) => registry.owner(owner, epoch).is_none(),
+            Kind::Udp => is_over(entry, &bounds),
+            Kind::Tcp | Kind::Endpoint => false,
         };
-        let since = |generation: u8| generation.wrapping_sub(bound.oldest);
-        assert!(
-            since(entry.generation()) <= since(bound.generation),
-            "{entry:?} is older than its endpoint thinks: {bound:?}"
-        );
-        let dead = entry.generation() != bound.generation;
+        let dead = dead || !registry.locals.is_live(entry.local());
         assert!(!dead || registry.is_dirty(), "no sweep will find {entry:?}");
     }
     if registry.settings.age != 0 {
-        registry
-            .regions
-            .iter()
-            .for_each(|region| check_ticks(&region.lock()));
+        for shard in registry.shards.iter() {
+            check_ticks(&shard.lock());
+        }
     }
 }
 
-/// Checks each region, the names and the credit.
-fn contents<E: Env>(registry: &Registry<E>) -> Contents {
-    let mut contents = Contents::default();
-    let (mut tuples, mut endpoints, mut credit) = (0, 0, 0);
-    for (number, region) in registry.regions.iter().enumerate() {
-        let inner = region.lock();
-        let before = (contents.entries.len(), contents.bounds.len());
-        let mut keys = BTreeSet::new();
-        for (buckets, present) in [(inner.buckets(), true), (inner.old_buckets(), false)] {
-            check_passes(registry, buckets, present);
-            for (_, entry) in buckets.iter().flat_map(Bucket::used) {
-                let key = entry.key();
-                assert!(
-                    keys.insert((key.address, key.packed)),
-                    "{entry:?} is there twice"
-                );
-                check_place(registry, &inner, number, entry);
-                match entry.kind() {
-                    Kind::Endpoint => drop(contents.bounds.insert(key.packed, Bound::from(entry))),
-                    _ => contents.entries.push(*entry),
-                }
-            }
-        }
-        let here = contents.entries.len() - before.0;
-        let bound = contents.bounds.len() - before.1;
-        assert_eq!(inner.counts(), (here + bound, bound), "region {number}");
-        // So little lies idle that a full table is about full.
-        assert!(u64::from(inner.credit()) < 2 * registry.batch);
-        tuples += here;
-        endpoints += bound;
-        credit += inner.credit() as usize;
-        drop(inner);
-        assert!(region.lock().has_right_bounds(), "region {number}");
-    }
-    let most = registry.settings.most;
-    let pool = Word::load(&registry.pool) as usize;
-    assert_eq!(
-        pool + credit + tuples,
-        most,
-        "{pool} in the pool, {credit} of regions, {tuples} entries"
-    );
-    assert_eq!(
-        Word::load(&registry.endpoint_pool) as usize + endpoints,
-        most,
-        "{endpoints} endpoints"
-    );
-    let numbers = |of: fn(&Entry) -> Option<u16>| contents.entries.iter().filter_map(of);
-    let retired = [
-        check_names(
-            &registry.locals,
-            numbers(|entry| Some(entry.local())).chain(
-                contents
-                    .bounds
-                    .keys()
-                    .map(|packed| (packed >> 33) as u16 % NAMES as u16),
-            ),
-        ),
-        check_names(
-            &registry.owners,
-            numbers(|entry| match entry.kind() {
-                Kind::Other(owner) => Some(owner),
-                _ => None,
-            }),
-        ),
-    ];
+/// Has the endpoint of an entry of UDP moved on?
+fn is_over(entry: &Entry, bounds: &BTreeMap<u64, Bound>) -> bool {
+    let Some(bound) = bounds.get(&Key::endpoint(entry.local(), entry.ports().0).packed) else {
+        return true;
+    };
+    let since = |generation: u8| generation.wrapping_sub(bound.oldest);
     assert!(
-        retired == [0, 0] || registry.is_dirty(),
-        "no sweep will free {retired:?} names"
+        since(entry.generation()) <= since(bound.generation),
+        "{entry:?} is older than its endpoint thinks: {bound:?}"
     );
+    entry.generation() != bound.generation
+}
+
+/// Checks each shard, the pools and the names.
+fn contents<E: Env>(registry: &Registry<E>) -> Contents {
+    registry.tell_tallies();
+    let mut contents = Contents::default();
+    let mut credit = [0; 3];
+    const POOLS: [Pool; 3] = [Pool::Tuples, Pool::Udp, Pool::Endpoints];
+    for (number, shard) in registry.shards.iter().enumerate() {
+        let table = shard.lock();
+        check_shard(registry, number, &table, &mut contents);
+        for (sum, pool) in credit.iter_mut().zip(POOLS) {
+            *sum += table.credit.of(pool) as usize;
+        }
+    }
+    let Contents {
+        entries, bounds, ..
+    } = &contents;
+    let udp = entries.iter().filter(|entry| entry.kind() == Kind::Udp);
+    let counts = [entries.len(), udp.count(), bounds.len()];
+    for ((pool, count), credit) in POOLS.into_iter().zip(counts).zip(credit) {
+        let left = registry.pools.left(pool).load() as usize;
+        let most = registry.pools.most(pool);
+        assert_eq!(left + credit + count, most, "{pool:?}: {left}, {credit}");
+    }
+    check_names(&registry.locals, contents.locals.iter().copied());
+    let owners = entries.iter().filter_map(|entry| match entry.kind() {
+        Kind::Other(owner, _) => Some(owner),
+        _ => None,
+    });
+    check_names(&registry.owners, owners);
     contents
 }
 
-/// Is an entry where it is looked for?
-fn check_place<E: Env>(registry: &Registry<E>, inner: &Inner<E>, number: usize, entry: &Entry) {
-    let key = entry.key();
-    let (place, _, region) = registry.place(&key).unwrap();
-    assert_eq!(region, number, "{entry:?} is in another region");
-    let found = match entry.kind() {
-        Kind::Endpoint => inner.find(place, |other| other.is_endpoint(&key)),
-        _ => inner.find(place, |other| other.is(&key)),
-    };
-    let found = found.unwrap_or_else(|| panic!("{entry:?} is not found"));
-    assert_eq!(found.packed, entry.packed());
-}
-
-/// Does each bucket know how many went past? One that is moved from may take
-/// them for more.
-fn check_passes<E: Env>(registry: &Registry<E>, buckets: &[Bucket], present: bool) {
-    let mut passed = vec![0; buckets.len()];
-    for (index, bucket) in buckets.iter().enumerate() {
-        for (_, entry) in bucket.used() {
-            let hash = entry.hash(&registry.secret);
-            let mut at = home(hash.fraction(), buckets.len());
-            while at != index {
-                passed[at] += 1;
-                at = (at + 1) % buckets.len();
+/// Is each entry where it is looked for, and does each bucket know how many went
+/// past?
+fn check_shard<E: Env>(
+    registry: &Registry<E>,
+    number: usize,
+    table: &Table<E>,
+    contents: &mut Contents,
+) {
+    check_directory(table);
+    let mut keys = BTreeSet::new();
+    let mut passed = vec![0; table.end()];
+    for index in 0..table.end() {
+        let used = table.bucket(index).into_iter().flat_map(Bucket::used);
+        for (place, entry) in used {
+            let (key, hash) = (entry.key(), entry.hash(&registry.secret));
+            assert!(keys.insert((key.address, key.packed)), "{entry:?} twice");
+            assert_eq!(registry.shard_number(hash), number);
+            let home = table.layout.home(hash.fraction());
+            (home..index).for_each(|index| passed[index] += 1);
+            let found = table.find(hash, &key);
+            assert_eq!(found, Some(At::new(index, place)), "{entry:?} of {home}");
+            contents.locals.push(entry.local());
+            match entry.kind() {
+                Kind::Endpoint => drop(contents.bounds.insert(key.packed, Bound::from(entry))),
+                _ => contents.entries.push(*entry),
             }
         }
     }
-    for (bucket, passed) in buckets.iter().zip(passed) {
-        match bucket.passes() {
-            Some(count) if present => assert_eq!(count, passed),
-            Some(count) => assert!(count >= passed, "{count} of {passed}"),
-            None => {}
-        }
+    assert_eq!(table.used(), keys.len());
+    for (index, passed) in passed.into_iter().enumerate() {
+        let count = table.bucket(index).map_or(Some(0), Bucket::exact_overflow);
+        assert!(
+            count.is_none_or(|count| count == passed),
+            "{count:?} of {passed} at {index}"
+        );
     }
 }
 
-/// Do the heads of buckets and the region know of no tick that is too late?
-fn check_ticks<E: Env>(inner: &Inner<E>) {
+/// Is there memory for all homes, and nothing in what is behind the end?
+fn check_directory<E: Env>(table: &Table<E>) {
+    let mut fraction = 0;
+    while table.end() > 0 && fraction < FRACTIONS {
+        let home = table.layout.home(fraction as u32);
+        assert!(table.bucket(home).is_some(), "no memory for home {home}");
+        fraction = table.layout.interval(fraction as u32).end;
+    }
+    let all = (0..table.end()).all(|index| table.bucket(index).is_some());
+    assert!(all || table.layout.is_moving(), "a gap in the directory");
+    let behind = table.directory.iter().skip(table.end().div_ceil(SEGMENT));
+    let used = behind.flatten().flat_map(|segment| segment.iter());
+    assert_eq!(used.flat_map(Bucket::used).count(), 0, "behind the end");
+}
+
+/// Do the heads of buckets and the shard know of no tick that is too late?
+fn check_ticks<E: Env>(table: &Table<E>) {
     let bounds = |oldest: Option<u8>, tick: u8| {
         oldest.is_some_and(|oldest| tick.wrapping_sub(oldest) % TICKS < TICKS / 2)
     };
-    for bucket in inner.buckets().iter().chain(inner.old_buckets()) {
+    for bucket in (0..table.end()).filter_map(|index| table.bucket(index)) {
         for tick in bucket.used().filter_map(|(_, entry)| entry.ages()) {
+            let (of_bucket, of_shard) = (bucket.oldest(), table.oldest);
             assert!(
-                bounds(bucket.oldest(), tick) && bounds(inner.oldest(), tick),
-                "an entry of tick {tick} in a bucket from {:?} on, in a region from {:?} on",
-                bucket.oldest(),
-                inner.oldest()
+                bounds(of_bucket, tick) && bounds(of_shard, tick),
+                "tick {tick} in a bucket from {of_bucket:?} on, in a shard from {of_shard:?} on"
             );
         }
     }
 }
 
-/// Do numbers in use mean something, and no two of them the same? How many
-/// names are retired.
-fn check_names<E: Env>(names: &Names<E>, used: impl Iterator<Item = u16>) -> usize {
-    let all = (0..NAMES as u16).filter(|number| names.last_meaning(*number).is_some());
-    let (live, retired): (Vec<_>, Vec<_>) = all.partition(|number| names.is_live(*number));
-    assert_eq!(names.used(), live.len() + retired.len());
-    let meanings = live.iter().map(|number| names.meaning(*number).unwrap());
-    let meanings: BTreeSet<_> = meanings.map(|name| (name.words, name.tag)).collect();
-    assert_eq!(meanings.len(), live.len(), "two numbers of one name");
-    for number in used {
-        assert!(
-            names.last_meaning(number).is_some(),
-            "{number} means nothing"
-        );
+/// Does each number mean something that no other does, and are its entries counted?
+fn check_names<E: Env>(names: &Names<E>, used: impl Iterator<Item = u16>) {
+    let mut entries = vec![0; NAMES];
+    used.for_each(|number| entries[usize::from(number)] += 1);
+    let mut known = 0;
+    let mut meanings = BTreeSet::new();
+    for (number, count) in (0..).zip(entries) {
+        assert_eq!(names.entries(number), count, "entries of number {number}");
+        known += usize::from(names.last_meaning(number).is_some());
+        assert!(count == 0 || names.last_meaning(number).is_some());
+        if let Some(name) = names.meaning(number) {
+            assert!(meanings.insert((name.words, name.tag)), "{name:?} twice");
+        }
     }
-    retired.len()
+    assert_eq!(names.used(), known);
 }

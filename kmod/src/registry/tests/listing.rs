@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::growth::bytes;
 use super::*;
 
 /// Lists with this much room, and calls `between` before each call.
@@ -35,8 +36,8 @@ fn list_all(
 
 #[test]
 fn what_is_there_all_the_time_is_listed_once_while_the_table_grows() {
-    for regions in [1, 4] {
-        let fixture = Fixture::new(SETTINGS, regions);
+    for shards in [1, 4] {
+        let fixture = Fixture::new(SETTINGS, shards);
         for n in 0..2000 {
             fixture.connect(&tcp(n));
         }
@@ -58,22 +59,21 @@ fn what_is_there_all_the_time_is_listed_once_while_the_table_grows() {
 
 #[test]
 fn and_while_it_shrinks() {
-    for regions in [1, 4] {
-        let fixture = Fixture::new(SETTINGS, regions);
+    for shards in [1, 4] {
+        let fixture = Fixture::new(SETTINGS, shards);
         for n in 0..20_000 {
             fixture.connect(&tcp(n));
         }
-        let buckets = || fixture.0.regions[0].lock().buckets().len();
-        let before = buckets();
+        let before = bytes(&fixture.0);
         let seen = list_all(&fixture.0, ROOM, |call| {
             let from = 200 + 1500 * call as u32;
             for n in (from..from + 1500).take_while(|n| *n < 20_000) {
-                assert_eq!(fixture.0.disconnect(0, &tcp(n)), Some(true));
+                assert_eq!(fixture.0.end(0, &tcp(n)), Some(true));
             }
             fixture.0.sweep(Pass::Age, 0, |_, _| {}).unwrap();
-            assert!(fixture.0.maintain(allocate).unwrap());
+            fixture.0.maintain();
         });
-        assert!(buckets() < before / 10, "{} of {before}", buckets());
+        assert!(bytes(&fixture.0) < before / 10);
         for n in 0..200 {
             assert_eq!(seen.get(&tcp(n).foreign.addr.words()), Some(&1), "{n}");
         }
@@ -95,9 +95,9 @@ fn a_listing_says_all_about_an_entry() {
             port: 0x5678,
         },
     };
-    registry.connect(3, &addressed, true, 0);
-    registry.connect(3, &addressed, false, 0);
-    let expected = Listed {
+    registry.ask(3, &addressed, true, 0);
+    registry.ask(3, &addressed, false, 0);
+    let expected = TableEntry {
         stack: 3,
         owner: 1,
         references: 2,
@@ -111,7 +111,7 @@ fn a_listing_says_all_about_an_entry() {
     };
     assert_eq!(listing(&registry, 0), [expected]);
     assert!(registry.install(9, &addressed).is_ok());
-    let theirs = Listed {
+    let theirs = TableEntry {
         stack: 0,
         owner: 9,
         references: 0,
@@ -128,11 +128,11 @@ fn an_empty_registry_and_an_odd_cursor_list_nothing() {
     assert!(listing(&fixture.0, 0).is_empty());
     fixture.connect(&tcp(1));
     let odd = Cursor {
-        region: u32::MAX,
+        shard: u32::MAX,
         fraction: 7,
     };
     assert_eq!(fixture.0.list(odd, 0, ROOM, |_| panic!("listed")), Ok(None));
-    let without_memory: Registry<Std> = Registry::new(SETTINGS, secret(1), memory(4));
+    let without_memory: Registry<Std> = Registry::new(SETTINGS, secret(1), memory(&SETTINGS, 4));
     assert!(listing(&without_memory, 0).is_empty());
 }
 
@@ -144,14 +144,11 @@ fn nobody_waits_for_the_turn_of_another() {
     let turn = registry.turn().unwrap();
     assert_eq!(registry.list(Cursor::default(), 0, ROOM, |_| {}), Err(Busy));
     assert_eq!(registry.sweep(Pass::Dead, 0, |_, _| {}), Err(Busy));
-    assert_eq!(registry.maintain(allocate), Err(Busy));
-    // Hooks do not.
-    assert_eq!(
-        registry.connect(0, &tcp(1), true, 0).verdict,
-        Verdict::Repeated
-    );
+    // Hooks and the task do not.
+    registry.maintain();
+    assert_eq!(registry.ask(0, &tcp(1), true, 0), Verdict::Repeated);
     drop(turn);
-    assert_eq!(registry.maintain(allocate), Ok(true));
+    assert!(registry.sweep(Pass::Dead, 0, |_, _| {}).is_ok());
 }
 
 #[test]
@@ -162,10 +159,7 @@ fn a_cursor_names_the_first_place_that_was_not_listed() {
     let name = registry.locals.find(&local(0, &v4(10))).unwrap();
     let place = key(name, &tcp(1)).hash(&registry.secret).fraction();
     for (fraction, listed) in [(0, 1), (place - 1, 1), (place, 1), (place + 1, 0)] {
-        let cursor = Cursor {
-            region: 0,
-            fraction,
-        };
+        let cursor = Cursor { shard: 0, fraction };
         let mut count = 0;
         registry.list(cursor, 0, ROOM, |_| count += 1).unwrap();
         assert_eq!(count, listed, "from {fraction:#x}, it is at {place:#x}");

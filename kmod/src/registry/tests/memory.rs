@@ -2,113 +2,154 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Memory that is late or fails, and keys that were chosen to need much.
+//! Memory that is late, or fails, or is all there is; and keys that were chosen to
+//! need much.
 
 use super::super::hash::home;
+use super::growth::bytes;
 use super::*;
 
-/// The answer to a new 5-tuple, and whether somebody has to be woken.
-fn asked(registry: &Registry<Std>, tuple: &FiveTuple) -> (Verdict, bool) {
-    let answer = registry.connect(0, tuple, true, 0);
-    (answer.verdict, answer.wake)
+/// A registry whose task has not run, where this thread gets so many segments.
+fn with_segments(segments: usize, shards: usize) -> Fixture {
+    let registry = Registry::new(SETTINGS, secret(1), memory(&SETTINGS, shards));
+    allow_segments(segments);
+    Fixture(registry)
 }
 
+/// Registers 5-tuples of TCP and UDP, of which some are `Late`: those.
+fn register(fixture: &Fixture, count: u32) -> Vec<FiveTuple> {
+    let flows = (0..count).flat_map(|n| [tcp(n), from(11, tuple(Protocol::Udp, n as u16, n))]);
+    let late = flows.filter(|flow| {
+        let verdict = fixture.connect(flow);
+        let now = fixture.0.query(0, flow);
+        match verdict {
+            Verdict::Registered => assert_eq!(now, (Verdict::Repeated, 1)),
+            Verdict::Late => assert_eq!(now.1, 0, "{flow:?}"),
+            odd => panic!("{odd:?} of {flow:?}"),
+        }
+        verdict == Verdict::Late
+    });
+    late.collect()
+}
+
+/// Nothing that was registered is lost, and all goes on when there is memory.
 #[test]
-fn whoever_finds_no_memory_asks_for_it_and_nobody_after_him() {
-    let registry: Registry<Std> = Registry::new(SETTINGS, secret(1), memory(1));
-    for flow in [tcp, udp] {
-        assert_eq!(asked(&registry, &flow(1)), (Verdict::Late, true));
-        assert_eq!(asked(&registry, &flow(2)), (Verdict::Late, false));
-        assert!(registry.wants());
-        // Whoever failed to get some is asked again.
-        assert!(!registry.maintain(|_| None).unwrap());
-        assert_eq!(asked(&registry, &flow(3)), (Verdict::Late, true));
-        assert!(!registry.maintain(|_| None).unwrap());
+fn any_segment_may_be_the_last_one() {
+    for segments in 0.. {
+        let fixture = with_segments(segments, 2);
+        let registry = &fixture.0;
+        let late = register(&fixture, 1000);
+        // Without more room all the same: what grows is only late.
+        let room = (bytes(registry) / size_of::<Bucket>()) * bucket::SLOTS;
+        let used = registry.len() + registry.endpoints();
+        assert!(late.is_empty() || used * 10 >= room * 6, "{used} of {room}");
+        assert!(late.is_empty() || bytes(registry) == segments * size_of::<Segment>());
+        assert_eq!(listing(registry, 0).len(), 2000 - late.len());
+        invariants::check_of_one_thread(registry);
+        registry.maintain();
+        assert!(registry.reserve.is_exhausted());
+        invariants::check_of_one_thread(registry);
+        allow_segments(usize::MAX);
+        registry.maintain();
+        assert!(!registry.reserve.is_exhausted());
+        for flow in &late {
+            assert_eq!(fixture.connect(flow), Verdict::Registered);
+        }
+        assert_eq!(listing(registry, 0).len(), 2000);
+        registry.sweep(Pass::Clear, 0, |_, _| {}).unwrap();
+        for _ in 0..5 {
+            let late = SETTINGS.age + 1;
+            registry.sweep(Pass::Dead, late, |_, _| {}).unwrap();
+        }
+        registry.maintain();
+        assert_eq!(
+            (registry.len(), registry.endpoints(), bytes(registry)),
+            (0, 0, 0)
+        );
+        invariants::check_of_one_thread(registry);
+        if late.is_empty() {
+            assert!(segments > 12, "{segments}");
+            break;
+        }
     }
-    assert!(registry.maintain(allocate).unwrap());
-    assert_eq!(asked(&registry, &tcp(1)).0, Verdict::Registered);
-    invariants::check_of_one_thread(&registry);
 }
 
 #[test]
-fn a_first_array_that_fills_up_asks_for_memory_once_and_at_once() {
-    let Fixture(registry) = Fixture::new(SETTINGS, 1);
-    let wakes = |from: u32| {
-        (from..from + 12)
-            .filter(|n| asked(&registry, &tcp(*n)).1)
-            .count()
-    };
-    assert_eq!((wakes(0), registry.hurries()), (1, true));
-    assert!(registry.maintain(allocate).unwrap());
-    assert_eq!((wakes(100), registry.wants()), (0, false));
+fn who_finds_no_memory_does_not_look_again_before_the_task() {
+    let fixture = with_segments(0, 4);
+    for _ in 0..3 {
+        let before = wakes_and_asks();
+        assert_eq!(register(&fixture, 50).len(), 100);
+        let (wakes, asks) = wakes_and_asks();
+        assert!(wakes == before.0 && asks <= before.1 + 1);
+        fixture.0.maintain();
+    }
+    // The task keeps some; it is woken once when half of them are gone.
+    allow_segments(usize::MAX);
+    fixture.0.maintain();
+    let before = wakes_and_asks();
+    assert_eq!(register(&fixture, 2000).len(), 0);
+    assert!(bytes(&fixture.0) > SHELF / 2 * size_of::<Segment>());
+    assert_eq!(wakes_and_asks().0, before.0 + 1);
+    fixture.0.maintain();
+    let asked = wakes_and_asks().1;
+    for n in 10_000..10_300 {
+        assert_eq!(fixture.connect(&tcp(n)), Verdict::Registered);
+    }
+    assert_eq!(wakes_and_asks().1, asked, "memory of the reserve was there");
 }
 
-/// A sweep makes room; without anything dead nobody could.
 #[test]
-fn a_full_table_asks_for_a_sweep_if_anything_is_dead() {
+fn all_memory_may_be_there_at_once() {
     let settings = Settings {
-        most: 64,
+        most: 20_000,
+        fixed: true,
         ..SETTINGS
     };
-    let fixture = Fixture::new(settings, 1);
-    let registry = &fixture.0;
-    for n in 0..64 {
-        assert!(registry.install(2, &tcp(n)).is_ok());
-        assert!(registry.maintain(allocate).unwrap());
+    let fixture = Fixture(Registry::new(settings, secret(1), memory(&settings, 4)));
+    allow_segments(100);
+    assert!(!fixture.0.preallocate());
+    allow_segments(usize::MAX);
+    assert!(fixture.0.preallocate());
+    allow_segments(0);
+    let (all, before) = (bytes(&fixture.0), wakes_and_asks());
+    for n in 0..19_600 {
+        assert_eq!(fixture.connect(&tcp(n)), Verdict::Registered, "{n}");
     }
-    assert_eq!(asked(registry, &tcp(100)), (Verdict::Full, false));
-    assert!(registry.purge(2));
-    assert_eq!(asked(registry, &tcp(100)), (Verdict::Full, true));
-    assert_eq!(asked(registry, &tcp(100)), (Verdict::Full, false));
-    registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
-    assert_eq!(asked(registry, &tcp(100)).0, Verdict::Registered);
+    assert_eq!(wakes_and_asks(), before);
+    // And it stays.
+    fixture.0.sweep(Pass::Clear, 0, |_, _| {}).unwrap();
+    fixture.0.maintain();
+    assert_eq!((fixture.0.len(), bytes(&fixture.0)), (0, all));
+    allow_segments(usize::MAX);
 }
 
-/// Registers so many with one allocation that fails; how many allocations
-/// there were.
-fn register_with_a_failure(nth: usize) -> usize {
-    let Fixture(registry) = Fixture::new(SETTINGS, 4);
-    let mut allocations = 0;
-    let mut some = |buckets| {
-        allocations += 1;
-        (allocations != nth).then(|| vec![Bucket::default(); buckets])
-    };
-    for n in 0..500 {
-        for flow in [tcp(n), from(11, tuple(Protocol::Udp, n as u16, n))] {
-            let free = verdict(&registry, &flow);
-            assert!(matches!(free, Verdict::Registered | Verdict::Late));
-            let (answer, _) = asked(&registry, &flow);
-            // Of UDP it knows only the 5-tuple's region, not the endpoint's; and
-            // neither before there is a number for the address.
-            assert!(free == answer || flow.protocol == Protocol::Udp || n == 0);
-            let now = registry.query(0, &flow);
-            match answer {
-                Verdict::Registered => assert_eq!(now, (Verdict::Repeated, 1)),
-                Verdict::Late => assert_eq!(now.1, 0, "{flow:?}"),
-                odd => panic!("{odd:?} of {flow:?}"),
-            }
-        }
-        if n % 32 == 0 {
-            let _complete = registry.maintain(&mut some).unwrap();
-            invariants::check_of_one_thread(&registry);
-        }
-    }
-    assert!(registry.maintain(allocate).unwrap());
-    let held = registry.len();
-    assert_eq!(listing(&registry, 0).len(), held);
-    registry.sweep(Pass::Ours, 0, |_, _| {}).unwrap();
-    invariants::check_of_one_thread(&registry);
-    assert_eq!((registry.len(), registry.endpoints()), (0, 0));
-    allocations
-}
-
+/// A shard that got far more than its part.
 #[test]
-fn any_allocation_may_fail() {
-    let allocations = register_with_a_failure(usize::MAX);
-    assert!(allocations >= 8, "{allocations}");
-    for nth in 1..=allocations {
-        register_with_a_failure(nth);
+fn a_directory_that_is_full_is_filled_and_no_more() {
+    let few = Settings {
+        most: 300,
+        most_udp: 0,
+        ..SETTINGS
+    };
+    let memory = memory(&few, 1);
+    let segments = few.directory(1);
+    let registry: Registry<Std> = Registry::new(SETTINGS, secret(1), memory);
+    let fixture = Fixture(registry);
+    let late = register(&fixture, 2000);
+    assert_eq!(bytes(&fixture.0), segments * size_of::<Segment>());
+    let places = segments * SEGMENT * bucket::SLOTS;
+    let used = fixture.0.len() + fixture.0.endpoints();
+    assert!(used * 10 >= places * 9, "{used} of {places}");
+    invariants::check_of_one_thread(&fixture.0);
+    for n in 0..100 {
+        fixture.0.end(0, &tcp(n));
     }
+    let now = late
+        .iter()
+        .filter(|flow| fixture.connect(flow) == Verdict::Registered);
+    assert!(now.count() > 20);
+    invariants::check_of_one_thread(&fixture.0);
 }
 
 /// Remote ends know the code and choose 5-tuples that meet in one bucket, but
@@ -117,22 +158,24 @@ fn any_allocation_may_fail() {
 fn keys_that_meet_under_one_secret_do_not_under_another() {
     let fixture = Fixture::new(SETTINGS, 16);
     let registry = &fixture.0;
-    let name = registry.locals.find_or_add(&local(0, &v4(10))).unwrap();
+    fixture.connect(&tcp(0));
+    let name = registry.locals.find(&local(0, &v4(10))).unwrap();
     let theirs = secret(2);
     let meets = |n: &u32| {
         let hash = key(name, &tcp(*n)).hash(&theirs);
-        (hash.region(63 - 4), home(hash.fraction(), 64)) == (3, 7)
+        (hash.shard(63 - 4), home(hash.fraction(), 64)) == (3, 7)
     };
-    let chosen: Vec<u32> = (0..1 << 20).filter(meets).collect();
+    let chosen: Vec<u32> = (1..1 << 20).filter(meets).collect();
     assert!(chosen.len() > 800, "{}", chosen.len());
     for n in &chosen {
         assert_eq!(fixture.connect(&tcp(*n)), Verdict::Registered);
     }
-    for region in &registry.regions {
-        let inner = region.lock();
-        let passed = inner.buckets().iter().filter_map(Bucket::passes).max();
-        assert!(passed < Some(16), "{passed:?} went past one bucket");
-        let share = chosen.len() / registry.regions.len();
-        assert!((share / 2..share * 2).contains(&inner.count()));
+    for shard in registry.shards.iter() {
+        let table = shard.lock();
+        let buckets = (0..table.end()).filter_map(|index| table.bucket(index));
+        let overflow = buckets.map(Bucket::overflow).max();
+        assert!(overflow < Some(16), "{overflow:?} went past one bucket");
+        let share = chosen.len() / registry.shards.len();
+        assert!((share / 2..share * 2).contains(&table.used()));
     }
 }

@@ -9,28 +9,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 use std::{boxed::Box, vec};
 
+use std::cell::Cell;
+
 use super::bucket::Bucket;
-use super::entry::{Entry, NAMES};
-use super::env::{Env, Lock, Word};
+use super::entry::NAMES;
+use super::env::{Env, Lock, SEGMENT, Segment, Word};
 use super::hash::{SECRET_BYTES, Secret};
-use super::names as names_of;
 use super::names::Name;
-use super::region::Region;
-use super::remote::owner;
+use super::reserve::SHELF;
+use super::shard::Shard;
 use super::sweep::{ASKED, Asked};
+use super::table::At;
 use super::*;
-use crate::flow::{Endpoint, Protocol, SockAddr};
+use crate::flow::{Direction, Endpoint, Protocol, SockAddr};
 
 mod behaviour;
 mod growth;
 mod invariants;
 mod listing;
-mod loom;
 mod memory;
 mod model;
-mod moving;
 mod names;
-mod passes;
+mod overflow;
+mod pools;
 mod sweep;
 mod threads;
 mod udp;
@@ -71,26 +72,54 @@ impl Word for AtomicU64 {
         self.fetch_add(value, SeqCst)
     }
 
-    fn or(&self, bits: u64) -> u64 {
-        self.fetch_or(bits, SeqCst)
-    }
-
     fn swap(&self, value: u64) -> u64 {
         AtomicU64::swap(self, value, SeqCst)
     }
 }
 
+std::thread_local! {
+    /// Segments that there is memory for, in this thread.
+    static SEGMENTS: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// How often the task was woken by this thread.
+    static WAKES: Cell<usize> = const { Cell::new(0) };
+    /// How often memory was asked for by this thread.
+    static ASKS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// From now on this thread gets so many segments.
+pub fn allow_segments(segments: usize) {
+    SEGMENTS.set(segments);
+}
+
+/// How often this thread woke the task, and asked for memory.
+pub fn wakes_and_asks() -> (usize, usize) {
+    (WAKES.get(), ASKS.get())
+}
+
+/// Memory of a segment, unless there is none.
+pub fn boxed_segment() -> Option<Box<Segment>> {
+    ASKS.set(ASKS.get() + 1);
+    let left = SEGMENTS.get().checked_sub(1)?;
+    SEGMENTS.set(left);
+    Some(Box::new([Bucket::EMPTY; SEGMENT]))
+}
+
 impl Env for Std {
     type Lock<T: Send + 'static> = Mutex<T>;
     type Word = AtomicU64;
-    type Buckets = Vec<Bucket>;
-    type Regions = Box<[Region<Self>]>;
+    type Segment = Box<Segment>;
+    type Directory = Vec<Option<Box<Segment>>>;
+    type Shards = Box<[Shard<Self>]>;
     type Names = Box<[Name<Self>]>;
     type Words = Arc<[AtomicU64]>;
     type Scratch = Box<[Asked]>;
 
-    fn no_buckets() -> Vec<Bucket> {
-        Vec::new()
+    fn segment() -> Option<Box<Segment>> {
+        boxed_segment()
+    }
+
+    fn wake() {
+        WAKES.set(WAKES.get() + 1);
     }
 
     fn prefetch(_: usize) {}
@@ -98,24 +127,28 @@ impl Env for Std {
     fn prefetch_bucket(_: usize) {}
 }
 
-/// Memory for a registry with so many regions.
-pub fn memory<E>(regions: usize) -> Memory<E>
+/// Memory for a registry with so many shards.
+pub fn memory<E>(settings: &Settings, shards: usize) -> Memory<E>
 where
     E: Env<
-            Regions = Box<[Region<E>]>,
+            Segment = Box<Segment>,
+            Directory = Vec<Option<Box<Segment>>>,
+            Shards = Box<[Shard<E>]>,
             Names = Box<[Name<E>]>,
             Words = Arc<[<E as Env>::Word]>,
             Scratch = Box<[Asked]>,
         >,
 {
-    let words = |len: usize| (0..len).map(|_| E::Word::new(0)).collect::<Arc<[_]>>();
+    let directory = |len| (0..len).map(|_| None).collect::<Vec<_>>();
     let names = || (0..NAMES).map(|_| Name::new()).collect::<Box<[_]>>();
     Memory {
-        regions: (0..regions).map(|_| Region::new()).collect(),
-        locals: (names(), words(names_of::WORDS)),
-        owners: (names(), words(names_of::WORDS)),
-        shared: words(shared::WORDS),
-        wanting: words(regions.div_ceil(64) * MARKS),
+        shards: (0..shards)
+            .map(|_| Shard::new(directory(settings.directory(shards))))
+            .collect(),
+        locals: names(),
+        owners: names(),
+        shared: (0..shared::WORDS).map(|_| E::Word::new(0)).collect(),
+        reserve: directory(SHELF),
         scratch: vec![Asked::default(); ASKED].into(),
     }
 }
@@ -133,32 +166,75 @@ pub fn secret(seed: u64) -> Secret {
 pub const SETTINGS: Settings = Settings {
     node: 1,
     most: 1 << 20,
+    most_udp: 1 << 19,
     age: 16,
     fixed: false,
 };
 
-/// A registry with memory, and the memory that it asks for later.
+/// A registry whose task has run once.
 pub struct Fixture(pub Registry<Std>);
 
 impl Fixture {
-    pub fn new(settings: Settings, regions: usize) -> Self {
-        let registry = Registry::new(settings, secret(1), memory(regions));
-        assert!(registry.prepare(0, allocate));
+    pub fn new(settings: Settings, shards: usize) -> Self {
+        let memory = memory(&settings, shards);
+        let registry = Registry::new(settings, secret(1), memory);
+        registry.maintain();
         Self(registry)
     }
 
-    /// Calls the registry as a stack would, and the task after it.
+    /// Calls the registry as a stack would.
     pub fn connect(&self, tuple: &FiveTuple) -> Verdict {
-        let answer = self.0.connect(0, tuple, true, 0);
-        if answer.wake {
-            assert!(self.0.maintain(allocate).unwrap());
-        }
-        answer.verdict
+        connect(&self.0, tuple)
     }
 }
 
-pub fn allocate(buckets: usize) -> Option<Vec<Bucket>> {
-    Some(vec![Bucket::default(); buckets])
+/// An outgoing question of the global stack at tick 0.
+pub fn connect<E: Env>(registry: &Registry<E>, tuple: &FiveTuple) -> Verdict {
+    registry.ask(0, tuple, true, 0)
+}
+
+/// Calls through ip's hooks, in the words of the tests.
+pub trait Calls {
+    fn ask(&self, stack: StackId, tuple: &FiveTuple, outgoing: bool, tick: u8) -> Verdict;
+    /// Was it the last reference? `None`: it is unknown.
+    fn end(&self, stack: StackId, tuple: &FiveTuple) -> Option<bool>;
+    /// A node left. False: there is no other node of this number.
+    fn leave(&self, node: Node) -> bool;
+    /// Whole audits that see these connections; how many entries each removed.
+    fn audits(&self, seen: &[FiveTuple], audits: usize) -> Vec<u64>;
+}
+
+impl<E: Env> Calls for Registry<E> {
+    fn ask(&self, stack: StackId, tuple: &FiveTuple, outgoing: bool, tick: u8) -> Verdict {
+        let direction = match outgoing {
+            true => Direction::Outgoing,
+            false => Direction::Incoming,
+        };
+        self.connect(stack, tuple, direction, Via::Ip, tick)
+    }
+
+    fn end(&self, stack: StackId, tuple: &FiveTuple) -> Option<bool> {
+        match self.disconnect(stack, tuple) {
+            Ended::Unknown => None,
+            Ended::Kept | Ended::Doubtful => Some(false),
+            Ended::Removed => Some(true),
+        }
+    }
+
+    fn leave(&self, node: Node) -> bool {
+        self.purge(node).is_some_and(|purged| purged.is_ok())
+    }
+
+    fn audits(&self, seen: &[FiveTuple], audits: usize) -> Vec<u64> {
+        let audit = |_| {
+            self.audit_begin();
+            for tuple in seen {
+                self.audit_seen(0, tuple);
+            }
+            self.sweep(Pass::Audit, 0, |_, _| {}).unwrap().unseen
+        };
+        (0..audits).map(audit).collect()
+    }
 }
 
 pub fn v4(last: u8) -> Addr {
@@ -205,7 +281,7 @@ pub fn endpoint(port: u16) -> Endpoint {
 }
 
 /// All that is listed now.
-pub fn listing(registry: &Registry<Std>, tick: u8) -> Vec<Listed> {
+pub fn listing(registry: &Registry<Std>, tick: u8) -> Vec<TableEntry> {
     let mut all = Vec::new();
     let mut cursor = Some(Cursor::default());
     while let Some(from) = cursor {

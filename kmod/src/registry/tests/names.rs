@@ -4,70 +4,115 @@
 
 //! Numbers of local addresses and nodes: used up, and used again.
 
-use std::vec::Vec;
-
+use super::super::names::MOST;
 use super::*;
-
-/// Names of one kind at most.
-const MOST_NAMES: usize = NAMES / 4 * 3;
 
 /// 5-tuples from one of 65536 addresses.
 fn from_address(n: u32) -> FiveTuple {
-    let mut tuple = tcp(1);
-    tuple.local.addr = Addr::v4([198, 18, (n >> 8) as u8, n as u8]);
+    at(Addr::v4([198, 18, (n >> 8) as u8, n as u8]), tcp(1))
+}
+
+/// The same from another address.
+pub fn at(addr: Addr, mut tuple: FiveTuple) -> FiveTuple {
+    tuple.local.addr = addr;
     tuple
 }
 
 #[test]
-fn addresses_run_out_and_come_back_after_a_sweep_only() {
-    let Fixture(registry) = Fixture::new(SETTINGS, 4);
-    let fixture = Fixture(registry);
-    for n in 0..MOST_NAMES as u32 {
-        assert_eq!(
-            fixture.connect(&from_address(n)),
-            Verdict::Registered,
-            "{n}"
-        );
+fn addresses_that_come_and_go_never_run_out() {
+    let fixture = Fixture::new(SETTINGS, 4);
+    for n in 0..2000 {
+        let flow = from_address(n);
+        let bound = udp(1).endpoint();
+        let bound = Endpoint {
+            addr: flow.local.addr,
+            ..bound
+        };
+        assert_eq!(fixture.connect(&flow), Verdict::Registered, "{n}");
+        assert_eq!(fixture.0.bind(0, &bound, 0), Some(true), "{n}");
+        assert_eq!(fixture.0.install(2 + n, &tcp(n)), Ok(()), "{n}");
+        assert_eq!(fixture.0.end(0, &flow), Some(true));
+        assert!(fixture.0.unbind(0, &bound));
+        assert_eq!(fixture.0.withdraw(2 + n, &tcp(n)), Some(true));
     }
-    let registry = &fixture.0;
-    assert_eq!(verdict(registry, &from_address(40_000)), Verdict::Full);
-    assert_eq!(fixture.connect(&from_address(40_000)), Verdict::Full);
-    let bound = Endpoint {
-        protocol: Protocol::Udp,
-        ..from_address(40_000).endpoint()
-    };
-    assert_eq!(
-        registry.install(2, &from_address(40_000)),
-        Err(NotInstalled::Full)
-    );
-    // Another set of addresses, whose names find no number yet.
-    registry.share(&[bound.addr.words()]).unwrap();
-    assert_eq!(fixture.connect(&from_address(40_000)), Verdict::Full);
-    assert_eq!(listing(registry, 0).len(), 0);
-    assert_eq!(
-        registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap().dead,
-        MOST_NAMES as u64
-    );
-    assert_eq!(fixture.connect(&from_address(40_000)), Verdict::Registered);
-    assert_eq!(registry.locals.used(), 1);
-    assert_eq!(registry.bind(0, &bound, 0), Some(true));
+    fixture.0.collect();
+    assert_eq!((fixture.0.addresses(), fixture.0.nodes()), (0, 0));
+    invariants::check_of_one_thread(&fixture.0);
 }
 
 #[test]
-fn a_bind_without_a_name_is_not_counted() {
+fn so_many_addresses_may_be_in_use_and_a_number_comes_back_with_its_last_entry() {
     let fixture = Fixture::new(SETTINGS, 4);
-    for n in 0..MOST_NAMES as u32 {
-        fixture.connect(&from_address(n));
+    let registry = &fixture.0;
+    for n in 0..MOST as u32 {
+        assert_eq!(fixture.connect(&from_address(n)), Verdict::Registered);
     }
-    let bound = Endpoint {
+    let full = Verdict::Full(Full::Addresses);
+    let more = from_address(40_000);
+    assert_eq!(verdict(registry, &more), Verdict::Registered);
+    assert_eq!(fixture.connect(&more), full);
+    // From now on nobody looks for a number before the task did.
+    assert_eq!(verdict(registry, &more), full);
+    let udp = Endpoint {
         protocol: Protocol::Udp,
-        ..from_address(40_000).endpoint()
+        ..more.endpoint()
     };
-    assert_eq!(fixture.0.bind(0, &bound, 0), Some(false));
+    assert_eq!(registry.bind(0, &udp, 0), Some(true));
+    assert!(registry.unbind(0, &udp));
+    let not_installed = NotInstalled::Full(Full::Addresses);
+    assert_eq!(registry.install(2, &more), Err(not_installed));
+    assert_eq!(registry.end(0, &from_address(0)), Some(true));
+    assert_eq!(fixture.connect(&more), full);
+    registry.maintain();
+    assert_eq!(fixture.connect(&more), Verdict::Registered);
+    // And it was not looked for in vain: no task is needed.
+    assert_eq!(registry.end(0, &more), Some(true));
+    assert_eq!(fixture.connect(&from_address(0)), Verdict::Registered);
+    assert_eq!(registry.addresses(), MOST);
+    invariants::check_of_one_thread(registry);
 }
 
-/// Each entry says by its foreign address whose it is: no number has ever two
-/// meanings.
+#[test]
+fn nodes_run_out_and_come_back_with_their_entries() {
+    let fixture = Fixture::new(SETTINGS, 4);
+    let registry = &fixture.0;
+    for n in 0..MOST as u32 {
+        assert_eq!(registry.install(2 + n, &tcp(n)), Ok(()));
+    }
+    let full = Err(NotInstalled::Full(Full::Nodes));
+    assert_eq!(registry.install(5000, &tcp(5000)), full);
+    assert!(registry.leave(2));
+    registry.maintain();
+    // Its dead entry still has the number.
+    assert_eq!(registry.install(5000, &tcp(5000)), full);
+    registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+    registry.maintain();
+    assert_eq!(registry.install(5000, &tcp(5000)), Ok(()));
+    invariants::check_of_one_thread(registry);
+}
+
+#[test]
+fn what_is_not_unicast_is_never_shared() {
+    let fixture = Fixture::new(SETTINGS, 1);
+    let six = |first: u8, last: u8| {
+        let mut addr = [0; 16];
+        (addr[0], addr[15]) = (first, last);
+        Addr::v6(addr)
+    };
+    let v4 = [[127, 0, 0, 1], [224, 0, 0, 1], [239, 1, 2, 3], [255; 4]];
+    let v6 = [six(0, 1), six(0xff, 2)];
+    for addr in v4.map(Addr::v4).into_iter().chain(v6) {
+        let flow = at(addr, tcp(1));
+        assert!(!fixture.0.is_shared(&addr), "{addr:?}");
+        assert_eq!(fixture.connect(&flow), Verdict::NotShared);
+        assert_eq!(fixture.0.install(2, &flow), Err(NotInstalled::NotShared));
+        assert_eq!(fixture.0.bind(0, &at(addr, udp(1)).endpoint(), 0), None);
+        assert_eq!(fixture.0.share(&[addr.words()]), Err(NotAList));
+    }
+    assert_eq!(fixture.0.addresses(), 0);
+}
+
+/// Each entry says by its ports whose it is: no number has ever two meanings.
 #[test]
 fn many_addresses_and_nodes_come_and_go() {
     let fixture = Fixture::new(SETTINGS, 4);
@@ -82,87 +127,72 @@ fn many_addresses_and_nodes_come_and_go() {
             let mut ours = from_address(n);
             ours.foreign.port = n as u16;
             let ours = fixture.connect(&ours);
-            assert!(
-                matches!(ours, Verdict::Registered | Verdict::Repeated),
-                "{ours:?} of {n}"
-            );
+            assert!(matches!(ours, Verdict::Registered | Verdict::Repeated));
             let mut theirs = from_address(n);
             theirs.foreign.port = 1000 + n as u16;
             theirs.local.port = round as u16;
-            assert!(registry.purge(2 + (round + 399) % 400));
-            assert!(registry.install(2 + round, &theirs).is_ok());
-            assert!(registry.maintain(allocate).unwrap());
+            assert!(registry.leave(2 + (round + 399) % 400));
+            assert_eq!(registry.install(2 + round, &theirs), Ok(()));
         }
         for one in listing(registry, 0) {
-            let number = u32::from(one.fport) % 1000;
-            assert_eq!(
-                one.local,
-                from_address(number).local.addr.words(),
-                "round {round}"
-            );
-            if one.fport >= 1000 {
-                assert_eq!(one.owner, 2 + u32::from(one.lport), "round {round}");
-            }
+            let address = from_address(u32::from(one.fport) % 1000).local.addr;
+            assert_eq!(one.local, address.words(), "round {round}");
+            let theirs = one.fport >= 1000;
+            assert!(!theirs || one.owner == 2 + u32::from(one.lport));
         }
         if round % 5 == 0 {
             registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
         }
-        assert!(registry.maintain(allocate).unwrap());
+        if round % 7 == 0 {
+            registry.collect();
+            invariants::check_of_one_thread(registry);
+        }
     }
-    assert!(registry.locals.used() < 400);
+    assert!(registry.addresses() < 400);
+}
+
+/// Where the search for a meaning starts.
+fn number(meaning: &Meaning) -> u16 {
+    let names = (0..NAMES).map(|_| Name::new()).collect();
+    let names = Names::<Std>::new(names);
+    names.add(meaning, || ()).unwrap().number
 }
 
 /// Two addresses whose names have the same place of choice.
 pub fn rivals() -> (Addr, Addr) {
-    let number = |addr: Addr| {
-        let Fixture(registry) = Fixture::new(SETTINGS, 1);
-        let mut tuple = tcp(1);
-        tuple.local.addr = addr;
-        registry.connect(0, &tuple, true, 0);
-        registry.locals.find(&local(0, &addr)).unwrap().number
-    };
-    let first = from_address(0).local.addr;
-    let wanted = number(first);
-    let second = (1..u32::MAX)
-        .map(|n| from_address(n).local.addr)
-        .find(|addr| number(*addr) == wanted);
-    (first, second.unwrap())
+    let addr = |n| from_address(n).local.addr;
+    let of = |n| number(&local(0, &addr(n)));
+    let wanted = of(0);
+    (addr(0), addr((1..).find(|n| of(*n) == wanted).unwrap()))
+}
+
+/// The name of a node.
+pub fn node(tag: Node) -> Meaning {
+    Meaning { words: [0; 2], tag }
 }
 
 /// Two nodes whose names have the same place of choice.
 pub fn rival_nodes() -> (Node, Node) {
-    let number = |node| {
-        let Fixture(registry) = Fixture::new(SETTINGS, 1);
-        registry.owners.find_or_add(&owner(node)).unwrap().number
-    };
-    let wanted = number(2);
-    (2, (3..).find(|node| number(*node) == wanted).unwrap())
+    let wanted = number(&node(2));
+    let other = (3..).find(|other| number(&node(*other)) == wanted);
+    (2, other.unwrap())
 }
 
 #[test]
-fn a_number_changes_hands_after_a_sweep_only() {
+fn a_number_changes_hands_when_its_entries_are_gone_only() {
     let (one, two) = rivals();
     let Fixture(registry) = Fixture::new(SETTINGS, 1);
-    let at = |addr| {
-        let mut tuple = tcp(1);
-        tuple.local.addr = addr;
-        tuple
-    };
     let number = |addr| registry.locals.find(&local(0, &addr)).unwrap().number;
-    registry.connect(0, &at(one), true, 0);
+    assert_eq!(connect(&registry, &at(one, tcp(1))), Verdict::Registered);
     let first = number(one);
     registry.share(&[two.words()]).unwrap();
-    assert_eq!(
-        registry.connect(0, &at(two), true, 0).verdict,
-        Verdict::Registered
-    );
+    registry.collect();
+    assert_eq!(connect(&registry, &at(two, tcp(1))), Verdict::Registered);
     assert_ne!(number(two), first);
     registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
     registry.share(&[one.words()]).unwrap();
-    assert_eq!(
-        registry.connect(0, &at(one), true, 0).verdict,
-        Verdict::Registered
-    );
+    registry.collect();
+    assert_eq!(connect(&registry, &at(one, tcp(1))), Verdict::Registered);
     assert_eq!(number(one), first);
     assert_eq!(listing(&registry, 0).len(), 1);
 }

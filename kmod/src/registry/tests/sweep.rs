@@ -6,14 +6,14 @@
 
 use super::*;
 
-/// What a sweep told: foreign port or number, why, owner, age.
+/// What a sweep told: 5-tuple, why, owner, age.
 fn gone(fixture: &Fixture, pass: Pass, tick: u8) -> Vec<(FiveTuple, Why, Node, u8)> {
     let mut all = Vec::new();
     let swept = fixture.0.sweep(pass, tick, |listed, why| {
         all.push((listed.tuple().unwrap(), why, listed.owner, listed.age));
     });
     let swept = swept.unwrap();
-    let counted = swept.aged + swept.dead + swept.unseen + swept.ours;
+    let counted = swept.aged + swept.dead + swept.unseen + swept.cleared;
     assert_eq!(counted, all.len() as u64);
     all
 }
@@ -35,9 +35,9 @@ fn what_audits_did_not_see_is_told_once() {
     fixture.connect(&tcp(1));
     fixture.connect(&udp(1));
     assert_eq!(gone(&fixture, Pass::Audit, 0), []);
-    assert_eq!(gone(&fixture, Pass::Audit, 0), []);
     let expected = (tcp(1), Why::Unseen, 1, 0);
     assert_eq!(gone(&fixture, Pass::Audit, 0), [expected]);
+    assert_eq!(gone(&fixture, Pass::Audit, 0), []);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn what_is_not_shared_or_owned_any_more_is_told() {
     let fixture = Fixture::new(SETTINGS, 1);
     fixture.connect(&tcp(1));
     fixture.0.install(2, &tcp(2)).unwrap();
-    fixture.0.purge(2);
+    fixture.0.leave(2);
     let expected = (tcp(2), Why::Dead, 2, 0);
     assert_eq!(gone(&fixture, Pass::Dead, 0), [expected]);
     fixture.0.share(&[v4(11).words()]).unwrap();
@@ -69,7 +69,7 @@ fn what_is_not_shared_or_owned_any_more_is_told() {
 fn what_was_replaced_is_counted_by_the_next_sweep() {
     let fixture = Fixture::new(SETTINGS, 1);
     fixture.0.install(2, &tcp(1)).unwrap();
-    fixture.0.purge(2);
+    fixture.0.leave(2);
     assert_eq!(fixture.connect(&tcp(1)), Verdict::Registered);
     let dead = || fixture.0.sweep(Pass::Age, 0, |_, _| ()).unwrap().dead;
     assert_eq!((dead(), dead()), (1, 0));
@@ -83,8 +83,8 @@ fn all_of_this_node_is_told_and_others_stay() {
     fixture.0.install(2, &tcp(2)).unwrap();
     // An endpoint is no 5-tuple.
     fixture.0.bind(0, &udp(1).endpoint(), 0);
-    let expected = (tcp(1), Why::Ours, 1, 0);
-    assert_eq!(gone(&fixture, Pass::Ours, 0), [expected]);
+    let expected = (tcp(1), Why::Cleared, 1, 0);
+    assert_eq!(gone(&fixture, Pass::Clear, 0), [expected]);
     assert_eq!(fixture.0.len(), 1);
 }
 
@@ -98,10 +98,10 @@ fn a_sweep_that_began_a_tick_ago_leaves_what_is_younger() {
             let registry = &fixture.0;
             let next = (now + 1) % 64;
             registry.bind(0, &endpoint(53), next);
-            registry.connect(0, &udp(1), true, next);
+            registry.ask(0, &udp(1), true, next);
             // So that the region is looked at.
-            registry.connect(0, &udp(2), true, (now + 64 - SETTINGS.age - 1) % 64);
-            registry.connect(0, &udp(3), true, next);
+            registry.ask(0, &udp(2), true, (now + 64 - SETTINGS.age - 1) % 64);
+            registry.ask(0, &udp(3), true, next);
             let (_, why, ..) = gone(&fixture, pass, now)[0];
             assert_eq!(why, Why::Aged);
             assert_eq!(registry.query(0, &udp(1)), (Verdict::Repeated, 1));

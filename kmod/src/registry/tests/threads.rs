@@ -7,7 +7,7 @@
 //!
 //! A record is kept for each 5-tuple under a lock of its own, which is held
 //! across the call: threads meet in the registry over different 5-tuples of the
-//! same regions, endpoints and names, while others maintain, sweep and list. What
+//! same shards, endpoints and names, while others maintain, sweep and list. What
 //! has to be right without such order is in `loom`.
 
 use std::sync::atomic::AtomicBool;
@@ -65,7 +65,7 @@ fn flow(n: u32) -> FiveTuple {
 }
 
 /// What is listed of them.
-fn listed(registry: &Registry<Std>) -> Vec<Listed> {
+fn listed(registry: &Registry<Std>) -> Vec<TableEntry> {
     let mut all = listing(registry, 0);
     all.retain(|one| {
         [10, 11, 12]
@@ -80,13 +80,13 @@ fn one_call(registry: &Registry<Std>, owner: &mut Owner, n: u32, what: u32) {
     let tuple = flow(n);
     // A count at its end stays there.
     let end = match tuple.protocol {
-        Protocol::Tcp => u64::from(u16::MAX),
-        Protocol::Udp => 31,
+        Protocol::Tcp => (1 << 14) - 1,
+        Protocol::Udp => 15,
     };
     let node = 2 + what % 2;
     match what / 2 {
         0..4 => {
-            let verdict = registry.connect(0, &tuple, true, 0).verdict;
+            let verdict = registry.ask(0, &tuple, true, 0);
             *owner = match (*owner, verdict) {
                 (Owner::Nobody, Verdict::Registered) => Owner::Ours(1),
                 (Owner::Nobody, Verdict::Late) => Owner::Nobody,
@@ -98,7 +98,7 @@ fn one_call(registry: &Registry<Std>, owner: &mut Owner, n: u32, what: u32) {
             };
         }
         4..8 => {
-            let ended = registry.disconnect(0, &tuple);
+            let ended = registry.end(0, &tuple);
             *owner = match (*owner, ended) {
                 (Owner::Ours(1), Some(true)) => Owner::Nobody,
                 (Owner::Ours(references), Some(false)) if references == end => *owner,
@@ -108,10 +108,10 @@ fn one_call(registry: &Registry<Std>, owner: &mut Owner, n: u32, what: u32) {
             };
         }
         8 => {
-            let installed = registry.install(node, &tuple).map(drop);
+            let installed = registry.install(node, &tuple);
             *owner = match (*owner, installed) {
                 (Owner::Nobody, Ok(())) => Owner::Other(node),
-                (Owner::Nobody, Err(NotInstalled::Full)) => Owner::Nobody,
+                (Owner::Nobody, Err(NotInstalled::Late)) => Owner::Nobody,
                 (Owner::Other(holder), Ok(())) if holder == node => *owner,
                 (Owner::Other(holder), Err(NotInstalled::OwnedBy(who))) if holder == who => *owner,
                 (Owner::Ours(_), Err(NotInstalled::OwnedBy(1))) => *owner,
@@ -146,22 +146,22 @@ fn check(registry: &Registry<Std>, owner: Owner, n: u32) {
     );
 }
 
-/// Noise beside the checked calls, on the same regions and tables of names:
+/// Noise beside the checked calls, on the same shards and tables of names:
 /// endpoints, a node that is purged, and an address that is shared at times.
 fn noise(registry: &Registry<Std>, numbers: &mut Numbers) {
     let n = numbers.next(300);
     let noisy = from(20 + (n % 4) as u8, tuple(Protocol::Udp, n as u16 % 7, n));
     let tick = (48 + n as u8 % 24) % TICKS;
     match numbers.next(10) {
-        0..3 => drop(registry.connect(0, &noisy, true, tick)),
-        3 => drop(registry.disconnect(0, &noisy)),
+        0..3 => drop(registry.ask(0, &noisy, true, tick)),
+        3 => drop(registry.end(0, &noisy)),
         4 => drop(registry.bind(0, &noisy.endpoint(), tick)),
         5 => drop(registry.unbind(0, &noisy.endpoint())),
         6 => drop(registry.install(9, &noisy)),
         7 => drop(registry.withdraw(9, &noisy)),
         8 => drop(registry.query(0, &noisy)),
         _ => {
-            registry.purge(9);
+            registry.leave(9);
             let last = 20 + (n % 4) as u8;
             let list = [10, 11, 12, last].map(|last| v4(last).words());
             if n.is_multiple_of(50) {
@@ -175,7 +175,7 @@ fn noise(registry: &Registry<Std>, numbers: &mut Numbers) {
 
 /// What the module's task does, and somebody who lists.
 fn task(registry: &Registry<Std>, numbers: &mut Numbers) {
-    registry.maintain(allocate).unwrap();
+    registry.maintain();
     // Some of the noise is too old then, and nothing else is.
     let tick = numbers.next(1 + u32::from(SETTINGS.age)) as u8;
     match numbers.next(4) {
@@ -197,8 +197,8 @@ fn task(registry: &Registry<Std>, numbers: &mut Numbers) {
 #[test]
 fn no_tuple_has_two_owners_and_no_reference_is_lost() {
     let (seed, time) = (seed(), stress_time());
-    for regions in [1, 8] {
-        let registry = &Fixture::new(SETTINGS, regions).0;
+    for shards in [1, 8] {
+        let registry = &Fixture::new(SETTINGS, shards).0;
         let owners: &Vec<_> = &(0..TUPLES).map(|_| Mutex::new(Owner::Nobody)).collect();
         let over = &AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -253,8 +253,9 @@ fn no_tuple_has_two_owners_and_no_reference_is_lost() {
         assert_eq!(registry.len(), held);
         registry.share(&[]).unwrap();
         registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+        registry.collect();
         assert_eq!(
-            (registry.len(), registry.endpoints(), registry.locals.used()),
+            (registry.len(), registry.endpoints(), registry.addresses()),
             (0, 0, 0)
         );
         invariants::check(registry);
@@ -273,7 +274,7 @@ fn of_many_at_once_one_registers() {
                     scope.spawn(move || {
                         barrier.wait();
                         match thread {
-                            0 | 1 => registry.connect(0, &tcp(round), true, 0).verdict,
+                            0 | 1 => registry.ask(0, &tcp(round), true, 0),
                             node => match registry.install(node, &tcp(round)) {
                                 Ok(_) => Verdict::Registered,
                                 Err(NotInstalled::OwnedBy(owner)) => Verdict::OwnedBy(owner),
@@ -293,7 +294,7 @@ fn of_many_at_once_one_registers() {
             .filter(|verdict| **verdict == Verdict::Registered)
             .count();
         assert_eq!(first, 1, "{verdicts:?}");
-        registry.maintain(allocate).unwrap();
+        registry.maintain();
     }
     invariants::check(registry);
 }

@@ -21,14 +21,14 @@ fn the_last_unbind_drops_the_entries_of_this_endpoint_only() {
     assert_eq!(registry.bind(0, &endpoint(54), 0), Some(true));
     let other = tuple(Protocol::Udp, 54, 1);
     for tuple in [udp(1), udp(2), other, tcp(1)] {
-        registry.connect(0, &tuple, true, 0);
+        registry.ask(0, &tuple, true, 0);
     }
     assert!(registry.install(2, &udp(3)).is_ok());
     assert!(registry.unbind(0, &endpoint(53)));
     assert_eq!(verdict(&registry, &udp(1)), Verdict::Repeated);
     assert!(registry.unbind(0, &endpoint(53)));
     assert_eq!(verdict(&registry, &udp(1)), Verdict::Registered);
-    assert_eq!(registry.disconnect(0, &udp(2)), None);
+    assert_eq!(registry.end(0, &udp(2)), None);
     assert_eq!(verdict(&registry, &udp(3)), Verdict::OwnedBy(2));
     assert_eq!(verdict(&registry, &other), Verdict::Repeated);
     assert_eq!(verdict(&registry, &tcp(1)), Verdict::Repeated);
@@ -40,10 +40,10 @@ fn the_last_unbind_drops_the_entries_of_this_endpoint_only() {
 #[test]
 fn a_first_bind_clears_leftovers_and_a_second_one_does_not() {
     let Fixture(registry) = fixture();
-    registry.connect(0, &udp(1), true, 0);
+    registry.ask(0, &udp(1), true, 0);
     registry.bind(0, &endpoint(53), 0);
     assert_eq!(verdict(&registry, &udp(1)), Verdict::Registered);
-    registry.connect(0, &udp(2), true, 0);
+    registry.ask(0, &udp(2), true, 0);
     registry.bind(0, &endpoint(53), 0);
     assert_eq!(verdict(&registry, &udp(2)), Verdict::Repeated);
     registry.unbind(0, &endpoint(53));
@@ -56,14 +56,11 @@ fn a_first_bind_clears_leftovers_and_a_second_one_does_not() {
 fn an_entry_of_an_older_generation_is_taken_over_by_anyone() {
     let Fixture(registry) = fixture();
     for n in 0..2 {
-        registry.connect(0, &udp(n), true, 0);
-        registry.connect(0, &udp(n), true, 0);
+        registry.ask(0, &udp(n), true, 0);
+        registry.ask(0, &udp(n), true, 0);
     }
     registry.unbind(0, &endpoint(53));
-    assert_eq!(
-        registry.connect(0, &udp(0), true, 0).verdict,
-        Verdict::Registered
-    );
+    assert_eq!(registry.ask(0, &udp(0), true, 0), Verdict::Registered);
     assert_eq!(registry.query(0, &udp(0)), (Verdict::Repeated, 1));
     assert!(registry.install(2, &udp(1)).is_ok());
     assert_eq!(registry.len(), 2);
@@ -75,8 +72,8 @@ fn an_entry_of_an_older_generation_is_taken_over_by_anyone() {
 #[test]
 fn an_unspecified_endpoint_and_tcp_are_nobodys_business() {
     let Fixture(registry) = fixture();
-    registry.connect(0, &udp(1), true, 0);
-    registry.connect(0, &tcp(1), true, 0);
+    registry.ask(0, &udp(1), true, 0);
+    registry.ask(0, &tcp(1), true, 0);
     for addr in [Addr::v4([0; 4]), Addr::v6([0; 16])] {
         let any = Endpoint {
             addr,
@@ -109,7 +106,7 @@ fn an_unspecified_endpoint_and_tcp_are_nobodys_business() {
 fn no_number_of_binds_revives_an_old_entry() {
     for sweep_every in [usize::MAX, 100, 7, 1] {
         let Fixture(registry) = fixture();
-        registry.connect(0, &udp(1), true, 0);
+        registry.ask(0, &udp(1), true, 0);
         for cycle in 0..1000 {
             assert!(registry.unbind(0, &endpoint(53)));
             assert_eq!(registry.bind(0, &endpoint(53), 0), Some(true));
@@ -119,14 +116,10 @@ fn no_number_of_binds_revives_an_old_entry() {
                 "cycle {cycle}"
             );
             let fresh = udp(2 + cycle as u32);
-            assert_eq!(
-                registry.connect(0, &fresh, true, 0).verdict,
-                Verdict::Registered
-            );
+            assert_eq!(registry.ask(0, &fresh, true, 0), Verdict::Registered);
             if cycle % sweep_every == sweep_every - 1 {
                 registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
             }
-            assert!(registry.maintain(allocate).unwrap());
         }
         assert!(registry.unbind(0, &endpoint(53)));
         let left = (0..1002)
@@ -145,7 +138,7 @@ fn generations_are_free_again_after_sweeps() {
     let Fixture(registry) = fixture();
     let cycle = || {
         registry.bind(0, &endpoint(53), 0);
-        registry.connect(0, &udp(1), true, 0);
+        registry.ask(0, &udp(1), true, 0);
         registry.unbind(0, &endpoint(53));
         verdict(&registry, &udp(1))
     };
@@ -161,66 +154,104 @@ fn generations_are_free_again_after_sweeps() {
     }
 }
 
-#[test]
-fn a_bind_that_was_not_counted_keeps_the_entries() {
-    let Fixture(registry) = Fixture::new(
-        Settings {
-            most: 64,
-            ..SETTINGS
-        },
-        1,
-    );
-    for port in 0..64 {
+/// With room for so many endpoints, all of them bound: those of the first ports.
+fn bound(endpoints: u16) -> Registry<Std> {
+    let settings = Settings {
+        most_udp: endpoints.into(),
+        ..SETTINGS
+    };
+    let Fixture(registry) = Fixture::new(settings, 1);
+    for port in 0..endpoints {
         assert_eq!(registry.bind(0, &endpoint(port), 0), Some(true));
-        assert!(registry.maintain(allocate).unwrap());
     }
-    assert_eq!(
-        registry
-            .connect(0, &tuple(Protocol::Udp, 3, 1), true, 0)
-            .verdict,
-        Verdict::Registered
-    );
-    assert_eq!(registry.bind(0, &endpoint(64), 0), Some(false));
-    assert!(!registry.unbind(0, &endpoint(64)));
-    assert!(registry.unbind(0, &endpoint(3)));
-    assert_eq!(
-        verdict(&registry, &tuple(Protocol::Udp, 3, 1)),
-        Verdict::Repeated
-    );
+    registry
+}
+
+fn from_port(port: u16) -> FiveTuple {
+    tuple(Protocol::Udp, port, 1)
 }
 
 #[test]
 fn endpoints_have_a_limit_and_their_places_come_back() {
-    let Fixture(registry) = Fixture::new(
-        Settings {
-            most: 64,
-            ..SETTINGS
-        },
-        1,
-    );
-    let from_port = |port| tuple(Protocol::Udp, port, 1);
-    for port in 0..64 {
-        assert_eq!(registry.bind(0, &endpoint(port), 0), Some(true));
-        assert!(registry.maintain(allocate).unwrap());
-    }
-    assert_eq!(registry.endpoints(), 64);
-    assert_eq!(
-        registry.connect(0, &from_port(64), true, 0).verdict,
-        Verdict::Full
-    );
-    assert_eq!(
-        registry.connect(0, &tcp(1), true, 0).verdict,
-        Verdict::Registered
-    );
+    let registry = bound(60);
+    let full = Verdict::Full(Full::Udp);
+    assert_eq!(registry.ask(0, &from_port(99), true, 0), full);
+    assert_eq!(connect(&registry, &from_port(3)), Verdict::Registered);
     assert!(registry.unbind(0, &endpoint(3)));
+    assert_eq!(registry.ask(0, &from_port(99), true, 0), full);
     for _ in 0..4 {
         registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
     }
-    assert_eq!(registry.endpoints(), 63);
-    assert_eq!(
-        registry.connect(0, &from_port(64), true, 0).verdict,
-        Verdict::Registered
-    );
+    assert_eq!(registry.endpoints(), 59);
+    assert_eq!(connect(&registry, &from_port(99)), Verdict::Registered);
+    // At once, if it had no entries.
+    assert!(registry.unbind(0, &endpoint(4)));
+    assert_eq!(connect(&registry, &from_port(98)), Verdict::Registered);
+}
+
+#[test]
+fn a_bind_without_room_concerns_its_endpoint_only() {
+    let registry = bound(60);
+    assert_eq!(connect(&registry, &from_port(3)), Verdict::Registered);
+    assert_eq!(registry.bind(0, &endpoint(99), 0), Some(true));
+    assert_eq!(registry.endpoints(), 60);
+    assert!(registry.unbind(0, &endpoint(3)));
+    assert_eq!(verdict(&registry, &from_port(3)), Verdict::Registered);
+    // Now there is room, and it is bound already: another bind clears nothing.
+    assert!(registry.unbind(0, &endpoint(4)));
+    assert_eq!(connect(&registry, &from_port(99)), Verdict::Registered);
+    assert_eq!(registry.bind(0, &endpoint(99), 0), Some(true));
+    assert!(registry.unbind(0, &endpoint(99)));
+    assert_eq!(verdict(&registry, &from_port(99)), Verdict::Repeated);
+    assert!(registry.unbind(0, &endpoint(99)));
+    assert_eq!(verdict(&registry, &from_port(99)), Verdict::Registered);
+    assert_eq!(Word::load(&registry.any_uncounted), 0);
+}
+
+#[test]
+fn binds_without_room_end_and_are_limited() {
+    let registry = bound(60);
+    for round in 0..2 {
+        for port in 100..164 {
+            assert_eq!(registry.bind(0, &endpoint(port), 0), Some(true));
+        }
+        assert_eq!(registry.bind(0, &endpoint(99), 0), Some(false), "{round}");
+        assert!(!registry.unbind(0, &endpoint(99)));
+        assert_eq!(registry.bind(0, &endpoint(100), 0), Some(true));
+        assert!(registry.unbind(0, &endpoint(100)));
+        for port in 100..164 {
+            assert!(registry.unbind(0, &endpoint(port)));
+        }
+        assert_eq!(Word::load(&registry.any_uncounted), 0);
+        assert!(!registry.unbind(0, &endpoint(100)));
+    }
+    // Whoever is bound is forgotten with the hooks.
+    assert_eq!(registry.bind(0, &endpoint(100), 0), Some(true));
+    registry.sweep(Pass::Clear, 0, |_, _| {}).unwrap();
+    assert!(!registry.unbind(0, &endpoint(100)));
+}
+
+/// Nobody else gets the binds when the address's number goes to another one.
+#[test]
+fn a_bind_without_room_is_that_of_an_address() {
+    let (one, two) = names::rivals();
+    let at = |addr| Endpoint {
+        addr,
+        ..endpoint(99)
+    };
+    let registry = bound(60);
+    assert_eq!(registry.bind(0, &at(one), 0), Some(true));
+    registry.collect();
+    assert!(registry.unbind(0, &endpoint(4)));
+    let mut flow = from_port(99);
+    flow.local.addr = two;
+    assert_eq!(connect(&registry, &flow), Verdict::Registered);
+    assert_eq!(registry.bind(0, &at(two), 0), Some(true));
+    assert_eq!(connect(&registry, &flow), Verdict::Registered);
+    assert!(registry.unbind(0, &at(two)));
+    assert_eq!(verdict(&registry, &flow), Verdict::Registered);
+    assert!(registry.unbind(0, &at(one)));
+    assert_eq!(Word::load(&registry.any_uncounted), 0);
 }
 
 #[test]
@@ -228,16 +259,16 @@ fn an_entry_is_too_old_one_tick_after_its_age_wherever_ticks_are() {
     for start in 0..64 {
         let Fixture(registry) = fixture();
         let tick = |later: u8| (start + later) % 64;
-        registry.connect(0, &udp(1), true, tick(0));
-        registry.connect(0, &udp(2), true, tick(0));
-        registry.connect(0, &tcp(1), true, tick(0));
+        registry.ask(0, &udp(1), true, tick(0));
+        registry.ask(0, &udp(2), true, tick(0));
+        registry.ask(0, &tcp(1), true, tick(0));
         assert!(registry.install(2, &udp(3)).is_ok());
         assert_eq!(
             registry.sweep(Pass::Age, tick(AGE), |_, _| {}).unwrap(),
             Swept::default()
         );
         // Asked again, it is young again.
-        registry.connect(0, &udp(2), true, tick(AGE));
+        registry.ask(0, &udp(2), true, tick(AGE));
         assert_eq!(
             registry
                 .sweep(Pass::Age, tick(AGE + 1), |_, _| {})
@@ -285,12 +316,11 @@ fn the_old_go_though_the_young_come_beside_them() {
             if tick % late == 0 {
                 registry.sweep(Pass::Age, tick % 64, |_, _| {}).unwrap();
             }
-            registry.connect(0, &udp(tick.into()), true, tick % 64);
+            registry.ask(0, &udp(tick.into()), true, tick % 64);
             let swept = tick - tick % late;
             let gone = usize::from(swept.saturating_sub(age));
             let live = usize::from(tick) + 1 - gone;
             assert_eq!(registry.len(), live, "age {age}, tick {tick}");
-            registry.maintain(allocate).unwrap();
         }
     }
 }
@@ -298,7 +328,7 @@ fn the_old_go_though_the_young_come_beside_them() {
 #[test]
 fn without_an_age_nothing_is_ever_too_old() {
     let Fixture(registry) = Fixture::new(Settings { age: 0, ..SETTINGS }, 1);
-    registry.connect(0, &udp(1), true, 0);
+    registry.ask(0, &udp(1), true, 0);
     registry.bind(0, &endpoint(54), 0);
     for tick in 0..64 {
         for pass in [Pass::Age, Pass::Dead] {
@@ -315,14 +345,14 @@ fn without_an_age_nothing_is_ever_too_old() {
 fn a_count_that_a_closed_socket_left_behind_ages() {
     let Fixture(registry) = fixture();
     registry.bind(0, &endpoint(53), 0);
-    registry.connect(0, &udp(1), true, 0);
+    registry.ask(0, &udp(1), true, 0);
     // It is gone and nobody said so. Later another one is bound.
     for tick in 1..=AGE + 8 {
         registry.sweep(Pass::Dead, tick, |_, _| {}).unwrap();
     }
     assert_eq!((registry.len(), registry.endpoints()), (0, 0));
     registry.bind(0, &endpoint(53), AGE + 8);
-    registry.connect(0, &udp(1), true, AGE + 8);
+    registry.ask(0, &udp(1), true, AGE + 8);
     assert!(registry.unbind(0, &endpoint(53)));
     assert_eq!(verdict(&registry, &udp(1)), Verdict::Registered);
 }
@@ -332,7 +362,7 @@ fn an_endpoint_in_use_stays_as_long_as_it_is_bound_and_asked_about() {
     let Fixture(registry) = fixture();
     registry.bind(0, &endpoint(53), 0);
     for tick in 0..150_u8 {
-        registry.connect(0, &udp(tick.into()), true, tick % 64);
+        registry.ask(0, &udp(tick.into()), true, tick % 64);
         registry.sweep(Pass::Dead, tick % 64, |_, _| {}).unwrap();
     }
     assert_eq!(registry.endpoints(), 1);
@@ -344,8 +374,8 @@ fn an_endpoint_in_use_stays_as_long_as_it_is_bound_and_asked_about() {
 #[test]
 fn the_age_is_listed() {
     let Fixture(registry) = fixture();
-    registry.connect(0, &udp(1), true, 60);
-    registry.connect(0, &tcp(1), true, 60);
+    registry.ask(0, &udp(1), true, 60);
+    registry.ask(0, &tcp(1), true, 60);
     let mut ages: Vec<_> = listing(&registry, 3)
         .iter()
         .map(|one| (one.protocol, one.age))
@@ -360,10 +390,10 @@ fn an_endpoint_whose_generations_ran_out_goes_when_it_is_too_old() {
     let Fixture(registry) = fixture();
     for _ in 0..300 {
         registry.bind(0, &endpoint(53), 0);
-        registry.connect(0, &udp(1), true, 0);
+        registry.ask(0, &udp(1), true, 0);
         registry.unbind(0, &endpoint(53));
     }
-    for tick in 1..AGE + 8 {
+    for tick in 1..AGE + 12 {
         registry.sweep(Pass::Age, tick, |_, _| {}).unwrap();
         if registry.is_dirty() {
             registry.sweep(Pass::Dead, tick, |_, _| {}).unwrap();
@@ -372,7 +402,7 @@ fn an_endpoint_whose_generations_ran_out_goes_when_it_is_too_old() {
     assert_eq!((registry.len(), registry.endpoints()), (0, 0));
 }
 
-/// The places of another node's dead entries, in regions that nothing that ages
+/// The places of another node's dead entries, in shards that nothing that ages
 /// was in.
 #[test]
 fn what_takes_the_place_of_a_dead_entry_ages() {
@@ -380,10 +410,9 @@ fn what_takes_the_place_of_a_dead_entry_ages() {
     for n in 0..50 {
         assert!(registry.install(2, &udp(n)).is_ok());
     }
-    assert!(registry.purge(2));
+    assert!(registry.leave(2));
     for n in 0..50 {
-        let answer = registry.connect(0, &udp(n), true, 3);
-        assert_eq!(answer.verdict, Verdict::Registered);
+        assert_eq!(registry.ask(0, &udp(n), true, 3), Verdict::Registered);
     }
     invariants::check_of_one_thread(&registry);
     let swept = registry.sweep(Pass::Age, 3 + AGE + 1, |_, _| {}).unwrap();

@@ -3,10 +3,11 @@
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
 //! Time. A tick is read from a variable, as on a machine whose clock is asked
-//! often; a thread of its own moves it.
+//! often; a thread of its own moves it. It may jump, and run faster than the
+//! host's.
 
 use std::sync::Once;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{imports, taskq};
@@ -19,6 +20,10 @@ const TICK: Duration = Duration::from_millis(1000 / HZ);
 const AT_START: i64 = 10_000;
 
 static LBOLT: AtomicI64 = AtomicI64::new(AT_START);
+/// Nanoseconds by which the machine's time is ahead of the host's.
+static AHEAD: AtomicI64 = AtomicI64::new(0);
+/// Seconds of the machine in one of the host.
+static SPEED: AtomicU32 = AtomicU32::new(1);
 
 /// Starts the clock, once for the process.
 pub fn start() {
@@ -26,20 +31,41 @@ pub fn start() {
     STARTED.call_once(|| {
         std::thread::spawn(|| {
             cpu::pin(cpu::of_tasks());
-            let start = Instant::now();
+            let (start, mut last) = (Instant::now(), Duration::ZERO);
             loop {
                 std::thread::sleep(TICK);
-                let ticks = start.elapsed().as_nanos() / TICK.as_nanos();
-                let ticks = i64::try_from(ticks).unwrap_or(i64::MAX);
-                LBOLT.store(AT_START.saturating_add(ticks), Ordering::Relaxed);
+                let now = start.elapsed();
+                let gained = nanoseconds(now - last) * i64::from(SPEED.load(Ordering::Relaxed) - 1);
+                last = now;
+                let ahead = AHEAD.fetch_add(gained, Ordering::Relaxed) + gained;
+                let ticks = (nanoseconds(now) + ahead) / nanoseconds(TICK);
+                LBOLT.store(AT_START + ticks, Ordering::Relaxed);
             }
         });
     });
 }
 
-/// How long so many ticks are.
+fn nanoseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// So much time passes at once.
+pub fn skip(time: Duration) {
+    AHEAD.fetch_add(nanoseconds(time), Ordering::Relaxed);
+}
+
+/// So much time passes, `speed` seconds in one of the host. Threads that wait
+/// already do so for as long as they meant to.
+pub fn pass(time: Duration, speed: u32) {
+    SPEED.store(speed, Ordering::Relaxed);
+    std::thread::sleep(time / speed);
+    SPEED.store(1, Ordering::Relaxed);
+}
+
+/// How long the host has to wait for so many ticks.
 pub(super) fn span(ticks: i64) -> Duration {
-    TICK.saturating_mul(u32::try_from(ticks.max(0)).unwrap_or(u32::MAX))
+    let ticks = u32::try_from(ticks.max(0)).unwrap_or(u32::MAX);
+    TICK.saturating_mul(ticks) / SPEED.load(Ordering::Relaxed)
 }
 
 /// How long it is until the clock shows so many ticks.
@@ -52,7 +78,7 @@ extern "C" fn ddi_get_lbolt64() -> i64 {
 }
 
 extern "C" fn gethrtime() -> i64 {
-    (cpu::cycles() as f64 * cpu::cycle_ns()) as i64
+    (cpu::cycles() as f64 * cpu::cycle_ns()) as i64 + AHEAD.load(Ordering::Relaxed)
 }
 
 extern "C" fn gethrestime_sec() -> i64 {

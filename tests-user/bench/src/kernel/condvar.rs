@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{clock, imports, mutex, taskq};
+use super::{clock, imports, mutex, taskq, work};
 
 /// How often each condition variable was signalled.
 static SIGNALS: Mutex<Option<HashMap<usize, u64>>> = Mutex::new(None);
@@ -85,6 +85,7 @@ unsafe fn word<'a>(cv: *mut u16) -> &'a AtomicU16 {
 /// # Safety
 /// `cv` is a `kcondvar_t`, `lock` a `kmutex_t` that this thread holds.
 pub(super) unsafe fn wait(cv: *mut u16, lock: *mut u64, time: Option<Duration>) -> bool {
+    work::end();
     let end = time.map(|time| Instant::now() + time);
     let seen = {
         let mut signals = signals();
@@ -115,6 +116,7 @@ pub(super) unsafe fn wait(cv: *mut u16, lock: *mut u64, time: Option<Duration>) 
         word(cv).fetch_sub(1, Ordering::Relaxed);
         mutex::enter(lock);
     }
+    work::begin();
     signalled
 }
 

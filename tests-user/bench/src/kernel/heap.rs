@@ -2,9 +2,9 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The kernel's heap for all but small blocks: extents of 2 MiB pages, present
-//! before anybody touches them. The best fit is found without a search, and
-//! memory that was freed stays: a kernel's allocator does not wait for a host.
+//! The kernel's pages: extents of 2 MiB pages, present before anybody touches
+//! them. The best fit is found without a search, and memory that was freed
+//! stays: a kernel's allocator does not wait for a host.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

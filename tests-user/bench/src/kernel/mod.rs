@@ -15,17 +15,18 @@ pub mod clock;
 pub mod condvar;
 pub mod fast;
 pub mod heap;
+pub mod ip;
 pub mod kmem;
 pub mod kstat;
 pub mod log;
 pub mod low;
 pub mod modctl;
 pub mod mutex;
-pub mod netstack;
 pub mod random;
 pub mod string;
 pub mod taskq;
 pub mod thread;
+pub mod work;
 
 use clinet_krtld::Resolve;
 
@@ -61,12 +62,12 @@ fn all() -> Vec<Import> {
         atomic::table(),
         clock::table(),
         condvar::table(),
+        ip::table(),
         kmem::table(),
         kstat::table(),
         log::table(),
         modctl::table(),
         mutex::table(),
-        netstack::table(),
         random::table(),
         string::table(),
         taskq::table(),

@@ -114,10 +114,19 @@ thread_local! {
     static HOLDS: RefCell<Option<Holds>> = const { RefCell::new(None) };
 }
 
+/// One hold of a mutex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The address of the mutex.
+    pub mutex: usize,
+    /// How long it was held.
+    pub cycles: u64,
+}
+
 #[derive(Debug, Default)]
 struct Holds {
     held: Vec<(*mut u64, u64)>,
-    cycles: Vec<u64>,
+    over: Vec<Hold>,
 }
 
 /// # Safety
@@ -157,7 +166,10 @@ unsafe extern "C" fn timed_exit(lock: *mut u64) {
         let Some(holds) = holds else { return };
         if let Some(place) = holds.held.iter().rposition(|held| held.0 == lock) {
             let (_, since) = holds.held.swap_remove(place);
-            holds.cycles.push(now.saturating_sub(since));
+            holds.over.push(Hold {
+                mutex: lock.addr(),
+                cycles: now.saturating_sub(since),
+            });
         }
     });
     // SAFETY: passed on by the caller.
@@ -173,15 +185,64 @@ pub(super) fn timed() -> Vec<Import> {
     ]
 }
 
-/// Runs `work` in a kernel with timed mutexes: how many cycles this thread
-/// held each mutex, in the order in which it gave them back.
-pub fn holds_of(work: impl FnOnce()) -> Vec<u64> {
+/// Runs `work` in a kernel with timed mutexes: which this thread held and how
+/// long, in the order in which it gave them back.
+pub fn holds_of(work: impl FnOnce()) -> Vec<Hold> {
+    begin_timing();
+    work();
+    end_timing()
+}
+
+/// The mutexes are timed that this thread takes from now on.
+pub(super) fn begin_timing() {
     // Room beforehand: a list that grows would be timed, too.
     let room = Holds {
         held: Vec::with_capacity(64),
-        cycles: Vec::with_capacity(1 << 22),
+        over: Vec::with_capacity(1 << 21),
     };
     HOLDS.set(Some(room));
-    work();
-    HOLDS.take().unwrap_or_default().cycles
+}
+
+/// They are not any more: how long each was held, as [`holds_of`] says.
+pub(super) fn end_timing() -> Vec<Hold> {
+    HOLDS.take().unwrap_or_default().over
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_hold_is_timed_in_the_order_of_giving_back() {
+        thread::attach();
+        let (mut outer, mut inner) = (0_u64, 0_u64);
+        let pause = std::time::Duration::from_millis(20);
+        // SAFETY: both are free mutexes of this thread.
+        let holds = holds_of(|| unsafe {
+            timed_enter(&raw mut outer);
+            timed_enter(&raw mut inner);
+            timed_exit(&raw mut inner);
+            std::thread::sleep(pause);
+            timed_exit(&raw mut outer);
+        });
+        let [short, long] = holds[..] else {
+            panic!("{holds:?}");
+        };
+        let slept = pause.as_nanos() as f64 / cpu::cycle_ns();
+        assert_eq!(
+            [short.mutex, long.mutex],
+            [(&raw mut inner).addr(), (&raw mut outer).addr()]
+        );
+        assert!(
+            (short.cycles as f64) < slept && long.cycles as f64 > slept * 0.9,
+            "{holds:?}"
+        );
+        // Nobody asks any more.
+        // SAFETY: as above.
+        unsafe {
+            timed_enter(&raw mut outer);
+            timed_exit(&raw mut outer);
+        }
+        assert!(end_timing().is_empty());
+    }
 }

@@ -41,6 +41,11 @@ thread_local! {
     static IS_TASK: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Is the current thread one of a queue?
+pub(super) fn is_task() -> bool {
+    IS_TASK.get()
+}
+
 fn with_threads<R>(f: impl FnOnce(&mut Threads) -> R) -> R {
     let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
     f(threads.get_or_insert_default())

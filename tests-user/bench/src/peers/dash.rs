@@ -12,19 +12,15 @@ use crate::NODE;
 use crate::keys::Tuple;
 
 /// `DashMap`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Dash(DashMap<Tuple, Value, Sip>);
-
-impl Dash {
-    /// Empty, with this hash.
-    #[must_use]
-    pub fn with_hasher(hash: Sip) -> Self {
-        Self(DashMap::with_hasher(hash))
-    }
-}
 
 impl Named for Dash {
     const NAME: &'static str = "dashmap";
+
+    fn with_hasher(hash: Sip) -> Self {
+        Self(DashMap::with_hasher(hash))
+    }
 }
 
 impl Table for Dash {

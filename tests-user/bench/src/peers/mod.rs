@@ -79,23 +79,18 @@ pub trait Table: Sync {
 pub enum Work {
     /// Remove one and register another.
     Pairs(Vec<Swap>),
-    /// The same, announced [`AHEAD`] pairs before.
-    Announced(Vec<Swap>),
     /// Look up one that is there.
     Hits(Vec<u32>),
     /// Ask for one that another node owns.
     Duplicates(Vec<u32>),
 }
 
-/// How many operations before a tuple is announced.
-pub const AHEAD: usize = 8;
-
 impl Work {
     /// How many operations it is.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
-            Self::Pairs(swaps) | Self::Announced(swaps) => swaps.len(),
+            Self::Pairs(swaps) => swaps.len(),
             Self::Hits(indices) | Self::Duplicates(indices) => indices.len(),
         }
     }
@@ -175,7 +170,7 @@ impl<T: Table + Named> Contender for T {
         let mut wrong = 0;
         let start = Instant::now();
         match work {
-            Work::Pairs(swaps) | Work::Announced(swaps) => {
+            Work::Pairs(swaps) => {
                 for swap in swaps {
                     wrong += u64::from(!self.remove(&keys.get(swap.out)));
                     wrong += u64::from(!self.register(&keys.get(swap.back), crate::NODE));
@@ -198,10 +193,14 @@ impl<T: Table + Named> Contender for T {
     }
 }
 
-/// A peer's name.
+/// What can be made.
 pub trait Named {
-    /// In the report.
+    /// Its name in the report.
     const NAME: &'static str;
+
+    /// Empty, with this hash.
+    #[must_use]
+    fn with_hasher(hash: Sip) -> Self;
 }
 
 /// Fills a peer with the first `tuples` and with nothing else: bytes of one.

@@ -11,11 +11,15 @@ use crate::NODE;
 use crate::keys::Tuple;
 
 /// `papaya::HashMap`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Papaya(HashMap<Tuple, Value, Sip>);
 
 impl Named for Papaya {
     const NAME: &'static str = "papaya";
+
+    fn with_hasher(hash: Sip) -> Self {
+        Self(HashMap::with_hasher(hash))
+    }
 }
 
 impl Table for Papaya {

@@ -12,11 +12,14 @@ use crate::NODE;
 use crate::keys::Tuple;
 
 /// `scc::HashMap`.
-#[derive(Default)]
 pub struct Scc(HashMap<Tuple, Value, Sip>);
 
 impl Named for Scc {
     const NAME: &'static str = "scc";
+
+    fn with_hasher(hash: Sip) -> Self {
+        Self(HashMap::with_hasher(hash))
+    }
 }
 
 impl Table for Scc {

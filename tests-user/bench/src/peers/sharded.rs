@@ -28,15 +28,6 @@ pub struct Sharded {
     hash: Sip,
 }
 
-impl Default for Sharded {
-    fn default() -> Self {
-        Self {
-            shards: (0..1 << SHARD_BITS).map(|_| Shard::default()).collect(),
-            hash: Sip::default(),
-        }
-    }
-}
-
 impl Sharded {
     /// The shard is chosen by bits that the table in it does not use.
     #[inline]
@@ -48,6 +39,13 @@ impl Sharded {
 
 impl Named for Sharded {
     const NAME: &'static str = "hashbrown x 64";
+
+    fn with_hasher(hash: Sip) -> Self {
+        Self {
+            shards: (0..1 << SHARD_BITS).map(|_| Shard::default()).collect(),
+            hash,
+        }
+    }
 }
 
 impl Table for Sharded {

@@ -4,21 +4,31 @@
 
 //! Calls that have nothing to do, and a module that has nothing to do.
 
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Instant;
 
 use crate::api::Stat;
 use crate::bench::{Bench, median};
 use crate::cpu;
 use crate::error::{Error, Result};
-use crate::kernel::mutex;
+use crate::kernel::{kmem, mutex};
 use crate::keys::{Keys, TCP, Tuple, UDP};
 use crate::marks::Measured;
 use crate::module::{Load, Module};
 
-pub const ROWS: &[&str] = &["memory-idle", "not-shared", "not-shared-2", "udp-same"];
+pub const ROWS: &[&str] = &[
+    "memory-idle",
+    "not-shared",
+    "not-shared-2",
+    "not-shared-1000",
+    "udp-same",
+];
 
 /// Different tuples in a loop: they stay in the cache.
 const TUPLES: u32 = 256;
+/// Threads that exist, and have called so often, before the thousandth does.
+const EARLIER: usize = 999;
+const FIRST_CALLS: usize = 16;
 /// Calls that are looked at for locks.
 const LOOKS: usize = 1000;
 
@@ -29,7 +39,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         bench.measured("memory-idle", measured);
     }
     let mut medians = Vec::new();
-    for row in ["not-shared", "not-shared-2", "udp-same"] {
+    for row in ["not-shared", "not-shared-2", "not-shared-1000", "udp-same"] {
         if !bench.wants(row) {
             continue;
         }
@@ -60,21 +70,22 @@ pub fn run(bench: &mut Bench) -> Result<()> {
 }
 
 fn idle(module: &Module) -> Result<Measured> {
-    let (bytes, said) = (module.bytes(), module.caller().memory()?);
-    if said > bytes {
-        return Err(Error::Wrong(format!(
-            "clinet_memory says {said} bytes, the kernel gave {bytes}"
-        )));
-    }
+    let said = super::memory::counted(module)?;
     Ok(Measured {
-        note: format!("clinet_memory {said}"),
-        ..Measured::new(bytes as f64)
+        note: format!("clinet_memory {said}, lost {}", kmem::lost()),
+        ..Measured::new(module.bytes() as f64)
     })
 }
 
 fn sample(row: &str, module: &Module, calls: usize) -> Result<f64> {
     match row {
         "udp-same" => send(module, calls),
+        "not-shared-1000" => {
+            let before = not_shared_counted(module)?;
+            let ns = thousandth(module, calls)?;
+            compare(module, before, EARLIER * FIRST_CALLS + calls)?;
+            Ok(ns)
+        }
         "not-shared-2" => {
             let before = not_shared_counted(module)?;
             let ns = std::thread::scope(|scope| {
@@ -88,9 +99,7 @@ fn sample(row: &str, module: &Module, calls: usize) -> Result<f64> {
                     .collect();
                 let mut most = 0.0_f64;
                 for thread in threads {
-                    let ended = thread.join();
-                    let panicked = |_| Err(anyhow::anyhow!("a thread panicked").into());
-                    most = most.max(ended.unwrap_or_else(panicked)?);
+                    most = most.max(thread.join().unwrap_or_else(panicked)?);
                 }
                 Ok::<_, Error>(most)
             })?;
@@ -104,6 +113,40 @@ fn sample(row: &str, module: &Module, calls: usize) -> Result<f64> {
             Ok(ns)
         }
     }
+}
+
+/// The same by a thread that comes after 999 others, which are still there.
+fn thousandth(module: &Module, calls: usize) -> Result<f64> {
+    let (called, all_called) = mpsc::channel();
+    let (stay, stays) = mpsc::channel::<()>();
+    let stays = Mutex::new(stays);
+    std::thread::scope(|scope| {
+        // Dropped whatever happens, and then the others end.
+        let _stay = stay;
+        let small = || std::thread::Builder::new().stack_size(128 << 10);
+        for _ in 0..EARLIER {
+            let (called, stays) = (called.clone(), &stays);
+            small().spawn_scoped(scope, move || {
+                let result = not_shared(module, FIRST_CALLS);
+                let heard = called.send(result.map(drop));
+                drop(called);
+                if heard.is_ok() {
+                    // An error: the thousandth is done.
+                    let _ = stays.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                }
+            })?;
+            all_called.recv().map_err(anyhow::Error::from)??;
+        }
+        let last = small().spawn_scoped(scope, || {
+            cpu::pin(cpu::measuring(0));
+            not_shared(module, calls)
+        })?;
+        last.join().unwrap_or_else(panicked)
+    })
+}
+
+fn panicked<T>(_what: Box<dyn std::any::Any + Send>) -> Result<T> {
+    Err(anyhow::anyhow!("a thread panicked").into())
 }
 
 /// Registered 5-tuples, and questions about addresses that are not shared.

@@ -2,9 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! How the cost grows with the number of tuples, beside dashmap's.
+//! How the cost grows with the number of tuples, beside the peers'.
 
-use crate::OTHER;
 use crate::bench::{Bench, Size, median};
 use crate::cpu::Misses;
 use crate::error::Result;
@@ -12,7 +11,8 @@ use crate::keys::{Keys, TCP};
 use crate::marks::Measured;
 use crate::module::{Load, Module};
 use crate::order::Live;
-use crate::peers::{self, Contender, Dash, Work};
+use crate::peers::{self, Contender, Dash, Named, Papaya, Scc, Sharded, Sip, Table, Work};
+use crate::{OTHER, OURS};
 
 pub const ROWS: &[&str] = &["pair-1k", "growth-pair", "growth-hit"];
 
@@ -28,56 +28,80 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         .collect();
     for tuples in sizes {
         bench.progress(&format!("  at {tuples} tuples"));
-        let size = at(bench, tuples)?;
+        let size = at(bench, tuples, grows)?;
         bench.sizes.push(size);
     }
     report(bench);
     Ok(())
 }
 
-/// Costs at one size.
-fn at(bench: &mut Bench, tuples: u32) -> Result<Size> {
-    let keys = Keys::shared(TCP, 1);
-    let mut live = Live::new(tuples, 0, 1);
-    let others: Vec<u32> = (1..tuples).step_by(2).collect();
-    let module = bench.load(Load::default())?;
-    module.fill(&keys, live.all())?;
-    module.install(&keys, OTHER, &others)?;
-    let dashmap = Dash::default();
-    peers::fill(&dashmap, &keys, live.all())?;
-    peers::fill(&dashmap, &keys, &others)?;
-
-    let count = bench.settings.operations;
-    let hits = bench.wants("growth-hit");
-    let (mut c, mut pair, mut hit) = (Vec::new(), [vec![], vec![]], [vec![], vec![]]);
-    for _ in 0..bench.settings.rounds {
-        c.push(bench.look_at_c());
-        let contenders: [&dyn Contender; 2] = [&module, &dashmap];
-        let work = Work::Pairs(live.swaps(count));
-        for (contender, samples) in contenders.iter().zip(&mut pair) {
-            samples.push(peers::alone(*contender, &keys, &work)?);
-        }
-        if hits {
-            let work = Work::Hits(live.present(count, tuples));
-            for (contender, samples) in contenders.iter().zip(&mut hit) {
-                samples.push(peers::alone(*contender, &keys, &work)?);
-            }
-        }
-    }
+/// Costs at one size, of one contender after another.
+fn at(bench: &mut Bench, tuples: u32, grows: bool) -> Result<Size> {
     let mut size = Size {
         tuples,
-        c: median(&c).unwrap_or(0.0),
-        pair: median(&pair[0]),
-        dashmap_pair: median(&pair[1]),
-        hit: median(&hit[0]),
-        dashmap_hit: median(&hit[1]),
         ..Size::default()
     };
+    let keys = Keys::shared(TCP, 1);
+    let ours = Live::new(tuples, 0, 1);
+    let others: Vec<u32> = (1..tuples).step_by(2).collect();
+    let module = bench.load(Load::default())?;
+    module.fill(&keys, ours.all())?;
+    module.install(&keys, OTHER, &others)?;
+    let mut live = ours.clone();
+    size.c = time(bench, &mut size, &module, &keys, &mut live)?;
+    let count = bench.settings.operations;
     size.pair_misses = counted(&module, &keys, &Work::Pairs(live.swaps(count)))?;
-    if hits {
+    if bench.wants("growth-hit") {
         size.hit_misses = counted(&module, &keys, &Work::Hits(live.present(count, tuples)))?;
     }
+    drop(module);
+    beside::<Dash>(bench, &mut size, &keys, &ours, &others)?;
+    if grows {
+        beside::<Sharded>(bench, &mut size, &keys, &ours, &others)?;
+        beside::<Papaya>(bench, &mut size, &keys, &ours, &others)?;
+        beside::<Scc>(bench, &mut size, &keys, &ours, &others)?;
+    }
     Ok(size)
+}
+
+/// The same of a peer.
+fn beside<T: Table + Named>(
+    bench: &mut Bench,
+    size: &mut Size,
+    keys: &Keys,
+    ours: &Live,
+    others: &[u32],
+) -> Result<()> {
+    let table = T::with_hasher(Sip::default());
+    peers::fill(&table, keys, ours.all())?;
+    peers::fill(&table, keys, others)?;
+    time(bench, size, &table, keys, &mut ours.clone()).map(drop)
+}
+
+/// Notes a contender's costs; c meanwhile.
+fn time(
+    bench: &mut Bench,
+    size: &mut Size,
+    contender: &dyn Contender,
+    keys: &Keys,
+    live: &mut Live,
+) -> Result<f64> {
+    let count = bench.settings.operations;
+    let hits = bench.wants("growth-hit");
+    let (mut c, mut pair, mut hit) = (vec![], vec![], vec![]);
+    for _ in 0..bench.settings.rounds {
+        c.push(bench.look_at_c());
+        let work = Work::Pairs(live.swaps(count));
+        pair.push(peers::alone(contender, keys, &work)?);
+        if hits {
+            let work = Work::Hits(live.present(count, size.tuples));
+            hit.push(peers::alone(contender, keys, &work)?);
+        }
+    }
+    let name = contender.name();
+    size.pair.extend(median(&pair).map(|ns| (name, ns)));
+    size.hit.extend(median(&hit).map(|ns| (name, ns)));
+    Ok(median(&c).unwrap_or(0.0))
 }
 
 /// Misses of an operation of the cache and of the TLB, where they are counted.
@@ -97,18 +121,28 @@ fn report(bench: &mut Bench) {
         return;
     };
     let (small, large) = (small.clone(), large.clone());
-    if let Some(ns) = small.pair {
+    if let Some(ns) = small.pair(OURS) {
         let measured = Measured {
             value: ns,
             c: Some(small.c),
-            dashmap: small.dashmap_pair,
+            dashmap: small.pair(Dash::NAME),
             ..Measured::default()
         };
         bench.measured("pair-1k", measured);
     }
     for (row, from, to, misses) in [
-        ("growth-pair", small.pair, large.pair, large.pair_misses),
-        ("growth-hit", small.hit, large.hit, large.hit_misses),
+        (
+            "growth-pair",
+            small.pair(OURS),
+            large.pair(OURS),
+            large.pair_misses,
+        ),
+        (
+            "growth-hit",
+            small.hit(OURS),
+            large.hit(OURS),
+            large.hit_misses,
+        ),
     ] {
         let (Some(from), Some(to)) = (from, to) else {
             continue;

@@ -4,9 +4,12 @@
 
 //! The measurements, by kind.
 
+mod audit;
 mod cheap;
 mod endpoint;
 mod growth;
+mod memory;
+mod stack;
 mod steady;
 mod sweep;
 mod worst;
@@ -38,6 +41,11 @@ const GROUPS: &[Group] = &[
         run: steady::run,
     },
     Group {
+        what: "memory while it fills, and afterwards",
+        rows: memory::ROWS,
+        run: memory::run,
+    },
+    Group {
         what: "ageing sweeps",
         rows: sweep::ROWS,
         run: sweep::run,
@@ -48,9 +56,29 @@ const GROUPS: &[Group] = &[
         run: endpoint::run,
     },
     Group {
+        what: "the stack of ip's hooks",
+        rows: stack::ROWS,
+        run: stack::run,
+    },
+    Group {
+        what: "audits",
+        rows: audit::ROWS,
+        run: audit::run,
+    },
+    Group {
         what: "worst insert while growing",
         rows: &[worst::GROWING],
         run: worst::growing,
+    },
+    Group {
+        what: "worst insert beside a busy loop",
+        rows: &[worst::LOADED],
+        run: worst::loaded,
+    },
+    Group {
+        what: "worst insert on one processor",
+        rows: &[worst::ONE_CPU],
+        run: worst::one_cpu,
     },
     Group {
         what: "worst insert, preallocated",

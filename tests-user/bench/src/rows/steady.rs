@@ -12,20 +12,18 @@ use crate::error::{Error, Result};
 use crate::keys::{Keys, TCP};
 use crate::marks::Measured;
 use crate::module::{Load, Module};
-use crate::order::{Live, undone};
-use crate::peers::{self, Contender, Dash, Named, Papaya, Scc, Sharded, Table, Work};
+use crate::order::Live;
+use crate::peers::{self, Contender, Dash, Named, Papaya, Scc, Sharded, Sip, Table, Work};
 use crate::{OTHER, alloc};
 
 pub const ROWS: &[&str] = &[
     "pair",
-    "pair-announced",
     "duplicate",
     "hit",
     "pair-2",
     "hit-2",
     "duplicate-2",
     "memory",
-    "sweep-tcp",
 ];
 
 /// What a peer may take for a tuple while it is built, at most.
@@ -34,7 +32,6 @@ const BYTES_OF_A_PEER: u64 = 220;
 /// The rows with peers, and how many threads they have.
 const OPERATIONS: &[(&str, usize)] = &[
     ("pair", 1),
-    ("pair-announced", 1),
     ("duplicate", 1),
     ("hit", 1),
     ("pair-2", 2),
@@ -68,7 +65,6 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     };
     run.fill()?;
     run.memory()?;
-    run.sweep()?;
     if OPERATIONS.iter().any(|(row, _)| run.bench.wants(row)) {
         run.peers()?;
     }
@@ -117,31 +113,8 @@ impl Run<'_> {
         if !self.bench.wants("memory") {
             return Ok(());
         }
-        let bytes = self.module.bytes();
-        let said = self.module.caller().memory()?;
-        if said > bytes {
-            return Err(Error::Wrong(format!(
-                "clinet_memory says {said} bytes, the kernel gave {bytes}"
-            )));
-        }
-        let per_tuple = bytes as f64 / f64::from(self.tuples());
-        let measured = Measured {
-            note: format!(
-                "clinet_memory {said}, all {bytes}, most at any time {:.1} a tuple",
-                crate::kernel::kmem::most() as f64 / f64::from(self.tuples())
-            ),
-            ..Measured::new(per_tuple)
-        };
+        let measured = super::memory::per_tuple(&self.module, self.tuples())?;
         self.bench.measured("memory", measured);
-        Ok(())
-    }
-
-    fn sweep(&mut self) -> Result<()> {
-        if self.bench.wants("sweep-tcp") {
-            let measured = super::sweep::timed(self.bench, &self.module)?;
-            self.all_there()?;
-            self.bench.measured("sweep-tcp", measured);
-        }
         Ok(())
     }
 
@@ -184,10 +157,7 @@ impl Run<'_> {
             self.bench
                 .progress(&format!("  round {} of {of}", round + 1));
             for &(row, threads) in OPERATIONS {
-                // An announced pair is compared with a peer's pair.
-                let wanted =
-                    self.bench.wants(row) || row == "pair" && self.bench.wants("pair-announced");
-                if wanted {
+                if self.bench.wants(row) {
                     let c = self.bench.look_at_c();
                     self.c.push(c);
                     self.operation(row, threads, round, peers)?;
@@ -204,9 +174,6 @@ impl Run<'_> {
         round: usize,
         peers: &[Box<dyn Contender>],
     ) -> Result<()> {
-        if row == "pair-announced" {
-            return self.announced();
-        }
         let work = self.work(row, threads);
         let before = self.counters()?;
         let module: &dyn Contender = &self.module;
@@ -223,20 +190,6 @@ impl Run<'_> {
         let swaps = matches!(work.first(), Some(Work::Pairs(_)));
         let done: usize = work.iter().map(Work::len).sum();
         self.compare(before, if swaps { done as u64 } else { 0 })
-    }
-
-    /// The module alone does it, and undoes it, since the peers do not.
-    fn announced(&mut self) -> Result<()> {
-        let count = self.bench.settings.operations;
-        let swaps = self.live[0].clone().swaps(count);
-        let before = self.counters()?;
-        let undo = Work::Pairs(undone(&swaps));
-        let ns = peers::alone(&self.module, &self.keys, &Work::Announced(swaps))?;
-        peers::alone(&self.module, &self.keys, &undo)?;
-        self.compare(before, 2 * count as u64)?;
-        let samples = self.samples.entry(("pair-announced", self.module.name()));
-        samples.or_default().push(ns);
-        Ok(())
     }
 
     /// A piece of work for each thread.
@@ -295,12 +248,11 @@ impl Run<'_> {
             self.bench.steady.push(Steady { name, bytes, ns });
         }
         for &(row, threads) in OPERATIONS {
-            let peer_row = if row == "pair-announced" { "pair" } else { row };
             if let Some(ns) = self.ns(row, self.module.name()) {
                 let measured = Measured {
                     value: ns,
                     c: c.filter(|_| threads == 1),
-                    dashmap: self.ns(peer_row, Dash::NAME),
+                    dashmap: self.ns(row, Dash::NAME),
                     ..Measured::default()
                 };
                 self.bench.measured(row, measured);
@@ -364,10 +316,10 @@ fn joined(parts: Vec<Work>) -> Vec<Work> {
 }
 
 /// A peer with the tuples that the module has, and the bytes of one.
-fn build<T: Table + Named + Default + 'static>(run: &Run<'_>) -> Result<(Box<dyn Contender>, f64)> {
+fn build<T: Table + Named + 'static>(run: &Run<'_>) -> Result<(Box<dyn Contender>, f64)> {
     run.bench.progress(&format!("  filling {}", T::NAME));
     let before = alloc::net_bytes();
-    let table = T::default();
+    let table = T::with_hasher(Sip::default());
     peers::fill(&table, &run.keys, &run.ours())?;
     peers::fill(&table, &run.keys, &of_others(run.tuples()))?;
     let bytes = alloc::net_bytes().saturating_sub(before);

@@ -2,12 +2,15 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The worst single insert from empty to full: three equal growths, of each
-//! insert the fastest, of those the slowest.
+//! The worst single insert from empty to full, in time of the thread's
+//! processor: three equal growths, of each insert the fastest, of those the
+//! slowest.
 
-use std::hash::RandomState;
+use std::hint::spin_loop;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
-use crate::NODE;
 use crate::api::Stat;
 use crate::bench::Bench;
 use crate::cpu;
@@ -16,21 +19,50 @@ use crate::kernel::{condvar, kmem};
 use crate::keys::{Keys, TCP, Tuple};
 use crate::marks::Measured;
 use crate::module::Load;
-use crate::peers::{Dash, Table};
+use crate::peers::{Dash, Named, Papaya, Scc, Sharded, Sip, Table};
+use crate::{NODE, OURS};
 
 pub const GROWING: &str = "insert-growing";
+pub const LOADED: &str = "insert-loaded";
+pub const ONE_CPU: &str = "insert-one-cpu";
 pub const PREALLOCATED: &str = "insert-preallocated";
 
 const GROWTHS: usize = 3;
+/// An insert that takes longer may have been interrupted by another thread.
+const SLOW_NS: f64 = 2000.0;
+/// Inserts between two looks at the thread's time: the two clocks must not
+/// drift apart.
+const LOOK_EVERY: u32 = 64;
 /// So many tuples come and go before.
 const WARM: u32 = 100;
 /// The kernel's memory for each tuple: a machine that has it free. An old array
 /// goes when its entries are in the new one.
 const RESERVED: usize = 96;
 
+/// What is so around the growths.
+#[derive(Clone, Copy, Default)]
+struct Situation {
+    /// All memory is there from the start.
+    prealloc: bool,
+    /// Another thread never rests on the processor of the module's tasks.
+    busy: bool,
+    /// The tasks have the processor of the thread that inserts.
+    one_cpu: bool,
+}
+
+impl Situation {
+    /// Is the processor of the tasks idle?
+    fn is_quiet(self) -> bool {
+        !self.busy && !self.one_cpu
+    }
+}
+
 pub fn growing(bench: &mut Bench) -> Result<()> {
-    let measured = measure(bench, false)?;
-    let dashmap = worst_of_dashmap(bench)?;
+    let measured = measure(bench, Situation::default())?;
+    let dashmap = worst_of::<Dash>(bench)?;
+    worst_of::<Sharded>(bench)?;
+    worst_of::<Papaya>(bench)?;
+    worst_of::<Scc>(bench)?;
     let measured = Measured {
         dashmap: Some(dashmap),
         note: format!("{}; dashmap's worst {:.1} ms", measured.note, dashmap / 1e6),
@@ -40,10 +72,74 @@ pub fn growing(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
+pub fn loaded(bench: &mut Bench) -> Result<()> {
+    let busy = true;
+    let measured = measure(
+        bench,
+        Situation {
+            busy,
+            ..Situation::default()
+        },
+    )?;
+    bench.measured(LOADED, measured);
+    Ok(())
+}
+
+pub fn one_cpu(bench: &mut Bench) -> Result<()> {
+    let one_cpu = true;
+    let measured = measure(
+        bench,
+        Situation {
+            one_cpu,
+            ..Situation::default()
+        },
+    )?;
+    bench.measured(ONE_CPU, measured);
+    Ok(())
+}
+
 pub fn preallocated(bench: &mut Bench) -> Result<()> {
-    let measured = measure(bench, true)?;
+    let prealloc = true;
+    let measured = measure(
+        bench,
+        Situation {
+            prealloc,
+            ..Situation::default()
+        },
+    )?;
     bench.measured(PREALLOCATED, measured);
     Ok(())
+}
+
+/// A thread that never rests on a processor, until dropped.
+struct BusyLoop {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl BusyLoop {
+    fn on(processor: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            cpu::pin(processor);
+            while !stopped.load(Ordering::Relaxed) {
+                spin_loop();
+            }
+        });
+        Self {
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for BusyLoop {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let ended = self.thread.take().map(JoinHandle::join);
+        drop(ended);
+    }
 }
 
 /// Cycles of each insert, the fewest so far.
@@ -56,15 +152,36 @@ impl Fewest {
     }
 
     /// Calls `insert` with each index and its tuple.
-    #[inline]
     fn grow(&mut self, keys: &Keys, mut insert: impl FnMut(&Tuple)) {
+        let mut away = Away::new();
+        let slow = (SLOW_NS / cpu::cycle_ns()) as u64;
         for (index, fewest) in (0..).zip(&mut self.0) {
             let tuple = keys.get(index);
+            if index % LOOK_EVERY == 0 {
+                away.look();
+            }
             let start = cpu::cycles();
             insert(&tuple);
-            let cycles = cpu::cycles().wrapping_sub(start);
+            let mut cycles = cpu::cycles().wrapping_sub(start);
+            if cycles > slow {
+                cycles = cycles.saturating_sub(away.look());
+            }
             *fewest = (*fewest).min(u32::try_from(cycles).unwrap_or(u32::MAX));
         }
+    }
+
+    /// The worst of the first inserts, nanoseconds, by how many those are.
+    fn curve(&self) -> Vec<(u32, f64)> {
+        let mut curve = Vec::new();
+        let (mut worst, mut next) = (0, 1000);
+        for (inserts, &cycles) in (1_u32..).zip(&self.0) {
+            worst = worst.max(cycles);
+            if inserts == next || inserts as usize == self.0.len() {
+                curve.push((inserts, f64::from(worst) * cpu::cycle_ns()));
+                next = next.saturating_mul(10);
+            }
+        }
+        curve
     }
 
     /// Nanoseconds of the worst, and of the worst but one in ten thousand.
@@ -77,7 +194,40 @@ impl Fewest {
     }
 }
 
-fn measure(bench: &mut Bench, prealloc: bool) -> Result<Measured> {
+/// How long this thread was off its processor.
+struct Away {
+    cycles: u64,
+    on: u64,
+}
+
+impl Away {
+    fn new() -> Self {
+        Self {
+            cycles: cpu::cycles(),
+            on: cpu::thread_ns(),
+        }
+    }
+
+    /// Cycles since the last look in which another thread ran.
+    fn look(&mut self) -> u64 {
+        let now = Self::new();
+        let on = now.on.saturating_sub(self.on) as f64 / cpu::cycle_ns();
+        let all = now.cycles.wrapping_sub(self.cycles);
+        *self = now;
+        all.saturating_sub(on as u64)
+    }
+}
+
+fn measure(bench: &mut Bench, situation: Situation) -> Result<Measured> {
+    cpu::put_tasks(usize::from(!situation.one_cpu));
+    let busy = situation.busy.then(|| BusyLoop::on(cpu::of_tasks()));
+    let measured = grow(bench, situation);
+    drop(busy);
+    cpu::put_tasks(1);
+    measured
+}
+
+fn grow(bench: &mut Bench, situation: Situation) -> Result<Measured> {
     let tuples = bench.settings.tuples;
     let keys = Keys::shared(TCP, 2);
     let mut fewest = Fewest::new(tuples);
@@ -86,13 +236,13 @@ fn measure(bench: &mut Bench, prealloc: bool) -> Result<Measured> {
     for growth in 0..GROWTHS {
         bench.progress(&format!("  growth {} of {GROWTHS}", growth + 1));
         let module = bench.load(Load {
-            prealloc,
+            prealloc: situation.prealloc,
             ..Load::default()
         })?;
         let caller = module.caller();
         let connect = caller.connect2()?;
         kmem::touch();
-        condvar::watch(true);
+        condvar::watch(situation.is_quiet());
         // The text and the data of a kernel's module are in memory.
         let disconnect = caller.disconnect()?;
         for tuple in (0..WARM).map(|index| keys.get(tuples + index)) {
@@ -112,37 +262,46 @@ fn measure(bench: &mut Bench, prealloc: bool) -> Result<Measured> {
         }
         late += u64::from(tuples) - registered;
     }
+    if situation.is_quiet() && !situation.prealloc {
+        bench.worst.push((OURS, fewest.curve()));
+    }
     let (worst, nearly) = fewest.worst();
     Ok(Measured {
-        note: format!("p99.99 {nearly:.0} ns, {late} answers \"full because late\""),
+        note: format!("p99.99 {nearly:.0} ns, {late} late answers"),
         spoiled: late > 0,
         ..Measured::new(worst)
     })
 }
 
-fn worst_of_dashmap(bench: &mut Bench) -> Result<f64> {
+/// The worst insert of a peer.
+fn worst_of<T: Table + Named>(bench: &mut Bench) -> Result<f64> {
     let tuples = bench.settings.tuples;
     let keys = Keys::shared(TCP, 2);
     // The same secret each time, or the growths were not equal.
-    let hash = RandomState::new();
+    let hash = Sip::default();
     let mut fewest = Fewest::new(tuples);
     for growth in 0..GROWTHS {
-        bench.progress(&format!("  dashmap's growth {} of {GROWTHS}", growth + 1));
-        let dashmap = Dash::with_hasher(hash.clone());
+        bench.progress(&format!(
+            "  {}: growth {} of {GROWTHS}",
+            T::NAME,
+            growth + 1
+        ));
+        let table = T::with_hasher(hash.clone());
         let mut wrong = 0_u64;
         fewest.grow(&keys, |tuple| {
-            wrong += u64::from(!dashmap.register(tuple, NODE));
+            wrong += u64::from(!table.register(tuple, NODE));
         });
         if wrong > 0 {
-            return Err(Error::Wrong(format!("dashmap: {wrong} inserts failed")));
+            return Err(Error::Wrong(format!("{}: {wrong} inserts failed", T::NAME)));
         }
     }
+    bench.worst.push((T::NAME, fewest.curve()));
     Ok(fewest.worst().0)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Fewest;
+    use super::{Away, Fewest};
 
     #[test]
     fn the_worst_is_the_slowest_of_the_fastest() {
@@ -151,5 +310,24 @@ mod tests {
         assert_eq!((worst, nearly), (70.0 * ns, 70.0 * ns));
         let (worst, nearly) = Fewest((0..20_000).collect()).worst();
         assert_eq!((worst, nearly), (19_999.0 * ns, 19_997.0 * ns));
+    }
+
+    #[test]
+    fn the_curve_is_of_the_first_inserts() {
+        let ns = crate::cpu::cycle_ns();
+        let mut cycles = vec![1; 12_000];
+        (cycles[500], cycles[1000]) = (7, 9);
+        let curve = Fewest(cycles).curve();
+        let expected = [(1000, 7.0 * ns), (10_000, 9.0 * ns), (12_000, 9.0 * ns)];
+        assert_eq!(curve, expected);
+    }
+
+    #[test]
+    fn time_off_the_processor_is_seen_and_time_on_it_is_not() {
+        let (mut away, pause) = (Away::new(), std::time::Duration::from_millis(50));
+        std::thread::sleep(pause);
+        let slept = away.look() as f64 * crate::cpu::cycle_ns();
+        assert!(slept > pause.as_nanos() as f64 * 0.9, "{slept}");
+        assert!(Fewest::new(3).0.iter().all(|cycles| *cycles == u32::MAX));
     }
 }

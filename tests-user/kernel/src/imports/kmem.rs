@@ -2,140 +2,37 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `kmem_*`: accounts, guards on both sides, poison and quarantine.
+//! `kmem_*`: accounts, failures and quarantine of a machine's memory.
 
-use std::alloc::{self, Layout};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Mutex;
 
 use super::imports;
+use super::kmem_cache::Caches;
+use crate::block::{Block, Source};
 use crate::context::{here, must_be_able_to_sleep};
 use crate::fault::{self, fault};
 use crate::kernel::Machine;
 use crate::locks::lock;
+use crate::slab::{General, Numbers};
 
 const KM_NOSLEEP: u64 = 1;
 const KM_PUSHPAGE: u64 = 4;
 const KM_NORMALPRI: u64 = 8;
 
-const UNINITIALISED: [u8; 4] = 0xbadd_cafe_u32.to_le_bytes();
-const FREED: [u8; 4] = 0xdead_beef_u32.to_le_bytes();
-const GUARD: u8 = 0xbb;
-
-/// The alignment that sizes of whole cache lines get.
+/// The alignment of every buffer.
+pub(super) const ALIGN: usize = 8;
+/// The alignment that sizes of whole cache lines get from `kmem_alloc`.
 const LINE: usize = 64;
-/// Bytes before a block: its address is then an odd multiple of 8 unless its
-/// size asks for more, so that nobody comes to rely on more.
-const BEFORE: usize = LINE + 8;
-const BEFORE_ALIGNED: usize = LINE;
-const AFTER: usize = 64;
 
 /// No machine has more than this to give.
 const MEMORY: usize = 1 << 30;
 const QUARANTINE_BLOCKS: usize = 4096;
 const QUARANTINE_BYTES: usize = 16 << 20;
 
-/// One block with its guards.
-struct Block {
-    base: *mut u8,
-    layout: Layout,
-    before: usize,
-    size: usize,
-    /// The places in a module that allocated it and freed it.
-    allocated_by: u64,
-    freed_by: u64,
-}
-
-// SAFETY: a block owns its memory; only the accounts' lock gives access.
-unsafe impl Send for Block {}
-
-impl Block {
-    fn new(size: usize, allocated_by: u64) -> Self {
-        let before = if size.is_multiple_of(LINE) {
-            BEFORE_ALIGNED
-        } else {
-            BEFORE
-        };
-        let layout = Layout::from_size_align(before + size + AFTER, LINE)
-            .expect("sizes are limited by MEMORY");
-        // SAFETY: the layout's size is not zero.
-        let base = unsafe { alloc::alloc(layout) };
-        if base.is_null() {
-            alloc::handle_alloc_error(layout);
-        }
-        let mut block = Self {
-            base,
-            layout,
-            before,
-            size,
-            allocated_by,
-            freed_by: 0,
-        };
-        let payload = before..before + size;
-        let all = block.all();
-        all.fill(GUARD);
-        fill_pattern(&mut all[payload], UNINITIALISED);
-        block
-    }
-
-    fn address(&self) -> u64 {
-        self.base as u64 + self.before as u64
-    }
-
-    fn range(&self) -> Range<u64> {
-        self.address()..self.address() + self.size as u64
-    }
-
-    /// The whole memory. The module may be writing to its part only if it is
-    /// at fault already.
-    fn all(&mut self) -> &mut [u8] {
-        // SAFETY: base and layout are those of the allocation, all of which
-        // was initialised by new (which calls this first to fill it: alloc
-        // gave at least uninitialised bytes that fill overwrites unread).
-        unsafe { std::slice::from_raw_parts_mut(self.base, self.layout.size()) }
-    }
-
-    /// The offset from the block's first byte of a guard that was written to.
-    fn damage(&mut self) -> Option<isize> {
-        let (before, size) = (self.before, self.size);
-        self.all()
-            .iter()
-            .enumerate()
-            .find(|&(at, &byte)| !(before..before + size).contains(&at) && byte != GUARD)
-            .map(|(at, _)| at as isize - before as isize)
-    }
-
-    /// The offset of a byte that was written to after the block was freed.
-    fn written_after_free(&mut self) -> Option<usize> {
-        let payload = self.before..self.before + self.size;
-        self.all()[payload]
-            .iter()
-            .zip(FREED.iter().cycle())
-            .position(|(byte, freed)| byte != freed)
-    }
-
-    fn poison(&mut self) {
-        let payload = self.before..self.before + self.size;
-        fill_pattern(&mut self.all()[payload], FREED);
-    }
-}
-
-impl Drop for Block {
-    fn drop(&mut self) {
-        // SAFETY: base came from alloc with this layout.
-        unsafe { alloc::dealloc(self.base, self.layout) };
-    }
-}
-
-fn fill_pattern(bytes: &mut [u8], pattern: [u8; 4]) {
-    for chunk in bytes.chunks_mut(4) {
-        chunk.copy_from_slice(&pattern[..chunk.len()]);
-    }
-}
-
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     live: BTreeMap<u64, Block>,
     in_use: usize,
     quarantine: VecDeque<Block>,
@@ -144,6 +41,9 @@ struct State {
     /// Allocations that may still fail before one does.
     until_failure: Option<u64>,
     all_fail: bool,
+    general: General,
+    pub caches: Caches,
+    pages: Numbers,
 }
 
 /// The memory of one machine.
@@ -151,12 +51,18 @@ struct State {
 pub(crate) struct Accounts(Mutex<State>);
 
 /// What is wrong with memory, in words.
-type Complaint = String;
+pub(super) type Complaint = String;
 
 impl Accounts {
     /// Bytes allocated and not freed.
     pub fn in_use(&self) -> usize {
         lock(&self.0).in_use
+    }
+
+    /// Bytes of the pages that the machine does not have any more.
+    pub fn lost(&self) -> usize {
+        let state = lock(&self.0);
+        state.general.bytes() + state.caches.bytes()
     }
 
     /// Allocations asked for so far, failed ones included.
@@ -182,60 +88,9 @@ impl Accounts {
         state.is_failure_due()
     }
 
-    fn allocate(&self, size: usize, may_fail: bool, by: u64) -> Option<u64> {
-        let mut state = lock(&self.0);
-        state.allocations += 1;
-        if may_fail && state.is_failure_due() {
-            return None;
-        }
-        if size > MEMORY - state.in_use {
-            if may_fail {
-                return None;
-            }
-            drop(state);
-            fault!("kmem_alloc: {size} bytes with KM_SLEEP would wait for ever");
-        }
-        let block = Block::new(size, by);
-        let address = block.address();
-        state.in_use += size;
-        state.live.insert(address, block);
-        Some(address)
-    }
-
-    fn free(&self, machine: &Machine, address: u64, size: usize, by: u64) -> Result<(), Complaint> {
-        let mut state = lock(&self.0);
-        let Some(mut block) = state.live.remove(&address) else {
-            return Err(state.explain_unknown(machine, address));
-        };
-        state.in_use -= block.size;
-        let allocated_by = block.allocated_by;
-        if block.size != size {
-            return Err(format!(
-                "kmem_free: {size} bytes at {address:#x}, but {} allocated {}",
-                machine.place(allocated_by),
-                block.size
-            ));
-        }
-        if let Some(offset) = block.damage() {
-            return Err(format!(
-                "kmem_free: redzone of the {size} bytes at {address:#x} that {} allocated was written to, at offset {offset}",
-                machine.place(allocated_by)
-            ));
-        }
-        block.poison();
-        block.freed_by = by;
-        state.quarantined += size;
-        state.quarantine.push_back(block);
-        while state.quarantine.len() > QUARANTINE_BLOCKS || state.quarantined > QUARANTINE_BYTES {
-            let Some(mut oldest) = state.quarantine.pop_front() else {
-                break;
-            };
-            state.quarantined -= oldest.size;
-            if let Some(complaint) = complain_if_written(machine, &mut oldest) {
-                return Err(complaint);
-            }
-        }
-        Ok(())
+    /// Runs `body` with the state.
+    pub(super) fn with<R>(&self, body: impl FnOnce(&mut State) -> R) -> R {
+        body(&mut lock(&self.0))
     }
 
     /// Looks for damage done to any block, live or freed.
@@ -268,10 +123,17 @@ impl Accounts {
             .extract_if(.., |_, block| text.contains(&block.allocated_by))
             .map(|(_, block)| block)
             .collect();
-        state.in_use -= left.iter().map(|block| block.size).sum::<usize>();
+        for block in &left {
+            state.give_back(block);
+        }
         left.iter()
             .map(|block| (block.address(), block.size, block.allocated_by))
             .collect()
+    }
+
+    /// Destroys the caches that code in `text` left, and returns their names.
+    pub fn take_caches_of(&self, text: &Range<u64>) -> Vec<String> {
+        lock(&self.0).caches.take_of(text)
     }
 }
 
@@ -282,7 +144,101 @@ impl State {
         due || self.all_fail
     }
 
-    fn explain_unknown(&self, machine: &Machine, address: u64) -> Complaint {
+    /// A buffer, or `None` if its allocation fails.
+    fn allocate(&mut self, source: Source, size: usize, align: usize, by: u64) -> Option<u64> {
+        if size > MEMORY - self.in_use {
+            return None;
+        }
+        let place = match source {
+            Source::General => self.general.alloc(size, &mut self.pages),
+            Source::Cache(cache) => self.caches.slabs(cache)?.alloc(&mut self.pages),
+        }?;
+        let block = Block::new(size, align, source, place, by);
+        let address = block.address();
+        self.in_use += size;
+        self.live.insert(address, block);
+        Some(address)
+    }
+
+    fn free(
+        &mut self,
+        machine: &Machine,
+        source: Source,
+        address: u64,
+        size: usize,
+        by: u64,
+    ) -> Result<(), Complaint> {
+        let what = name_of_free(source);
+        let Some(mut block) = self.live.remove(&address) else {
+            return Err(self.explain_unknown(machine, what, address));
+        };
+        self.give_back(&block);
+        let allocated_by = block.allocated_by;
+        if block.source != source {
+            return Err(format!(
+                "{what}: the buffer at {address:#x} is {}; {} allocated it",
+                self.describe(block.source),
+                machine.place(allocated_by)
+            ));
+        }
+        if block.size != size {
+            return Err(format!(
+                "{what}: {size} bytes at {address:#x}, but {} allocated {}",
+                machine.place(allocated_by),
+                block.size
+            ));
+        }
+        if let Some(offset) = block.damage() {
+            return Err(format!(
+                "{what}: redzone of the {size} bytes at {address:#x} that {} allocated was written to, at offset {offset}",
+                machine.place(allocated_by)
+            ));
+        }
+        block.poison();
+        block.freed_by = by;
+        self.quarantined += size;
+        self.quarantine.push_back(block);
+        while self.quarantine.len() > QUARANTINE_BLOCKS || self.quarantined > QUARANTINE_BYTES {
+            let Some(mut oldest) = self.quarantine.pop_front() else {
+                break;
+            };
+            self.quarantined -= oldest.size;
+            if let Some(complaint) = complain_if_written(machine, &mut oldest) {
+                return Err(complaint);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a block that is not live any more out of the accounts.
+    fn give_back(&mut self, block: &Block) {
+        self.in_use -= block.size;
+        let known = match block.source {
+            Source::General => self.general.free(block.place, block.size, &mut self.pages),
+            Source::Cache(cache) => self
+                .caches
+                .slabs(cache)
+                .is_some_and(|slabs| slabs.free(block.place, &mut self.pages)),
+        };
+        debug_assert!(known, "a live block is in the layout");
+    }
+
+    /// A buffer of the cache that nobody freed.
+    pub fn live_of(&self, cache: u64) -> impl Iterator<Item = &Block> {
+        let source = Source::Cache(cache);
+        self.live
+            .values()
+            .filter(move |block| block.source == source)
+    }
+
+    fn describe(&self, source: Source) -> String {
+        match source {
+            Source::General => "of kmem_alloc".to_owned(),
+            Source::Cache(cache) => format!("of the cache {}", self.caches.name(cache)),
+        }
+    }
+
+    fn explain_unknown(&self, machine: &Machine, what: &str, address: u64) -> Complaint {
         let freed = self
             .quarantine
             .iter()
@@ -290,7 +246,7 @@ impl State {
             .find(|block| block.address() == address);
         if let Some(block) = freed {
             return format!(
-                "kmem_free: {address:#x} was freed already, by {}",
+                "{what}: {address:#x} was freed already, by {}",
                 machine.place(block.freed_by)
             );
         }
@@ -301,11 +257,18 @@ impl State {
             .filter(|(_, block)| block.range().contains(&address));
         match around {
             Some((start, block)) => format!(
-                "kmem_free: {address:#x} is inside the {} bytes at {start:#x}",
+                "{what}: {address:#x} is inside the {} bytes at {start:#x}",
                 block.size
             ),
-            None => format!("kmem_free: {address:#x} was never allocated"),
+            None => format!("{what}: {address:#x} was never allocated"),
         }
+    }
+}
+
+fn name_of_free(source: Source) -> &'static str {
+    match source {
+        Source::General => "kmem_free",
+        Source::Cache(_) => "kmem_cache_free",
     }
 }
 
@@ -319,51 +282,71 @@ fn complain_if_written(machine: &Machine, block: &mut Block) -> Option<Complaint
     ))
 }
 
-/// Allocates for the current import, as `kmem_alloc` does.
-pub(crate) fn allocate(size: usize, flags: u64) -> u64 {
+/// Allocates for the current import, which is called `what`; 0 if it fails.
+pub(super) fn allocate(what: &str, source: Source, size: usize, align: usize, flags: u64) -> u64 {
     let flags = flags & 0xffff_ffff;
     if flags & !(KM_NOSLEEP | KM_PUSHPAGE | KM_NORMALPRI) != 0 {
-        fault!("kmem_alloc: unknown flags {flags:#x}");
+        fault!("{what}: unknown flags {flags:#x}");
     }
     let may_fail = flags & KM_NOSLEEP != 0;
     if !may_fail {
-        must_be_able_to_sleep("kmem_alloc with KM_SLEEP");
+        must_be_able_to_sleep(&format!("{what} with KM_SLEEP"));
     }
-    if size == 0 {
-        return 0;
+    let by = fault::caller_address();
+    let address = here().machine.memory.with(|state| {
+        state.allocations += 1;
+        if may_fail && state.is_failure_due() {
+            return None;
+        }
+        state.allocate(source, size, align, by)
+    });
+    match address {
+        Some(address) => address,
+        None if may_fail => 0,
+        None => fault!("{what}: {size} bytes with KM_SLEEP would wait for ever"),
     }
-    here()
-        .machine
-        .memory
-        .allocate(size, may_fail, fault::caller_address())
-        .unwrap_or(0)
 }
 
-/// Frees for the current import, as `kmem_free` does.
-pub(crate) fn free(address: u64, size: usize) {
-    if address == 0 && size == 0 {
-        return;
-    }
+/// Frees for the current import.
+pub(super) fn free(source: Source, address: u64, size: usize) {
     let machine = here().machine;
     if let Some(held) = machine
         .locks
         .within(machine, address..address.saturating_add(size as u64))
     {
-        fault!("kmem_free: {size} bytes at {address:#x} hold a {held} and nobody destroyed");
+        fault!(
+            "{}: {size} bytes at {address:#x} hold a {held} and nobody destroyed",
+            name_of_free(source)
+        );
     }
     let by = fault::caller_address();
-    if let Err(complaint) = machine.memory.free(machine, address, size, by) {
+    let freed = machine
+        .memory
+        .with(|state| state.free(machine, source, address, size, by));
+    if let Err(complaint) = freed {
         fault!("{complaint}");
     }
 }
 
+fn alloc(size: usize, flags: u64) -> u64 {
+    if size == 0 {
+        return 0;
+    }
+    let align = if size.is_multiple_of(LINE) {
+        LINE
+    } else {
+        ALIGN
+    };
+    allocate("kmem_alloc", Source::General, size, align, flags)
+}
+
 imports! {
     fn kmem_alloc(size: usize, flags: u64) -> u64 {
-        allocate(size, flags)
+        alloc(size, flags)
     }
 
     fn kmem_zalloc(size: usize, flags: u64) -> u64 {
-        let address = allocate(size, flags);
+        let address = alloc(size, flags);
         if address != 0 {
             crate::memory::fill(address, 0, size);
         }
@@ -371,6 +354,8 @@ imports! {
     }
 
     fn kmem_free(address: u64, size: usize) {
-        free(address, size);
+        if (address, size) != (0, 0) {
+            free(Source::General, address, size);
+        }
     }
 }

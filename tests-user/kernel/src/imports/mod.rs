@@ -8,6 +8,7 @@ pub(crate) mod atomic;
 pub(crate) mod clock;
 pub(crate) mod condvar;
 pub(crate) mod kmem;
+pub(crate) mod kmem_cache;
 pub(crate) mod kstat;
 pub(crate) mod log;
 pub(crate) mod modctl;
@@ -79,6 +80,7 @@ pub(crate) fn all() -> Vec<Import> {
         clock::table(),
         condvar::table(),
         kmem::table(),
+        kmem_cache::table(),
         kstat::table(),
         log::all(),
         modctl::table(),

@@ -19,6 +19,7 @@ use crate::thunk::kernel_symbol;
 
 const EINVAL: i32 = 22;
 const ENOENT: i32 = 2;
+const EAGAIN: i32 = 11;
 const ENOTSUP: i32 = 48;
 const MODREV_1: i32 = 1;
 const KRTLD_MODE_FIRST: i32 = 1;
@@ -122,6 +123,9 @@ fn check_operations(linkage: u64) -> i32 {
 imports! {
     fn mod_install(linkage: u64) -> i32 {
         must_be_able_to_sleep("mod_install");
+        if here().machine.fails("mod_install") {
+            return EAGAIN;
+        }
         check_operations(linkage)
     }
 

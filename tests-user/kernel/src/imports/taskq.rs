@@ -149,7 +149,11 @@ fn dispatch(what: &str, handle: u64, function: u64, argument: u64, flags: u32) -
 fn create(what: &str, name: u64, threads: i32) -> u64 {
     must_be_able_to_sleep(what);
     let name = memory::name(name, NAME_SIZE, "the name of a task queue");
-    here().machine.task_queues.create(name, threads)
+    let machine = here().machine;
+    if machine.fails(what) {
+        return 0;
+    }
+    machine.task_queues.create(name, threads)
 }
 
 fn wait(what: &str, handle: u64) {

@@ -31,6 +31,12 @@ extern void cmn_err(int, const char *, ...);
 extern void *kmem_alloc(size_t, int);
 extern void *kmem_zalloc(size_t, int);
 extern void kmem_free(void *, size_t);
+extern void *kmem_cache_create(char *, size_t, size_t, int (*)(void *, void *, int),
+    void (*)(void *, void *), void (*)(void *), void *, void *, int);
+extern void kmem_cache_destroy(void *);
+extern void *kmem_cache_alloc(void *, int);
+extern void kmem_cache_free(void *, void *);
+#define KMC_NOMAGAZINE 0x00040000
 extern void mutex_init(kmutex_t *, char *, int, void *);
 extern void mutex_destroy(kmutex_t *);
 extern void mutex_enter(kmutex_t *);

@@ -95,8 +95,8 @@ fn ask(clinet: &Module) -> i32 {
         faddr.as_ptr().expose_provenance() as u64,
         2_u64.to_be() >> 48,
     ];
-    let address = clinet.address("clinet_connect2");
-    // SAFETY: `clinet_connect2` of include/clinet.h, with four bytes for each
+    let address = clinet.address("clinet_ask");
+    // SAFETY: `clinet_ask` of include/clinet.h, with four bytes for each
     // address of AF_INET.
     unsafe { clinet.call(&Context::no_sleep(), address, &args) as i32 }
 }

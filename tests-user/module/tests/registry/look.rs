@@ -61,7 +61,7 @@ fn a_query_says_what_a_question_would_get_and_counts_nothing() {
     assert_eq!(query(&loaded, &tuple), (0, ours));
     let [a, b, c, d, e, f] = args(&other);
     assert_eq!(
-        loaded.call("clinet_query", &[a, b, c, d, e, f, 0]),
+        loaded.call("clinet_query", &[a, b, c, d, e, f, 0, 0]),
         EADDRINUSE
     );
     assert_eq!(loaded.stat("flow_tcp_out_asked"), 65);
@@ -93,10 +93,9 @@ fn odd_arguments_are_refused_or_ignored() {
             reason: 77,
             ..Answer::default()
         };
-        let query = [a, b, c, d, e, f, ptr_mut(&mut answer)];
+        let query = [a, b, c, d, e, f, ptr_mut(&mut answer), 16];
         assert_eq!(loaded.call("clinet_query", &query), error);
         assert_eq!(answer.reason, 77, "an answer beside an error");
-        loaded.tell("clinet_prefetch", &[a, b, c, d, e, f]);
     }
     let mut cursor = Cursor::default();
     let mut entries = [Entry::default(); 64];
@@ -105,8 +104,9 @@ fn odd_arguments_are_refused_or_ignored() {
         ptr_mut(&mut cursor),
         ptr_mut(&mut entries),
         ptr_mut(&mut count),
+        size_of::<Entry>() as u64,
     ];
-    for index in 0..3 {
+    for index in 0..4 {
         let mut arguments = all;
         arguments[index] = 0;
         assert_eq!(
@@ -134,12 +134,12 @@ fn without_the_provider_there_is_nothing_to_look_at() {
     let loaded = Loaded::new(&[("clinet_provider", 0)]);
     let tuple = Tuple::v4(TCP, 1, 2);
     assert_eq!(query(&loaded, &tuple), (ENXIO, Answer::default()));
-    loaded.tell("clinet_prefetch", &args(&tuple));
     let (mut cursor, mut entries, mut count) = (Cursor::default(), [Entry::default(); 64], 64_u32);
     let arguments = [
         ptr_mut(&mut cursor),
         ptr_mut(&mut entries),
         ptr_mut(&mut count),
+        size_of::<Entry>() as u64,
     ];
     assert_eq!(
         loaded.call_in(&Context::thread(), "clinet_list", &arguments),

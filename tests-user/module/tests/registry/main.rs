@@ -15,7 +15,7 @@ mod threads;
 
 const ENOENT: i32 = 2;
 const ENXIO: i32 = 6;
-const ENOSPC: i32 = 28;
+const EAGAIN: i32 = 11;
 const EPROTONOSUPPORT: i32 = 120;
 
 /// The reasons of `include/clinet.h`.
@@ -26,6 +26,7 @@ const FULL: u32 = 3;
 const LATE: u32 = 4;
 const NOT_SHARED: u32 = 5;
 const NO_ADDRESS: u32 = 6;
+const FULL_UDP: u32 = 7;
 
 /// `clinet_answer_t`.
 #[repr(C)]
@@ -76,7 +77,8 @@ fn args(tuple: &Tuple) -> [u64; 6] {
 fn query(loaded: &Loaded, tuple: &Tuple) -> (i32, Answer) {
     let mut answer = Answer::default();
     let [a, b, c, d, e, f] = args(tuple);
-    let error = loaded.call("clinet_query", &[a, b, c, d, e, f, ptr_mut(&mut answer)]);
+    let (to, size) = (ptr_mut(&mut answer), size_of::<Answer>() as u64);
+    let error = loaded.call("clinet_query", &[a, b, c, d, e, f, to, size]);
     (error, answer)
 }
 
@@ -93,7 +95,8 @@ fn list(loaded: &Loaded, room: usize) -> Vec<Entry> {
     loop {
         let mut count = room as u32;
         let to = entries.as_mut_ptr().expose_provenance() as u64;
-        let arguments = [ptr_mut(&mut cursor), to, ptr_mut(&mut count)];
+        let size = size_of::<Entry>() as u64;
+        let arguments = [ptr_mut(&mut cursor), to, ptr_mut(&mut count), size];
         let error = loaded.call_in(&Context::thread(), "clinet_list", &arguments);
         all.extend_from_slice(&entries[..count as usize]);
         match error {

@@ -10,34 +10,29 @@ use clinet_module_tests::{EADDRNOTAVAIL, Loaded, Tuple, UDP};
 
 use super::*;
 
-/// A machine whose table is as small as it gets.
+/// A machine with a small table.
 fn small(refuse: u64) -> Loaded {
-    let loaded = Loaded::new(&[("clinet_max_tuples", 1024), ("clinet_full_refuse", refuse)]);
-    for _ in 0..4 {
-        sweep(&loaded);
-        loaded.kernel.settle();
-    }
+    let loaded = Loaded::new(&[("clinet_max_tuples", 4096), ("clinet_full_refuse", refuse)]);
+    loaded.kernel.settle();
     loaded
 }
 
-const GROWN: u32 = 900;
-/// More than the memory that a large table has at first takes: 20480.
+const GROWN: u32 = 3000;
+/// More than the reserve has memory for.
 const MORE: u32 = 23_000;
 
 /// Connects so many; those that were not registered, which is said and counted.
 fn grow(loaded: &Loaded, count: u32, refuse: u64) -> Vec<u32> {
     let mut late = Vec::new();
     for n in 0..count {
-        if n % 10 == 0 {
-            // A region that is crowded and not in need waits for the second.
-            loaded.kernel.advance(Duration::from_secs(1));
+        if n % 100 == 0 {
+            loaded.kernel.settle();
         }
         let answer = loaded.connect2(true, &numbered(n));
         if query(loaded, &numbered(n)).1.reason == OURS {
             assert_eq!(answer, 0);
         } else {
             assert_eq!(answer, if refuse == 1 { EADDRNOTAVAIL } else { 0 });
-            assert_eq!(reason(loaded, &numbered(n)), (answer, LATE));
             late.push(n);
         }
     }
@@ -78,7 +73,7 @@ fn any_allocation_may_fail_while_the_table_grows() {
     let before = whole.kernel.kmem_allocations();
     assert!(grow(&whole, GROWN, 0).is_empty());
     let allocations = whole.kernel.kmem_allocations() - before;
-    assert!(allocations > 16, "{allocations}");
+    assert!(allocations > 10, "{allocations}");
     for nth in 1..=allocations {
         let refuse = nth % 2;
         let loaded = small(refuse);
@@ -96,11 +91,32 @@ fn all_allocations_may_fail_for_a_while() {
         let idle = memory(&loaded);
         loaded.kernel.fail_allocations(true);
         let late = grow(&loaded, MORE, refuse);
-        assert!((1000..8000).contains(&late.len()), "{} late", late.len());
+        assert!(
+            (1000..MORE as usize).contains(&late.len()),
+            "{} late",
+            late.len()
+        );
         assert_eq!(memory(&loaded), idle);
         loaded.kernel.advance(Duration::from_secs(3));
         recover(&loaded, MORE, &late);
     }
+}
+
+/// Without memory nobody is kept busy by those who look for some.
+#[test]
+fn memory_is_asked_for_a_few_times_a_second_at_most() {
+    let loaded = Loaded::new(&[("clinet_max_tuples", 65536)]);
+    loaded.kernel.settle();
+    loaded.kernel.fail_allocations(true);
+    let late = grow(&loaded, MORE, 0);
+    let asked = loaded.kernel.kmem_allocations();
+    for n in late.iter().cycle().take(2000) {
+        assert_eq!(loaded.connect2(true, &numbered(*n)), 0);
+    }
+    loaded.kernel.settle();
+    let asked = loaded.kernel.kmem_allocations() - asked;
+    assert!(asked <= 2, "{asked} allocations for 2000 questions");
+    loaded.kernel.fail_allocations(false);
 }
 
 /// So many that all regions grow; up to eight million with
@@ -121,11 +137,11 @@ fn all_memory_is_given_back_after_many_entries() {
     }
     assert_eq!(loaded.stat("tuples"), u64::from(tuples));
     let each = memory(&loaded) / u64::from(tuples);
-    // Fewer entries in a region leave more room.
+    // Fewer entries in a shard leave more room.
     let most = match tuples {
         8_000_000.. => 48,
-        1_000_000.. => 100,
-        _ => 200,
+        1_000_000.. => 60,
+        _ => 100,
     };
     assert!((24..=most).contains(&each), "{each} bytes each");
     assert_eq!(list(&loaded, 4096).len(), tuples as usize);
@@ -133,52 +149,114 @@ fn all_memory_is_given_back_after_many_entries() {
         loaded.disconnect(&numbered(n));
     }
     assert_eq!((loaded.stat("tuples"), loaded.stat("unknown")), (0, 0));
-    for _ in 0..10 {
-        sweep(&loaded);
-    }
+    loaded.kernel.advance(Duration::from_secs(2));
     assert_eq!((memory(&loaded), loaded.kernel.kmem_in_use()), (idle, all));
+    assert!(loaded.kernel.kmem_lost() < 4 << 20);
 }
 
-/// A bind that finds no room is not counted, and from then on no unbind drops
-/// anything.
+/// A caller that does not let the module's thread run: on one CPU nobody else
+/// does.
 #[test]
-fn binds_get_memory_as_fast_as_connects() {
-    let loaded = Loaded::new(&[("clinet_max_tuples", 65536)]);
-    for port in 0..MORE {
-        let tuple = Tuple::v4(UDP, port as u16, 0);
-        let [protocol, family, laddr, lport, ..] = args(&tuple);
+fn no_caller_finds_memory_late() {
+    let loaded = Loaded::new(&[]);
+    loaded.kernel.settle();
+    for n in 0..100_000 {
+        assert_eq!(
+            loaded.other_node("clinet_install", 2, &numbered(n)),
+            0,
+            "{n}"
+        );
+    }
+    for n in 100_000..200_000 {
+        assert_eq!(loaded.connect2(true, &numbered(n)), 0);
+    }
+    for n in 0..90_000_u32 {
+        let mut tuple = Tuple::v4(UDP, 53, n as u16);
+        tuple.faddr[..4].copy_from_slice(&n.to_be_bytes());
+        assert_eq!(loaded.connect2(true, &tuple), 0);
+    }
+    for port in 1000..31_000 {
+        let [protocol, family, laddr, lport, ..] = args(&Tuple::v4(UDP, port, 0));
         loaded.tell("clinet_bind", &[protocol, family, laddr, lport]);
-        if port % 100 == 0 {
-            loaded.kernel.settle();
-        }
     }
-    assert_eq!(loaded.stat("binds_uncounted"), 0);
+    let late = [
+        "flow_tcp_out_late",
+        "flow_udp_late",
+        "install_late",
+        "binds_uncounted",
+    ];
+    assert_eq!(late.map(|late| loaded.stat(late)), [0; 4]);
+    assert_eq!(loaded.stat("tuples"), 290_000);
 }
 
 #[test]
-fn what_other_nodes_install_gets_memory_as_fast_as_connects() {
-    let loaded = Loaded::new(&[("clinet_max_tuples", 65536)]);
-    for n in 0..MORE {
-        let tuple = numbered(n);
-        assert_eq!(loaded.other_node("clinet_install", 2, &tuple), 0, "{n}");
-        if n % 100 == 0 {
-            loaded.kernel.settle();
-        }
-    }
-}
-
-#[test]
-fn an_install_that_found_no_memory_asks_for_it() {
+fn an_install_without_memory_says_so_and_not_that_it_is_full() {
     let loaded = Loaded::new(&[("clinet_max_tuples", 65536)]);
     loaded.kernel.settle();
     loaded.kernel.fail_allocations(true);
     let install = |n: u32| loaded.other_node("clinet_install", 2, &numbered(n));
-    let refused = (0..MORE).find(|n| install(*n) == ENOSPC).unwrap();
-    loaded.kernel.settle();
+    let late = (0..MORE).find(|n| install(*n) != 0).unwrap();
+    assert_eq!((install(late), loaded.stat("install_late")), (EAGAIN, 2));
     loaded.kernel.fail_allocations(false);
-    assert_eq!(install(refused), ENOSPC);
-    loaded.kernel.settle();
-    assert_eq!(install(refused), 0);
+    loaded.kernel.advance(Duration::from_secs(1));
+    assert_eq!(install(late), 0);
+}
+
+/// One socket that connects to ever new peers leaves TCP all but its share.
+#[test]
+fn udp_has_a_share_of_the_table() {
+    for (refuse, answer) in [(0, 0), (1, EADDRNOTAVAIL)] {
+        let loaded = Loaded::new(&[("clinet_max_tuples", 1000), ("clinet_full_refuse", refuse)]);
+        let flow = |n: u16| Tuple::v4(UDP, 53, n);
+        for n in 0..250 {
+            assert_eq!(loaded.connect2(true, &flow(n)), 0);
+        }
+        assert_eq!(loaded.connect2(true, &flow(250)), answer);
+        assert_eq!(reason(&loaded, &flow(250)), (answer, FULL_UDP));
+        for n in 0..750 {
+            assert_eq!(loaded.connect2(true, &numbered(n)), 0);
+            assert_eq!(reason(&loaded, &numbered(n)), (0, OURS), "{n}");
+        }
+        assert_eq!(loaded.connect2(true, &numbered(750)), answer);
+        assert_eq!(reason(&loaded, &numbered(751)), (answer, FULL));
+        let full = ["flow_udp_udp_full", "flow_udp_full", "flow_tcp_out_full"];
+        assert_eq!(full.map(|full| loaded.stat(full)), [1, 0, 1]);
+    }
+}
+
+/// As a process does that binds to address after address.
+#[test]
+fn addresses_come_back_when_nothing_of_them_is_left() {
+    let loaded = Loaded::new(&[]);
+    for n in 0..3000_u32 {
+        let mut tuple = Tuple::v4(UDP, 53, 99);
+        tuple.laddr[..4].copy_from_slice(&(0x0a00_0001 + n).to_be_bytes());
+        let [protocol, family, laddr, lport, ..] = args(&tuple);
+        loaded.tell("clinet_bind", &[protocol, family, laddr, lport]);
+        loaded.tell("clinet_unbind", &[protocol, family, laddr, lport]);
+        let mut tcp = Tuple::v4(TCP, 1, 80);
+        tcp.laddr = tuple.laddr;
+        assert_eq!(loaded.connect2(true, &tcp), 0);
+        assert_eq!(reason(&loaded, &tcp), (0, OURS), "{n}");
+        loaded.disconnect(&tcp);
+    }
+    assert_eq!(
+        (loaded.stat("binds_uncounted"), loaded.stat("unknown")),
+        (0, 0)
+    );
+}
+
+#[test]
+fn multicast_and_broadcast_are_never_shared() {
+    let loaded = Loaded::new(&[]);
+    for address in [[224, 0, 0, 1], [239, 255, 255, 255], [255, 255, 255, 255]] {
+        let mut tuple = Tuple::v4(UDP, 53, 99);
+        tuple.laddr[..4].copy_from_slice(&address);
+        assert_eq!(reason(&loaded, &tuple), (0, NOT_SHARED), "{address:?}");
+    }
+    let mut tuple = Tuple::v6(UDP, 53, 99);
+    tuple.laddr[0] = 0xff;
+    assert_eq!(reason(&loaded, &tuple), (0, NOT_SHARED));
 }
 
 /// A small table is swept within a second or two, a large one every ten
@@ -189,9 +267,6 @@ fn the_dead_are_swept_by_the_module_itself() {
     let purge = |count: u32, seconds: u64| {
         for n in 0..count {
             assert_eq!(loaded.other_node("clinet_install", 2, &numbered(n)), 0);
-            if n % 100 == 0 {
-                loaded.kernel.settle();
-            }
         }
         assert_eq!(loaded.stat("tuples"), u64::from(count));
         assert_eq!(loaded.call("clinet_purge", &[2]), 0);

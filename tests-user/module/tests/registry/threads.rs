@@ -6,10 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use clinet_kernel::Context;
+use clinet_kernel::{Context, together};
 use clinet_module_tests::{EADDRINUSE, EADDRNOTAVAIL, Loaded, TCP, Tuple, UDP};
 
 use super::*;
@@ -52,10 +51,7 @@ fn checked_call(loaded: &Loaded, context: &Context, owner: &mut Owner, n: u32, w
     match what / 2 {
         0..4 => {
             let question = [a, what.into(), b, c, d, e, f];
-            *owner = match (
-                *owner,
-                loaded.call_in(context, "clinet_connect2", &question),
-            ) {
+            *owner = match (*owner, loaded.call_in(context, "clinet_ask", &question)) {
                 (Owner::Nobody, 0) => Owner::Ours(1),
                 (Owner::Nobody, EADDRNOTAVAIL) => Owner::Nobody,
                 (Owner::Ours(references), 0) => Owner::Ours(references + 1),
@@ -64,7 +60,7 @@ fn checked_call(loaded: &Loaded, context: &Context, owner: &mut Owner, n: u32, w
             };
         }
         4..8 => {
-            let _ = loaded.call_in(context, "clinet_disconnect", &[a, b, c, d, e, f]);
+            let _ = loaded.call_in(context, "clinet_end", &[a, b, c, d, e, f]);
             *owner = match *owner {
                 Owner::Ours(1) => Owner::Nobody,
                 Owner::Ours(references) => Owner::Ours(references - 1),
@@ -76,7 +72,7 @@ fn checked_call(loaded: &Loaded, context: &Context, owner: &mut Owner, n: u32, w
                 loaded.call_in(context, "clinet_install", &[node.into(), a, b, c, d, e, f]);
             *owner = match (*owner, installed) {
                 (Owner::Nobody, 0) => Owner::Other(node),
-                (Owner::Nobody, ENOSPC) => Owner::Nobody,
+                (Owner::Nobody, EAGAIN) => Owner::Nobody,
                 (Owner::Other(holder), 0) if holder == node => *owner,
                 (Owner::Other(holder), EADDRINUSE) if holder != node => *owner,
                 (Owner::Ours(_), EADDRINUSE) => *owner,
@@ -109,9 +105,8 @@ fn noise(loaded: &Loaded, context: &Context, n: u32) {
         1 => loaded.call_in(context, "clinet_unbind", &[a, b, c, d]),
         2 => loaded.call_in(context, "clinet_install", &[9, a, b, c, d, e, f]),
         3 => loaded.call_in(context, "clinet_purge", &[9]),
-        4 => loaded.call_in(context, "clinet_prefetch", &[a, b, c, d, e, f]),
-        5 => loaded.call_in(context, "clinet_disconnect", &[a, b, c, d, e, f]),
-        _ => loaded.call_in(context, "clinet_connect2", &[a, 1, b, c, d, e, f]),
+        4 => loaded.call_in(context, "clinet_end", &[a, b, c, d, e, f]),
+        _ => loaded.call_in(context, "clinet_ask", &[a, 1, b, c, d, e, f]),
     };
 }
 
@@ -134,15 +129,14 @@ fn eight_threads_see_one_registry() {
     ];
     let loaded = &Loaded::new(&[("clinet_max_tuples", 8192), ("clinet_full_refuse", 1)]);
     let owners: &Vec<_> = &(0..4000).map(|_| Mutex::new(Owner::Nobody)).collect();
-    let over = &AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    together::scope(|threads| {
         let callers: Vec<_> = (0_u64..)
             .zip(contexts)
             .map(|(thread, context)| {
-                scope.spawn(move || {
+                threads.spawn(move |over| {
                     let mut numbers = Numbers(seed + thread);
                     let end = Instant::now() + time;
-                    while Instant::now() < end {
+                    while Instant::now() < end && !over.is_set() {
                         let few = 4000 >> numbers.next(6);
                         for _ in 0..100 {
                             let n = numbers.next(few);
@@ -154,13 +148,13 @@ fn eight_threads_see_one_registry() {
                 })
             })
             .collect();
-        scope.spawn(move || {
-            while !over.load(Ordering::SeqCst) {
+        threads.spawn(move |over| {
+            while !over.is_set() {
                 sweep(loaded);
             }
         });
-        scope.spawn(move || {
-            while !over.load(Ordering::SeqCst) {
+        threads.spawn(move |over| {
+            while !over.is_set() {
                 let mut seen = BTreeMap::new();
                 for one in list(loaded, 64).iter().filter(|one| one.protocol == TCP) {
                     let before = seen.insert((one.faddr, one.owner), *one);
@@ -169,7 +163,6 @@ fn eight_threads_see_one_registry() {
             }
         });
         let ended: Vec<_> = callers.into_iter().map(|caller| caller.join()).collect();
-        over.store(true, Ordering::SeqCst);
         assert!(ended.iter().all(Result::is_ok), "seed {seed}");
     });
     let mut held = 0;

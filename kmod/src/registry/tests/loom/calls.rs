@@ -60,7 +60,7 @@ fn references_are_kept_while_entries_move() {
             connect(registry, &tcp(2));
         },
         (
-            |registry| registry.disconnect(0, &tcp(1)),
+            |registry| registry.end(0, &tcp(1)),
             |registry| connect(registry, &tcp(1)),
             |registry| {
                 let region = &registry.regions[0];
@@ -97,7 +97,7 @@ fn many_hands_move_each_entry_once() {
         },
         (
             |registry| connect(registry, &tcp(4)),
-            |registry| [0, 1, 3].map(|n| registry.disconnect(0, &tcp(n))),
+            |registry| [0, 1, 3].map(|n| registry.end(0, &tcp(n))),
             |registry| registry.finish_moving(&registry.regions[0]),
         ),
         |registry, added, ended, ()| {
@@ -123,8 +123,8 @@ fn no_region_is_forgotten_that_asks() {
             registry.want(0);
         },
         (
-            |registry| registry.connect(0, &tcp(4), true, 0).wake,
-            |registry| registry.connect(0, &tcp(5), true, 0).wake,
+            |registry| registry.ask(0, &tcp(4), true, 0).wake,
+            |registry| registry.ask(0, &tcp(5), true, 0).wake,
             |registry| assert!(registry.maintain(allocate).unwrap()),
         ),
         |registry, one, two, ()| {

@@ -165,7 +165,7 @@ impl Scene {
         for node in nodes {
             let name = registry.owners.find_or_add(&owner(*node)).unwrap();
             self.owners.insert(name.number.into());
-            registry.purge(*node);
+            registry.leave(*node);
         }
     }
 
@@ -242,5 +242,5 @@ type Part<T> = fn(&Registry<World>) -> T;
 fn idle(_: &Registry<World>) {}
 
 fn connect(registry: &Registry<World>, tuple: &FiveTuple) -> Verdict {
-    registry.connect(0, tuple, true, 0).verdict
+    registry.ask(0, tuple, true, 0)
 }

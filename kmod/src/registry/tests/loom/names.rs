@@ -101,7 +101,7 @@ fn a_number_gets_no_second_meaning_under_a_connect() {
 #[test]
 fn a_number_gets_no_second_meaning_under_a_disconnect() {
     while_the_number_changes_hands(|registry| {
-        let _known = registry.disconnect(0, &one());
+        let _known = registry.end(0, &one());
     });
 }
 
@@ -127,7 +127,7 @@ fn a_purged_node_comes_back_beside_a_connect() {
             |registry| connect(registry, &tcp(1)),
             idle,
             |registry| {
-                assert!(registry.purge(2));
+                assert!(registry.leave(2));
                 registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
                 registry.install(2, &tcp(1)).map(drop)
             },
@@ -157,10 +157,10 @@ fn no_purge_is_forgotten_by_a_sweep_that_begins() {
         |registry| {
             assert!(registry.install(2, &tcp(1)).is_ok());
             assert!(registry.install(3, &tcp(2)).is_ok());
-            assert!(registry.purge(3));
+            assert!(registry.leave(3));
         },
         (
-            |registry| assert!(registry.purge(2)),
+            |registry| assert!(registry.leave(2)),
             idle,
             |registry| {
                 let _swept = registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
@@ -194,7 +194,7 @@ fn a_number_gets_no_second_meaning_under_a_withdraw() {
             idle,
             |registry| {
                 let (one, two) = NODES.with(|nodes| *nodes);
-                assert!(registry.purge(one));
+                assert!(registry.leave(one));
                 registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
                 assert!(registry.install(two, &tcp(1)).is_ok());
             },
@@ -243,7 +243,7 @@ fn a_number_of_a_node_gets_no_second_meaning_under_an_install() {
             idle,
             |registry| {
                 let (one, two) = NODES.with(|nodes| *nodes);
-                assert!(registry.purge(one));
+                assert!(registry.leave(one));
                 registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
                 assert!(registry.install(two, &tcp(3)).is_ok());
             },

@@ -155,7 +155,7 @@ fn what_is_registered_during_a_sweep_is_not_too_young_for_the_next_one() {
             assert_eq!(registry.endpoints(), 0);
         },
         (
-            |registry| registry.connect(0, &udp(2), true, SETTINGS.age).verdict,
+            |registry| registry.ask(0, &udp(2), true, SETTINGS.age),
             idle,
             |registry| {
                 let _swept = registry

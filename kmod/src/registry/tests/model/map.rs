@@ -15,16 +15,43 @@ pub type Bound = (StackId, u8, u16);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Held {
-    Tcp {
-        references: u64,
-        outgoing: bool,
-        missed: u8,
-    },
+    Tcp(Tcp),
     Udp {
         references: u64,
         tick: u8,
+        via: Via,
     },
-    Other(Node),
+    Other {
+        node: Node,
+        /// Since its last resynchronisation began.
+        named: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tcp {
+    pub references: u64,
+    pub outgoing: bool,
+    pub via: Via,
+    /// An incoming one that was asked about more than once.
+    doubtful: bool,
+    /// By the audit under way, and by the one before.
+    seen: bool,
+    missed: bool,
+}
+
+impl Tcp {
+    fn see(&mut self) {
+        self.seen = true;
+        self.doubtful &= self.references > 1;
+    }
+
+    /// Does it stay when an audit ends?
+    fn end_audit(&mut self) -> bool {
+        let stays = self.seen || !self.missed || self.via != Via::Ip;
+        (self.seen, self.missed) = (false, !self.seen);
+        stays
+    }
 }
 
 pub fn bound_of((stack, _, local, lport, _): Id) -> Bound {
@@ -40,7 +67,10 @@ pub struct Model {
     pub gone: BTreeSet<Id>,
     /// Endpoints that are bound: how often, and when they were last used.
     pub binds: HashMap<Bound, (u32, u8)>,
-    pub uncounted: bool,
+    /// Binds of endpoints that there was no room for.
+    pub apart: HashMap<Bound, u32>,
+    /// An audit is under way.
+    pub audited: bool,
     /// All, if `None`.
     pub shared: Option<BTreeSet<u8>>,
 }
@@ -60,8 +90,8 @@ impl Model {
     pub fn answer(&self, id: Id) -> (Verdict, u64) {
         match self.held.get(&id) {
             _ if !self.is_shared(id.2) => (Verdict::NotShared, 0),
-            Some(Held::Other(node)) => (Verdict::OwnedBy(*node), 0),
-            Some(Held::Tcp { references, .. } | Held::Udp { references, .. }) => {
+            Some(Held::Other { node, .. }) => (Verdict::OwnedBy(*node), 0),
+            Some(Held::Tcp(Tcp { references, .. }) | Held::Udp { references, .. }) => {
                 (Verdict::Repeated, *references)
             }
             None => (Verdict::Registered, 0),
@@ -73,7 +103,28 @@ impl Model {
         self.held.insert(id, held);
     }
 
-    pub fn connect(&mut self, id: Id, outgoing: bool, verdict: Verdict) {
+    /// What this node registers.
+    fn ours(&self, udp: bool, outgoing: bool, via: Via) -> Held {
+        let references = 1;
+        if udp {
+            let tick = self.tick;
+            return Held::Udp {
+                references,
+                tick,
+                via,
+            };
+        }
+        Held::Tcp(Tcp {
+            references,
+            outgoing,
+            via,
+            doubtful: false,
+            seen: self.audited,
+            missed: false,
+        })
+    }
+
+    pub fn connect(&mut self, id: Id, outgoing: bool, via: Via, verdict: Verdict) {
         if let Some(bound) = self.binds.get_mut(&bound_of(id))
             && id.1
             && verdict != Verdict::NotShared
@@ -81,61 +132,72 @@ impl Model {
             bound.1 = self.tick;
         }
         match (verdict, self.held.get_mut(&id)) {
-            (Verdict::Registered, _) if id.1 => {
-                self.insert(
-                    id,
-                    Held::Udp {
-                        references: 1,
-                        tick: self.tick,
-                    },
-                );
-            }
-            (Verdict::Registered, _) => {
-                self.insert(
-                    id,
-                    Held::Tcp {
-                        references: 1,
-                        outgoing,
-                        missed: 0,
-                    },
-                );
+            (Verdict::Registered, _) => self.insert(id, self.ours(id.1, outgoing, via)),
+            (Verdict::Repeated, Some(Held::Tcp(tcp))) => {
+                tcp.references += 1;
+                tcp.missed = false;
+                tcp.seen |= self.audited;
+                tcp.doubtful |= !outgoing && via == Via::Ip;
             }
             (
                 Verdict::Repeated,
-                Some(Held::Tcp {
-                    references, missed, ..
+                Some(Held::Udp {
+                    references, tick, ..
                 }),
             ) => {
-                *references += 1;
-                *missed = 0;
-            }
-            (Verdict::Repeated, Some(Held::Udp { references, tick })) => {
-                *references = (*references + 1).min(31);
+                *references = (*references + 1).min(15);
                 *tick = self.tick;
             }
             _ => {}
         }
     }
 
-    pub fn disconnect(&mut self, id: Id) -> Option<bool> {
-        let references = match self.held.get_mut(&id)? {
-            Held::Other(_) => return None,
-            Held::Udp { references: 31, .. } => return Some(false),
-            Held::Udp { references, .. } | Held::Tcp { references, .. } => references,
+    pub fn disconnect(&mut self, id: Id) -> Ended {
+        let (references, left) = match self.held.get_mut(&id) {
+            None | Some(Held::Other { .. }) => return Ended::Unknown,
+            Some(Held::Udp { references: 15, .. }) => return Ended::Kept,
+            Some(Held::Udp { references, .. }) => (references, Ended::Kept),
+            Some(Held::Tcp(tcp)) if tcp.doubtful => (&mut tcp.references, Ended::Doubtful),
+            Some(Held::Tcp(tcp)) => (&mut tcp.references, Ended::Kept),
         };
         *references -= 1;
         if *references > 0 {
-            return Some(false);
+            return left;
         }
         self.held.remove(&id);
-        Some(true)
+        Ended::Removed
+    }
+
+    /// What an audit is told of a connection.
+    pub fn see(&mut self, id: Id) -> Audit {
+        if let Some(Held::Tcp(tcp)) = self.held.get_mut(&id) {
+            tcp.see();
+        }
+        match self.answer(id).0 {
+            Verdict::NotShared => Audit::NotShared,
+            Verdict::OwnedBy(node) => Audit::OwnedBy(node),
+            Verdict::Repeated => Audit::Present,
+            _ => Audit::Absent,
+        }
+    }
+
+    /// What an audit found twice is registered, if there is room.
+    pub fn add(&mut self, id: Id) -> Audit {
+        match self.see(id) {
+            Audit::Absent => {
+                let mut held = self.ours(false, true, Via::Ip);
+                if let Held::Tcp(tcp) = &mut held {
+                    tcp.see();
+                }
+                self.insert(id, held);
+                Audit::Added
+            }
+            other => other,
+        }
     }
 
     /// Drops this node's entries of an endpoint.
     pub fn drop_entries(&mut self, bound: Bound) {
-        if self.uncounted {
-            return;
-        }
         let of_it =
             |id: &Id, held: &Held| matches!(held, Held::Udp { .. }) && bound_of(*id) == bound;
         let gone = self.held.extract_if(|id, held| of_it(id, held));
@@ -150,6 +212,25 @@ impl Model {
         self.binds.entry(bound).or_default().1 = self.tick;
     }
 
+    /// There is room for the endpoint now.
+    pub fn unite(&mut self, bound: Bound) {
+        if let Some(binds) = self.apart.remove(&bound) {
+            self.binds.insert(bound, (binds, self.tick));
+        }
+    }
+
+    /// A bind ended that there was no room for, if there is one.
+    pub fn unbind_apart(&mut self, bound: Bound) -> bool {
+        let Some(binds) = self.apart.get_mut(&bound) else {
+            return false;
+        };
+        *binds -= 1;
+        if *binds == 0 {
+            self.apart.remove(&bound);
+        }
+        true
+    }
+
     pub fn unbind(&mut self, bound: Bound) {
         match self.binds.get_mut(&bound) {
             Some((binds, _)) if *binds > 1 => *binds -= 1,
@@ -162,22 +243,42 @@ impl Model {
 
     pub fn install(&mut self, node: Node, id: Id) -> Result<(), NotInstalled> {
         match self.answer(id).0 {
-            Verdict::OwnedBy(holder) if holder == node => return Ok(()),
-            Verdict::OwnedBy(holder) => return Err(NotInstalled::OwnedBy(holder)),
+            Verdict::OwnedBy(holder) if holder != node => {
+                return Err(NotInstalled::OwnedBy(holder));
+            }
             Verdict::Repeated => return Err(NotInstalled::OwnedBy(1)),
             Verdict::NotShared => return Err(NotInstalled::NotShared),
             _ => {}
         }
-        self.insert(id, Held::Other(node));
+        self.insert(id, Held::Other { node, named: true });
         Ok(())
     }
 
     pub fn withdraw(&mut self, node: Node, id: Id) -> bool {
-        let owned = self.held.get(&id) == Some(&Held::Other(node));
+        let owned = self.answer(id).0 == Verdict::OwnedBy(node);
         if owned {
             self.held.remove(&id);
         }
         owned
+    }
+
+    /// Another node left.
+    pub fn purge(&mut self, of: Node) {
+        let is_its = |held: &Held| matches!(held, Held::Other { node, .. } if *node == of);
+        self.held.retain(|_, held| !is_its(held));
+    }
+
+    pub fn resync_begin(&mut self, of: Node) {
+        for held in self.held.values_mut() {
+            if let Held::Other { node, named } = held {
+                *named &= *node != of;
+            }
+        }
+    }
+
+    pub fn resync_end(&mut self, of: Node) {
+        self.held
+            .retain(|_, held| !matches!(held, Held::Other { node, named: false } if *node == of));
     }
 
     pub fn share(&mut self, shared: Option<BTreeSet<u8>>) {
@@ -195,20 +296,26 @@ impl Model {
         let old = |tick: u8| age != 0 && now.wrapping_sub(tick) % 64 > age;
         let mut unseen = 0;
         self.held.retain(|_, held| match held {
-            Held::Other(_) => true,
-            _ if pass == Pass::Ours => false,
-            Held::Udp { tick, .. } => !old(*tick),
-            Held::Tcp { missed: 2.., .. } if pass == Pass::Audit => {
-                unseen += 1;
+            Held::Other { .. } => true,
+            Held::Udp { via: Via::Ip, .. } | Held::Tcp(Tcp { via: Via::Ip, .. })
+                if pass == Pass::Clear =>
+            {
                 false
             }
-            Held::Tcp { missed, .. } => {
-                *missed += u8::from(pass == Pass::Audit);
-                true
+            Held::Udp { tick, .. } => !old(*tick),
+            Held::Tcp(tcp) if pass == Pass::Audit => {
+                let stays = tcp.end_audit();
+                unseen += u64::from(!stays);
+                stays
             }
+            Held::Tcp(_) => true,
         });
+        self.audited &= pass != Pass::Audit;
         self.binds
-            .retain(|_, (_, tick)| pass != Pass::Ours && !old(*tick));
+            .retain(|_, (_, tick)| pass != Pass::Clear && !old(*tick));
+        if pass == Pass::Clear {
+            self.apart.clear();
+        }
         if pass != Pass::Age {
             self.gone.clear();
         }

@@ -15,8 +15,8 @@ mod map;
 use map::{Bound, Held, Id, Model, bound_of};
 
 #[derive(Clone, Debug)]
-enum Step {
-    Connect(Id, bool),
+enum Call {
+    Connect(Id, bool, Via),
     Disconnect(Id),
     Query(Id),
     Bind(Bound),
@@ -24,8 +24,12 @@ enum Step {
     Install(Node, Id),
     Withdraw(Node, Id),
     Purge(Node),
+    ResyncBegin(Node),
+    ResyncEnd(Node),
     Share(Option<BTreeSet<u8>>),
+    AuditBegin,
     Seen(Id),
+    Add(Id),
     Sweep(Pass),
     Maintain,
     Tick(u8),
@@ -36,7 +40,11 @@ fn tuple_of((_, udp, local, lport, foreign): Id) -> FiveTuple {
     from(local, tuple(protocol, lport, foreign))
 }
 
-/// The registry, the model, and what a call may say when there is no room.
+fn endpoint_of((_, local, lport): Bound) -> Endpoint {
+    from(local, tuple(Protocol::Udp, lport, 0)).endpoint()
+}
+
+/// The registry and the model.
 struct Both {
     registry: Registry<Std>,
     model: Model,
@@ -45,13 +53,14 @@ struct Both {
 }
 
 impl Both {
-    fn new(most: usize, regions: usize, age: u8) -> Self {
+    fn new(most: usize, shards: usize, age: u8) -> Self {
         let settings = Settings {
             most,
+            most_udp: most.div_ceil(2),
             age,
             ..SETTINGS
         };
-        let Fixture(registry) = Fixture::new(settings, regions);
+        let Fixture(registry) = Fixture::new(settings, shards);
         let model = Model {
             age,
             ..Model::default()
@@ -63,127 +72,159 @@ impl Both {
         }
     }
 
-    /// May a new 5-tuple be refused now for want of room?
-    fn may_be_full(&self, udp: bool) -> bool {
-        let most = self.registry.capacity();
-        let endpoints = udp && self.registry.endpoints() == most;
-        endpoints || self.registry.len() == most
+    /// Is that limit reached?
+    fn is_full(&self, full: Full, udp: bool) -> bool {
+        let is_full = |pool| self.registry.count(pool) == self.registry.pools.most(pool);
+        match full {
+            Full::Tuples => is_full(Pool::Tuples),
+            Full::Udp => udp && (is_full(Pool::Udp) || is_full(Pool::Endpoints)),
+            Full::Addresses | Full::Nodes => false,
+        }
     }
 
-    fn connect(&mut self, id: Id, outgoing: bool) {
-        let asked = self.registry.query(id.0, &tuple_of(id)).0;
-        let full = self.may_be_full(id.1);
-        let answer = self
-            .registry
-            .connect(id.0, &tuple_of(id), outgoing, self.model.tick);
+    /// Does the registry keep anything of the endpoint?
+    fn knows(&self, (stack, last, lport): Bound) -> bool {
+        let name = self.registry.locals.find(&local(stack, &v4(last)));
+        name.is_some_and(|name| {
+            let key = Key::endpoint(name.number, lport);
+            self.registry.endpoint_generation(&key).is_some()
+        })
+    }
+
+    fn connect(&mut self, id: Id, outgoing: bool, via: Via) {
+        // A new incoming one may be taken for one that follows a reset.
+        let via = match self.model.held.contains_key(&id) {
+            false if !outgoing => Via::Contract,
+            _ => via,
+        };
+        let direction = match outgoing {
+            true => Direction::Outgoing,
+            false => Direction::Incoming,
+        };
+        let (tuple, tick) = (tuple_of(id), self.model.tick);
+        let asked = self.registry.query(id.0, &tuple).0;
+        let was_known = self.knows(bound_of(id));
+        let verdict = self.registry.connect(id.0, &tuple, direction, via, tick);
+        assert_eq!(asked, verdict, "a query said otherwise");
         let expected = self.model.answer(id).0;
-        if answer.verdict == Verdict::Full {
-            assert!(full, "full with {} entries", self.registry.len());
-            // An endpoint that has no room hides who owns the 5-tuple.
-            assert!(expected == Verdict::Registered || id.1, "{expected:?}");
-        } else {
-            assert_eq!(answer.verdict, expected);
+        match verdict {
+            Verdict::Full(full) if expected == Verdict::Registered => {
+                assert!(self.is_full(full, id.1), "{full:?}");
+            }
+            // Without room for its endpoint nobody looks at it.
+            Verdict::Full(Full::Udp) => assert!(!was_known && expected == Verdict::Registered),
+            _ => assert_eq!(verdict, expected),
         }
-        assert!(
-            asked == answer.verdict,
-            "a query said {asked:?}, not {:?}",
-            answer.verdict
-        );
-        self.model.connect(id, outgoing, answer.verdict);
+        if id.1 && !was_known && self.knows(bound_of(id)) {
+            self.model.unite(bound_of(id));
+        }
+        self.model.connect(id, outgoing, via, verdict);
     }
 
     fn bind(&mut self, bound: Bound) {
-        let full = self.registry.endpoints() == self.registry.capacity();
-        let of = tuple_of((bound.0, true, bound.1, bound.2, 0)).endpoint();
-        match self.registry.bind(bound.0, &of, self.model.tick) {
-            None => assert!(!self.model.is_shared(bound.1)),
-            Some(true) => self.model.bind(bound),
-            Some(false) => {
-                assert!(full && !self.model.binds.contains_key(&bound));
-                self.model.uncounted = true;
+        let full = self.is_full(Full::Udp, true);
+        let tick = self.model.tick;
+        let was_known = self.knows(bound);
+        let counted = self.registry.bind(bound.0, &endpoint_of(bound), tick);
+        assert_eq!(counted, self.model.is_shared(bound.1).then_some(true));
+        match (counted, self.knows(bound)) {
+            (None, _) => {}
+            (Some(_), true) => {
+                if !was_known {
+                    self.model.unite(bound);
+                }
+                self.model.bind(bound);
+            }
+            (Some(_), false) => {
+                assert!(full);
+                *self.model.apart.entry(bound).or_default() += 1;
             }
         }
     }
 
     fn unbind(&mut self, bound: Bound) {
-        let of = tuple_of((bound.0, true, bound.1, bound.2, 0)).endpoint();
-        let known = self.registry.unbind(bound.0, &of);
+        let known = self.knows(bound);
+        let ended = self.registry.unbind(bound.0, &endpoint_of(bound));
         let used =
             |(id, held): (&Id, &Held)| bound_of(*id) == bound && matches!(held, Held::Udp { .. });
         let in_use = self.model.binds.contains_key(&bound) || self.model.held.iter().any(used);
-        // One that is not in use is unknown after some sweep.
         assert!(known || !in_use);
         if known {
+            assert!(ended);
             self.model.unbind(bound);
+        } else {
+            assert_eq!(ended, self.model.unbind_apart(bound));
         }
     }
 
     fn install(&mut self, node: Node, id: Id) {
-        let full = self.may_be_full(false);
         match self.registry.install(node, &tuple_of(id)) {
-            Err(NotInstalled::Full) => {
-                assert!(full && self.model.answer(id).0 == Verdict::Registered);
+            Err(NotInstalled::Full(full)) => {
+                assert!(self.is_full(full, false), "{full:?}");
+                assert_eq!(self.model.answer(id).0, Verdict::Registered);
             }
-            other => assert_eq!(other.map(drop), self.model.install(node, id)),
+            other => assert_eq!(other, self.model.install(node, id)),
         }
     }
 
-    fn apply(&mut self, step: &Step) {
+    fn share(&mut self, shared: Option<BTreeSet<u8>>) {
+        match &shared {
+            None => self.registry.share_all(),
+            Some(list) => {
+                let list: Vec<_> = list.iter().map(|last| v4(*last).words()).collect();
+                self.registry.share(&list).unwrap();
+            }
+        }
+        self.model.share(shared);
+    }
+
+    fn apply(&mut self, call: &Call) {
         let registry = &self.registry;
-        match step.clone() {
-            Step::Connect(id, outgoing) => self.connect(id, outgoing),
-            Step::Disconnect(id) => {
+        match call.clone() {
+            Call::Connect(id, outgoing, via) => self.connect(id, outgoing, via),
+            Call::Disconnect(id) => {
                 let ended = registry.disconnect(id.0, &tuple_of(id));
                 assert_eq!(ended, self.model.disconnect(id));
             }
-            Step::Query(id) => {
-                let (verdict, references) = registry.query(id.0, &tuple_of(id));
-                if verdict == Verdict::Full {
-                    assert!(self.may_be_full(id.1));
-                } else {
-                    assert_eq!((verdict, references), self.model.answer(id));
-                }
-            }
-            Step::Bind(bound) => self.bind(bound),
-            Step::Unbind(bound) => self.unbind(bound),
-            Step::Install(node, id) => self.install(node, id),
-            Step::Withdraw(node, id) => {
+            Call::Query(id) => match registry.query(id.0, &tuple_of(id)) {
+                (Verdict::Full(full), 0) => assert!(self.is_full(full, id.1)),
+                answer => assert_eq!(answer, self.model.answer(id)),
+            },
+            Call::Bind(bound) => self.bind(bound),
+            Call::Unbind(bound) => self.unbind(bound),
+            Call::Install(node, id) => self.install(node, id),
+            Call::Withdraw(node, id) => {
                 let withdrawn = registry.withdraw(node, &tuple_of(id));
                 assert_eq!(withdrawn, Some(self.model.withdraw(node, id)));
             }
-            Step::Purge(node) => {
-                assert!(registry.purge(node));
-                self.model.held.retain(|_, held| *held != Held::Other(node));
+            Call::Purge(node) => {
+                assert_eq!(registry.purge(node), Some(Ok(())));
+                self.model.purge(node);
             }
-            Step::Share(shared) => {
-                match &shared {
-                    None => registry.share_all(),
-                    Some(list) => {
-                        let list: Vec<_> = list.iter().map(|last| v4(*last).words()).collect();
-                        registry.share(&list).unwrap();
-                    }
-                }
-                self.model.share(shared);
+            Call::ResyncBegin(node) => {
+                assert_eq!(registry.resync_begin(node), Some(Ok(())));
+                self.model.resync_begin(node);
             }
-            Step::Seen(id) => {
+            Call::ResyncEnd(node) => {
+                assert_eq!(registry.resync_end(node), Some(Ok(())));
+                self.model.resync_end(node);
+            }
+            Call::Share(shared) => self.share(shared),
+            Call::AuditBegin => {
+                registry.audit_begin();
+                self.model.audited = true;
+            }
+            Call::Seen(id) => {
                 let seen = registry.audit_seen(id.0, &tuple_of(id));
-                let expected = match self.model.answer(id).0 {
-                    Verdict::NotShared => Audit::NotShared,
-                    Verdict::OwnedBy(node) => Audit::OwnedBy(node),
-                    Verdict::Repeated => Audit::Present,
-                    _ => Audit::Absent,
-                };
-                assert_eq!(seen, expected);
-                if let Some(Held::Tcp { missed, .. }) = self.model.held.get_mut(&id) {
-                    *missed = 0;
-                }
+                assert_eq!(seen, self.model.see(id));
             }
-            Step::Sweep(pass) => self.sweep(pass),
-            Step::Tick(ticks) => self.tick(ticks),
-            Step::Maintain => assert!(registry.maintain(allocate).unwrap()),
-        }
-        if self.registry.wants() {
-            assert!(self.registry.maintain(allocate).unwrap());
+            Call::Add(id) => match registry.audit_add(id.0, &tuple_of(id)) {
+                Audit::NoRoom => assert!(self.is_full(Full::Tuples, false)),
+                added => assert_eq!(added, self.model.add(id)),
+            },
+            Call::Sweep(pass) => self.sweep(pass),
+            Call::Tick(ticks) => self.tick(ticks),
+            Call::Maintain => registry.maintain(),
         }
     }
 
@@ -224,22 +265,16 @@ impl Both {
                 .remove(id)
                 .unwrap_or_else(|| panic!("not listed: {id:?} {held:?}"));
             let is = (one.owner, u64::from(one.references), one.outgoing, one.age);
+            let age = |tick: u8| self.model.tick.wrapping_sub(tick) % 64;
             let expected = match *held {
-                Held::Tcp {
-                    references,
-                    outgoing,
-                    ..
-                } => (1, references, outgoing, 0),
-                Held::Udp { references, tick } => {
-                    assert!(!self.model.is_old(tick) || self.model.age == 0);
-                    (
-                        1,
-                        references,
-                        false,
-                        self.model.tick.wrapping_sub(tick) % 64,
-                    )
+                Held::Tcp(tcp) => (1, tcp.references, tcp.outgoing, 0),
+                Held::Udp {
+                    references, tick, ..
+                } => {
+                    assert!(!self.model.is_old(tick));
+                    (1, references, false, age(tick))
                 }
-                Held::Other(node) => (node, 0, false, 0),
+                Held::Other { node, .. } => (node, 0, false, 0),
             };
             assert_eq!(is, expected, "{id:?}");
         }
@@ -263,7 +298,7 @@ fn global() -> impl Strategy<Value = Id> {
     id().prop_map(|id| (0, id.1, id.2, id.3, id.4))
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn call() -> impl Strategy<Value = Call> {
     let pass = prop::sample::select(
         &[
             Pass::Age,
@@ -271,43 +306,49 @@ fn step() -> impl Strategy<Value = Step> {
             Pass::Dead,
             Pass::Audit,
             Pass::Audit,
-            Pass::Ours,
+            Pass::Clear,
         ][..],
     );
     let list = prop::sample::subsequence(&LOCALS[..], 0..=LOCALS.len());
     let list = prop::option::of(list.prop_map(BTreeSet::from_iter));
     let node = 2..4_u32;
+    let via = prop::sample::select(&[Via::Ip, Via::Ip, Via::Contract][..]);
+    // An audit is of TCP.
+    let tcp = || id().prop_map(|id| (id.0, false, id.2, id.3, id.4));
     prop_oneof![
-        30 => (id(), any::<bool>()).prop_map(|(id, outgoing)| Step::Connect(id, outgoing)),
-        12 => id().prop_map(Step::Disconnect),
-        3 => id().prop_map(Step::Query),
-        6 => id().prop_map(|id| Step::Bind(bound_of(id))),
-        6 => id().prop_map(|id| Step::Unbind(bound_of(id))),
-        12 => (node.clone(), global()).prop_map(|(node, id)| Step::Install(node, id)),
-        6 => (node.clone(), global()).prop_map(|(node, id)| Step::Withdraw(node, id)),
-        2 => node.prop_map(Step::Purge),
-        1 => list.prop_map(Step::Share),
-        // An audit is of TCP.
-        4 => id().prop_map(|id| Step::Seen((id.0, false, id.2, id.3, id.4))),
-        4 => pass.prop_map(Step::Sweep),
-        1 => Just(Step::Maintain),
-        6 => (0..4_u8).prop_map(Step::Tick),
+        30 => (id(), any::<bool>(), via).prop_map(|(id, out, via)| Call::Connect(id, out, via)),
+        12 => id().prop_map(Call::Disconnect),
+        3 => id().prop_map(Call::Query),
+        6 => id().prop_map(|id| Call::Bind(bound_of(id))),
+        6 => id().prop_map(|id| Call::Unbind(bound_of(id))),
+        12 => (node.clone(), global()).prop_map(|(node, id)| Call::Install(node, id)),
+        6 => (node.clone(), global()).prop_map(|(node, id)| Call::Withdraw(node, id)),
+        2 => node.clone().prop_map(Call::Purge),
+        3 => node.clone().prop_map(Call::ResyncBegin),
+        3 => node.prop_map(Call::ResyncEnd),
+        1 => list.prop_map(Call::Share),
+        2 => Just(Call::AuditBegin),
+        4 => tcp().prop_map(Call::Seen),
+        2 => tcp().prop_map(Call::Add),
+        4 => pass.prop_map(Call::Sweep),
+        1 => Just(Call::Maintain),
+        6 => (0..4_u8).prop_map(Call::Tick),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn it_is_a_map(
         most in prop::sample::select(&[3_usize, 8, 24, 64, 4096][..]),
-        regions in 1..3_usize,
+        shards in 1..3_usize,
         age in prop::sample::select(&[0_u8, 2, 16][..]),
-        steps in prop::collection::vec(step(), 1..400),
+        calls in prop::collection::vec(call(), 1..400),
     ) {
-        let mut both = Both::new(most, regions, age);
-        for step in &steps {
-            both.apply(step);
+        let mut both = Both::new(most, shards, age);
+        for call in &calls {
+            both.apply(call);
             both.compare();
         }
     }

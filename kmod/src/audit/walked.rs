@@ -12,7 +12,7 @@ use crate::kernel::sys;
 
 /// One connection of the walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listed {
+pub enum WalkedConnection {
     /// Both ends are known. It was asked about when it began, or had to be.
     Connection {
         /// Its 5-tuple.
@@ -28,16 +28,20 @@ pub enum Listed {
 }
 
 /// Makes sense of it. `time_wait`: ip tells the end of TIME_WAIT.
-pub fn read(info: &sys::clinet_tcp_info_t, time_wait: bool) -> Listed {
+pub fn read(info: &sys::clinet_tcp_info_t, time_wait: bool) -> WalkedConnection {
     if u32::from(info.cti_version) != sys::CLINET_TCPI_VERSION {
-        return Listed::Torn;
+        return WalkedConnection::Torn;
     }
     let began = info.cti_state >= sys::CLINET_TCPS_SYN_RCVD;
     let (Some(local), Some(foreign)) = (
         end(info.cti_ipversion, info.cti_laddr, info.cti_lport),
         end(info.cti_ipversion, info.cti_faddr, info.cti_fport),
     ) else {
-        return if began { Listed::Torn } else { Listed::Idle };
+        return if began {
+            WalkedConnection::Torn
+        } else {
+            WalkedConnection::Idle
+        };
     };
     let tuple = FiveTuple {
         protocol: Protocol::Tcp,
@@ -45,7 +49,7 @@ pub fn read(info: &sys::clinet_tcp_info_t, time_wait: bool) -> Listed {
         foreign,
     };
     let ended = info.cti_state >= sys::CLINET_TCPS_TIME_WAIT as i32;
-    Listed::Connection {
+    WalkedConnection::Connection {
         tuple,
         settled: began && (time_wait || !ended),
     }
@@ -87,7 +91,7 @@ mod tests {
 
     fn settled(info: &sys::clinet_tcp_info_t, time_wait: bool) -> Option<bool> {
         match read(info, time_wait) {
-            Listed::Connection { settled, .. } => Some(settled),
+            WalkedConnection::Connection { settled, .. } => Some(settled),
             _ => None,
         }
     }
@@ -106,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_five_tuple_is_in_the_family_of_the_connection() {
-        let Listed::Connection { tuple, .. } = read(&info(ESTABLISHED), true) else {
+        let WalkedConnection::Connection { tuple, .. } = read(&info(ESTABLISHED), true) else {
             panic!("it is one");
         };
         assert_eq!(tuple.local.addr, Addr::v4([192, 0, 2, 10]));
@@ -115,7 +119,7 @@ mod tests {
         six.cti_ipversion = 6;
         six.cti_laddr = [0xfd; 16];
         six.cti_faddr = [0xfe; 16];
-        let Listed::Connection { tuple, .. } = read(&six, true) else {
+        let WalkedConnection::Connection { tuple, .. } = read(&six, true) else {
             panic!("it is one");
         };
         assert_eq!(tuple.foreign.addr, Addr::v6([0xfe; 16]));
@@ -137,7 +141,10 @@ mod tests {
             |info| info.cti_ipversion = 5,
         ];
         for (number, change) in changes.iter().enumerate() {
-            for (state, expected) in [(ESTABLISHED, Listed::Torn), (-5, Listed::Idle)] {
+            for (state, expected) in [
+                (ESTABLISHED, WalkedConnection::Torn),
+                (-5, WalkedConnection::Idle),
+            ] {
                 let mut info = info(state);
                 change(&mut info);
                 assert_eq!(read(&info, true), expected, "change {number}");
@@ -145,6 +152,6 @@ mod tests {
         }
         let mut other = info(ESTABLISHED);
         other.cti_version = 2;
-        assert_eq!(read(&other, true), Listed::Torn);
+        assert_eq!(read(&other, true), WalkedConnection::Torn);
     }
 }

@@ -1,0 +1,401 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! What the stack calls: connect, disconnect, query.
+
+use super::entry::{Entry, Key, Kind, Left};
+use super::env::Env;
+use super::hash::Hash;
+use super::names::Numbered;
+use super::pool::Pool;
+use super::shard::Guard;
+use super::table::{At, Table};
+use super::{Full, Node, ROUNDS, Registry, StackId, Verdict, Via, key, local};
+use crate::flow::{Direction, FiveTuple, Protocol};
+
+/// What became of an entry of this node when one of its uses ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// There is none, or the address is not shared.
+    Unknown,
+    /// It has more references.
+    Kept,
+    /// It is gone.
+    Removed,
+    /// It stays, and may be one too many: what ended may have been an earlier
+    /// connection of the same 5-tuple. An audit decides.
+    Doubtful,
+}
+
+/// What a try to register came to: the verdict, and the hash of what was tried if its
+/// shard grows. `Late`: a name changed, or there is no place yet.
+pub(super) struct Tried {
+    pub(super) verdict: Verdict,
+    pub(super) grows: Option<Hash>,
+}
+
+impl Tried {
+    /// Nothing grows.
+    pub(super) fn at_rest(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            grows: None,
+        }
+    }
+}
+
+impl<E: Env> Registry<E> {
+    /// This node wants the 5-tuple.
+    #[inline(always)]
+    pub fn connect(
+        &self,
+        stack: StackId,
+        tuple: &FiveTuple,
+        direction: Direction,
+        via: Via,
+        tick: u8,
+    ) -> Verdict {
+        match tuple.protocol {
+            Protocol::Tcp => self.connect_tcp(stack, tuple, direction, via),
+            Protocol::Udp => self.connect_udp(stack, tuple, via, tick),
+        }
+    }
+
+    /// [`Registry::connect`] for TCP.
+    #[inline(always)]
+    pub fn connect_tcp(
+        &self,
+        stack: StackId,
+        tuple: &FiveTuple,
+        direction: Direction,
+        via: Via,
+    ) -> Verdict {
+        self.until_it_is_not_late(|| self.try_tcp(stack, tuple, direction, via))
+    }
+
+    /// Tries until there is a place, and goes on with the growth of what was tried.
+    /// The stack that a try needs is free again by then.
+    #[inline(always)]
+    pub(super) fn until_it_is_not_late(&self, mut attempt: impl FnMut() -> Tried) -> Verdict {
+        for _ in 0..ROUNDS {
+            let Tried { verdict, grows } = attempt();
+            if let Some(hash) = grows {
+                self.grow(hash);
+            }
+            if verdict != Verdict::Late {
+                return verdict;
+            }
+        }
+        Verdict::Late
+    }
+
+    #[inline(never)]
+    fn try_tcp(&self, stack: StackId, tuple: &FiveTuple, direction: Direction, via: Via) -> Tried {
+        let local = match self.local(stack, &tuple.local.addr) {
+            Ok(local) => local,
+            Err(verdict) => return Tried::at_rest(verdict),
+        };
+        let key = key(local, tuple);
+        let hash = key.hash(&self.secret);
+        let Some(mut table) = self.lock(hash, local) else {
+            return Tried::at_rest(Verdict::Late);
+        };
+        let verdict = self.register_tcp(&mut table, hash, &key, direction, via);
+        let grows = table.grows().then_some(hash);
+        Tried { verdict, grows }
+    }
+
+    #[inline(always)]
+    fn register_tcp(
+        &self,
+        table: &mut Table<E>,
+        hash: Hash,
+        key: &Key,
+        direction: Direction,
+        via: Via,
+    ) -> Verdict {
+        let found = table.find(hash, key);
+        let entry = Entry::tcp(key, direction, via, table.audited);
+        if let Some(at) = found {
+            return self.register_again(table, hash, at, entry);
+        }
+        let reset = entry.is_incoming_via_ip()
+            && table
+                .ghost(hash, key)
+                .is_some_and(Entry::is_incoming_via_ip);
+        match reset {
+            true => self.add_doubtful(table, hash, entry),
+            false => self.add(table, hash, entry),
+        }
+    }
+
+    /// A 5-tuple of which a connection ended a moment ago. If that was reset before
+    /// accept(), ip will tell its end once more: the second reference is for that.
+    #[cold]
+    fn add_doubtful(&self, table: &mut Table<E>, hash: Hash, mut entry: Entry) -> Verdict {
+        entry.retain(false);
+        entry.set_doubtful();
+        self.add(table, hash, entry)
+    }
+
+    /// There is an entry of this 5-tuple already.
+    #[inline(always)]
+    fn register_again(&self, table: &mut Table<E>, hash: Hash, at: At, new: Entry) -> Verdict {
+        let audited = table.audited;
+        let Some(entry) = table.get_mut(at) else {
+            return Verdict::Late;
+        };
+        match entry.kind() {
+            Kind::Other(owner, epoch) => match self.owner(owner, epoch) {
+                Some(owner) => Verdict::OwnedBy(owner),
+                None => self.replace(table, hash, at, new),
+            },
+            _ => {
+                entry.retain(audited);
+                if new.is_incoming_via_ip() {
+                    entry.set_doubtful();
+                }
+                Verdict::Repeated
+            }
+        }
+    }
+
+    /// Adds an entry whose key has none.
+    #[inline(always)]
+    pub(super) fn add(&self, table: &mut Table<E>, hash: Hash, entry: Entry) -> Verdict {
+        if let Some(full) = self.take_credit(table, &entry) {
+            return Verdict::Full(full);
+        }
+        if !table.insert(hash, entry) {
+            self.give_credit(table, &entry);
+            return Verdict::Late;
+        }
+        table.locals.count(&self.locals, entry.local(), 1);
+        if let Kind::Other(owner, _) = entry.kind() {
+            table.owners.count(&self.owners, owner, 1);
+        }
+        Verdict::Registered
+    }
+
+    /// What there is no room for, if anything.
+    #[inline(always)]
+    fn take_credit(&self, table: &mut Table<E>, entry: &Entry) -> Option<Full> {
+        let (pools, credit) = (&self.pools, &mut table.credit);
+        match entry.kind() {
+            Kind::Endpoint => (!pools.take(credit, Pool::Endpoints)).then_some(Full::Udp),
+            Kind::Udp if !pools.take(credit, Pool::Udp) => Some(Full::Udp),
+            kind => {
+                let taken = pools.take(credit, Pool::Tuples);
+                if !taken && kind == Kind::Udp {
+                    pools.give(credit, Pool::Udp);
+                }
+                (!taken).then_some(Full::Tuples)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn give_credit(&self, table: &mut Table<E>, entry: &Entry) {
+        let (pools, credit) = (&self.pools, &mut table.credit);
+        match entry.kind() {
+            Kind::Endpoint => pools.give(credit, Pool::Endpoints),
+            Kind::Udp => {
+                pools.give(credit, Pool::Udp);
+                pools.give(credit, Pool::Tuples);
+            }
+            Kind::Tcp | Kind::Other(..) => pools.give(credit, Pool::Tuples),
+        }
+    }
+
+    /// Takes an entry away.
+    #[inline(always)]
+    pub(super) fn remove(&self, table: &mut Table<E>, hash: Hash, at: At, entry: &Entry) {
+        table.remove(hash, at);
+        self.give_credit(table, entry);
+        table.locals.count(&self.locals, entry.local(), -1);
+        if let Kind::Other(owner, _) = entry.kind() {
+            table.owners.count(&self.owners, owner, -1);
+        }
+    }
+
+    /// A new entry takes the place of a dead one of the same key.
+    #[cold]
+    pub(super) fn replace(&self, table: &mut Table<E>, hash: Hash, at: At, new: Entry) -> Verdict {
+        if let Some(dead) = table.get(at).copied() {
+            self.remove(table, hash, at, &dead);
+            table.replaced = table.replaced.saturating_add(1);
+        }
+        self.add(table, hash, new)
+    }
+
+    /// One use of the 5-tuple ended.
+    #[inline(always)]
+    pub fn disconnect(&self, stack: StackId, tuple: &FiveTuple) -> Ended {
+        for _ in 0..ROUNDS {
+            let Some(local) = self.locals.find(&local(stack, &tuple.local.addr)) else {
+                return Ended::Unknown;
+            };
+            let key = key(local, tuple);
+            let hash = key.hash(&self.secret);
+            let generation = match tuple.protocol {
+                Protocol::Tcp => None,
+                Protocol::Udp => self.generation(&key),
+            };
+            if let Some(mut table) = self.lock(hash, local) {
+                return self.release(&mut table, hash, &key, generation);
+            }
+        }
+        Ended::Unknown
+    }
+
+    #[inline(always)]
+    fn release(
+        &self,
+        table: &mut Table<E>,
+        hash: Hash,
+        key: &Key,
+        generation: Option<u8>,
+    ) -> Ended {
+        let Some(at) = table.find(hash, key) else {
+            return Ended::Unknown;
+        };
+        let Some(entry) = table.get_mut(at) else {
+            return Ended::Unknown;
+        };
+        match entry.kind() {
+            Kind::Tcp => {}
+            Kind::Udp if Some(entry.generation()) == generation => {}
+            _ => return Ended::Unknown,
+        }
+        match entry.release() {
+            Left::Some => Ended::Kept,
+            Left::Doubtful => Ended::Doubtful,
+            Left::Nothing => {
+                let entry = *entry;
+                self.remove(table, hash, at, &entry);
+                Ended::Removed
+            }
+        }
+    }
+
+    /// What [`Registry::connect`] would say now, and how many references there
+    /// are. Changes nothing.
+    #[inline]
+    pub fn query(&self, stack: StackId, tuple: &FiveTuple) -> (Verdict, u64) {
+        for _ in 0..ROUNDS {
+            let Some(local) = self.locals.find(&local(stack, &tuple.local.addr)) else {
+                return (self.query_new_address(tuple), 0);
+            };
+            let key = key(local, tuple);
+            let hash = key.hash(&self.secret);
+            let generation = match tuple.protocol {
+                Protocol::Tcp => None,
+                Protocol::Udp => self.generation(&key),
+            };
+            if let Some(table) = self.lock(hash, local) {
+                return self.tell(&table, hash, &key, generation);
+            }
+        }
+        (Verdict::Late, 0)
+    }
+
+    #[inline]
+    fn tell(
+        &self,
+        table: &Guard<'_, E>,
+        hash: Hash,
+        key: &Key,
+        generation: Option<u8>,
+    ) -> (Verdict, u64) {
+        let found = table.find(hash, key).and_then(|at| table.get(at));
+        match found.map(|entry| (entry, entry.kind())) {
+            Some((_, Kind::Other(owner, epoch))) => {
+                if let Some(owner) = self.owner(owner, epoch) {
+                    return (Verdict::OwnedBy(owner), 0);
+                }
+            }
+            Some((entry, Kind::Udp)) if Some(entry.generation()) != generation => {}
+            Some((entry, _)) => return (Verdict::Repeated, entry.references()),
+            None => {}
+        }
+        let dead = found.map(Entry::kind);
+        let is_late = dead.is_none() && self.reserve.is_exhausted() && !table.has_place(hash);
+        match self.room(table, key, dead, generation) {
+            Verdict::Registered if is_late => (Verdict::Late, 0),
+            verdict => (verdict, 0),
+        }
+    }
+
+    /// What would become of a 5-tuple without an entry, or with a dead one, whose
+    /// credit it gets: in the order of [`Registry::take_credit`].
+    #[cold]
+    fn room(
+        &self,
+        table: &Guard<'_, E>,
+        key: &Key,
+        dead: Option<Kind>,
+        generation: Option<u8>,
+    ) -> Verdict {
+        let has = |pool| self.pools.has_room(&table.credit, pool);
+        if key.protocol() == Protocol::Udp {
+            let endpoint = generation.is_some() || has(Pool::Endpoints);
+            let tuple = dead == Some(Kind::Udp) || has(Pool::Udp);
+            if !(endpoint && tuple) {
+                return Verdict::Full(Full::Udp);
+            }
+        }
+        match dead.is_some() || has(Pool::Tuples) {
+            true => Verdict::Registered,
+            false => Verdict::Full(Full::Tuples),
+        }
+    }
+
+    /// [`Registry::query`] for an address that has no entry yet.
+    #[cold]
+    fn query_new_address(&self, tuple: &FiveTuple) -> Verdict {
+        if tuple.local.addr.is_unspecified() {
+            return Verdict::Unspecified;
+        }
+        if !self.is_shared(&tuple.local.addr) {
+            return Verdict::NotShared;
+        }
+        if !self.locals.has_room() {
+            return Verdict::Full(Full::Addresses);
+        }
+        let is_full = |pool| self.count(pool) >= self.pools.most(pool);
+        let is_udp = tuple.protocol == Protocol::Udp;
+        if is_udp && (is_full(Pool::Udp) || is_full(Pool::Endpoints)) {
+            Verdict::Full(Full::Udp)
+        } else if is_full(Pool::Tuples) {
+            Verdict::Full(Full::Tuples)
+        } else {
+            Verdict::Registered
+        }
+    }
+
+    /// The node that a number of an owner's name stands for, if what was named in
+    /// this epoch is alive.
+    #[inline(always)]
+    pub(super) fn owner(&self, number: u16, epoch: u8) -> Option<Node> {
+        let (node, note) = self.owners.tag_and_note(number)?;
+        super::remote::Epochs::from(note)
+            .is_alive(epoch)
+            .then_some(node)
+    }
+
+    /// The generation of the endpoint of a 5-tuple of UDP.
+    #[inline(never)]
+    pub(super) fn generation(&self, key: &Key) -> Option<u8> {
+        self.endpoint_generation(&Key::endpoint(key.local(), key.lport()))
+    }
+
+    /// A 5-tuple of UDP that is registered by somebody: as [`Registry::owner`].
+    pub(super) fn owner_of(&self, local: Numbered<'_, E>, hash: Hash, key: &Key) -> Option<Node> {
+        let table = self.lock(hash, local)?;
+        match table.get(table.find(hash, key)?)?.kind() {
+            Kind::Other(owner, epoch) => self.owner(owner, epoch),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,272 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! The table of one shard: buckets in segments, and linear probing from the home
+//! bucket on.
+//!
+//! An entry lies in its home bucket or, if that was full, in the next one with a
+//! free place; every bucket that it went past counts it. There is no wrapping
+//! around: behind the last home there are [`PAD`] buckets more.
+
+use super::bucket::{Bucket, older};
+use super::entry::{Entry, Key};
+use super::env::{Env, SEGMENT};
+use super::growth::BATCH;
+use super::hash::Hash;
+use super::layout::Layout;
+use super::names::Tallies;
+use super::pool::Credit;
+
+/// Buckets behind the last home. With five eighths of the places in use the chance
+/// that an entry of a shard would need one more is 1e-12 (a queue of five
+/// servers per bucket, with Poisson arrivals).
+pub const PAD: usize = 8;
+
+/// How many buckets an insertion looks at.
+const REACH: usize = 64;
+
+/// What the lock of a shard protects. What every call needs comes first.
+#[repr(C)]
+pub struct Table<E: Env> {
+    pub(super) layout: Layout,
+    pub(super) directory: E::Directory,
+    /// Entries, endpoints included.
+    used: u32,
+    /// With so many entries the shard grows.
+    pub(super) grow_at: u32,
+    pub(super) credit: Credit,
+    pub(super) locals: Tallies,
+    pub(super) owners: Tallies,
+    /// An audit is under way: what is registered counts as seen.
+    pub(super) audited: bool,
+    /// A sweep is at it: nothing moves.
+    pub(super) swept: bool,
+    /// No entry that ages was last used before this tick; `None`: none ages.
+    pub(super) oldest: Option<u8>,
+    /// Dead entries whose places others took, since the last sweep.
+    pub(super) replaced: u32,
+    /// The entries that a step of growth moves; not on the stack of a hook.
+    pub(super) moving: [Entry; BATCH],
+}
+
+/// Where an entry is: bucket and place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct At {
+    /// The number of the bucket in the shard.
+    pub bucket: usize,
+    place: usize,
+}
+
+impl At {
+    /// A place of a bucket.
+    pub fn new(bucket: usize, place: usize) -> Self {
+        Self { bucket, place }
+    }
+}
+
+impl<E: Env> Table<E> {
+    /// Without any memory yet, and with places for as many segments as it may
+    /// ever have.
+    pub fn new(directory: E::Directory) -> Self {
+        Self {
+            layout: Layout::new(0),
+            directory,
+            used: 0,
+            grow_at: 0,
+            credit: Credit::default(),
+            locals: Tallies::default(),
+            owners: Tallies::default(),
+            audited: false,
+            swept: false,
+            oldest: None,
+            replaced: 0,
+            moving: [Entry::EMPTY; BATCH],
+        }
+    }
+
+    /// Entries, endpoints included.
+    #[inline]
+    pub fn used(&self) -> usize {
+        self.used as usize
+    }
+
+    /// A bucket, if its segment is there.
+    #[inline]
+    pub fn bucket(&self, index: usize) -> Option<&Bucket> {
+        let segment = self.directory.get(index / SEGMENT)?.as_ref()?;
+        segment.get(index % SEGMENT)
+    }
+
+    /// As [`Table::bucket`].
+    #[inline]
+    pub fn bucket_mut(&mut self, index: usize) -> Option<&mut Bucket> {
+        let segment = self.directory.get_mut(index / SEGMENT)?.as_mut()?;
+        segment.get_mut(index % SEGMENT)
+    }
+
+    /// One more than the last bucket that there may be.
+    pub fn end(&self) -> usize {
+        match self.layout.high() {
+            0 => 0,
+            homes => (homes as usize).saturating_add(PAD),
+        }
+    }
+
+    /// Finds the entry of a key.
+    #[inline(always)]
+    pub fn find(&self, hash: Hash, key: &Key) -> Option<At> {
+        let home = self.layout.home(hash.fraction());
+        let bucket = self.bucket(home)?;
+        E::prefetch_bucket(core::ptr::from_ref(bucket).addr());
+        match bucket.find(hash.fingerprint(), key) {
+            Some(place) => Some(At::new(home, place)),
+            None if bucket.overflow() == 0 => None,
+            None => self.find_overflown(hash, key, home),
+        }
+    }
+
+    /// As [`Table::find`], for an entry that lies behind its home.
+    #[inline(never)]
+    fn find_overflown(&self, hash: Hash, key: &Key, home: usize) -> Option<At> {
+        let mut index = home;
+        loop {
+            index = index.wrapping_add(1);
+            let bucket = self.bucket(index)?;
+            if let Some(place) = bucket.find(hash.fingerprint(), key) {
+                return Some(At::new(index, place));
+            }
+            if bucket.overflow() == 0 {
+                return None;
+            }
+        }
+    }
+
+    /// The entry at a place.
+    #[inline]
+    pub fn get(&self, at: At) -> Option<&Entry> {
+        self.bucket(at.bucket)?.get(at.place)
+    }
+
+    /// As [`Table::get`].
+    #[inline]
+    pub fn get_mut(&mut self, at: At) -> Option<&mut Entry> {
+        self.bucket_mut(at.bucket)?.get_mut(at.place)
+    }
+
+    /// Was there an entry of this key a moment ago, whose place nobody has taken
+    /// yet? Looks at the home bucket only.
+    pub fn ghost(&self, hash: Hash, key: &Key) -> Option<&Entry> {
+        let home = self.layout.home(hash.fraction());
+        self.bucket(home)?.ghost(key)
+    }
+
+    /// Adds an entry whose key has none. False: there is no place for it.
+    #[inline]
+    pub fn insert(&mut self, hash: Hash, entry: Entry) -> bool {
+        let home = self.layout.home(hash.fraction());
+        let Some(index) = self.put(home, hash, entry, REACH) else {
+            return false;
+        };
+        self.used = self.used.saturating_add(1);
+        if let Some(tick) = entry.ages() {
+            self.add_tick(index, tick);
+        }
+        true
+    }
+
+    /// Puts an entry into the first bucket with room, of `reach` from its home on.
+    #[inline]
+    pub(super) fn put(
+        &mut self,
+        home: usize,
+        hash: Hash,
+        entry: Entry,
+        reach: usize,
+    ) -> Option<usize> {
+        let bucket = self.bucket_mut(home)?;
+        if let Some(place) = bucket.free() {
+            bucket.put(place, hash.fingerprint(), entry);
+            return Some(home);
+        }
+        self.put_behind(home, hash, entry, reach)
+    }
+
+    #[inline(never)]
+    fn put_behind(&mut self, home: usize, hash: Hash, entry: Entry, reach: usize) -> Option<usize> {
+        for index in (home..).take(reach).skip(1) {
+            let bucket = self.bucket_mut(index)?;
+            if let Some(place) = bucket.free() {
+                bucket.put(place, hash.fingerprint(), entry);
+                self.change(home..index, Bucket::add_overflow);
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// Would an entry of this hash find a place?
+    pub fn has_place(&self, hash: Hash) -> bool {
+        let home = self.layout.home(hash.fraction());
+        let mut near = (home..).take(REACH).map_while(|index| self.bucket(index));
+        near.any(|bucket| bucket.free().is_some())
+    }
+
+    #[inline(never)]
+    fn change(&mut self, buckets: core::ops::Range<usize>, change: fn(&mut Bucket)) {
+        for index in buckets {
+            if let Some(bucket) = self.bucket_mut(index) {
+                change(bucket);
+            }
+        }
+    }
+
+    /// Takes an entry away.
+    #[inline]
+    pub fn remove(&mut self, hash: Hash, at: At) {
+        self.take(self.layout.home(hash.fraction()), at);
+        self.used = self.used.saturating_sub(1);
+    }
+
+    /// Frees the place of an entry with this home.
+    #[inline]
+    pub(super) fn take(&mut self, home: usize, at: At) {
+        if let Some(bucket) = self.bucket_mut(at.bucket) {
+            bucket.clear(at.place);
+        }
+        if at.bucket != home {
+            self.change(home..at.bucket, Bucket::subtract_overflow);
+        }
+    }
+
+    /// An entry that ages was put into a bucket.
+    #[inline(never)]
+    pub(super) fn add_tick(&mut self, bucket: usize, tick: u8) {
+        self.oldest = Some(older(self.oldest, tick));
+        if let Some(bucket) = self.bucket_mut(bucket) {
+            bucket.add_tick(tick);
+        }
+    }
+
+    /// All entries from a home bucket on, as far as one that belongs there may be.
+    pub fn run(&self, home: usize) -> impl Iterator<Item = (At, &Entry)> {
+        let mut next = Some(home);
+        core::iter::from_fn(move || {
+            let index = next?;
+            let bucket = self.bucket(index)?;
+            next = (bucket.overflow() != 0).then(|| index.wrapping_add(1));
+            Some((index, bucket))
+        })
+        .flat_map(|(index, bucket)| {
+            let used = bucket.used();
+            used.map(move |(place, entry)| (At::new(index, place), entry))
+        })
+    }
+
+    /// Asks for the head of a bucket.
+    pub fn prefetch(&self, index: usize) {
+        if let Some(bucket) = self.bucket(index) {
+            E::prefetch(core::ptr::from_ref(bucket).addr());
+        }
+    }
+}
