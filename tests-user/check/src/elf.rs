@@ -90,6 +90,7 @@ pub(crate) struct Symbol<'a> {
     pub size: u64,
     pub kind: elf::SymbolType,
     pub local: bool,
+    pub weak: bool,
     pub home: Home,
 }
 
@@ -278,11 +279,9 @@ impl<'a> Elf<'a> {
         detail: impl Into<String>,
     ) -> Finding {
         Finding {
-            rule,
-            section: Some(self.sections[section].name.to_string()),
             symbol: self.symbol_at(section, offset).map(|s| s.name.to_string()),
             offset: Some(offset),
-            detail: detail.into(),
+            ..self.section_finding(rule, section, detail)
         }
     }
 
@@ -401,6 +400,7 @@ fn symbols<'a>(
                 size: raw.st_size(Le),
                 kind: raw.st_type(),
                 local: raw.st_bind() == elf::STB_LOCAL,
+                weak: raw.st_bind() == elf::STB_WEAK,
                 home: home(raw.st_shndx(Le), sections)
                     .ok_or_else(|| Unusable::Damaged(format!("{what} has no section")))?,
             })

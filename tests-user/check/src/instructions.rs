@@ -6,7 +6,7 @@
 
 use iced_x86::{
     Code, CpuidFeature, Decoder, DecoderOptions, Instruction, InstructionInfo,
-    InstructionInfoFactory, Mnemonic, OpAccess, Register,
+    InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register,
 };
 use object::elf;
 
@@ -188,12 +188,23 @@ fn gap_fault(elf: &Elf<'_>, section: usize, start: u64, end: u64) -> Option<Find
 /// Judges every instruction by itself.
 pub(crate) fn check(elf: &Elf<'_>, functions: &[Function<'_>], findings: &mut Vec<Finding>) {
     let mut factory = InstructionInfoFactory::new();
+    let saves_floating_point = elf
+        .symbols
+        .iter()
+        .any(|symbol| symbol.home == Home::Undefined && symbol.name == "kernel_fpu_begin");
     for function in functions {
         for instruction in &function.code {
             let info = factory.info(instruction);
             if let Some((rule, what)) = fault(instruction, info) {
                 let detail = format!("instruction {instruction} {what}");
-                findings.push(elf.finding(rule, function.section, instruction.ip(), detail));
+                let finding = elf.finding(rule, function.section, instruction.ip(), detail);
+                // Between kernel_fpu_begin and kernel_fpu_end the registers are
+                // the module's; which code runs there cannot be told.
+                findings.push(if rule == Rule::FloatingPoint && saves_floating_point {
+                    finding.into_note()
+                } else {
+                    finding
+                });
             }
         }
     }
@@ -218,8 +229,8 @@ fn fault(instruction: &Instruction, info: &InstructionInfo) -> Option<(Rule, &'s
             "uses a floating-point or vector register",
         ));
     }
-    let user_segment = |register| matches!(register, Register::FS | Register::GS);
-    if is_segment_base(mnemonic) || registers.any(user_segment) {
+    let segment = |register| matches!(register, Register::FS | Register::GS);
+    if is_segment_base(mnemonic) || (registers.any(segment) && !reads_cpu(instruction, info)) {
         return Some((Rule::SegmentAccess, "uses fs or gs"));
     }
     None
@@ -287,6 +298,20 @@ fn is_state_component(mnemonic: Mnemonic) -> bool {
             | Xsaves64
             | Xsetbv
     )
+}
+
+/// How sys/cpuvar.h and sys/thread.h read the CPU and the thread that runs on
+/// it: from cpu_self and cpu_thread, at these offsets of the cpu_t at gs.
+fn reads_cpu(instruction: &Instruction, info: &InstructionInfo) -> bool {
+    const CPU_SELF: u64 = 0x10;
+    const CPU_THREAD: u64 = 0x18;
+    instruction.mnemonic() == Mnemonic::Mov
+        && instruction.memory_segment() == Register::GS
+        && instruction.memory_base() == Register::None
+        && instruction.memory_index() == Register::None
+        && matches!(instruction.memory_displacement64(), CPU_SELF | CPU_THREAD)
+        && info.op1_access() == OpAccess::Read
+        && instruction.op1_kind() == OpKind::Memory
 }
 
 fn is_segment_base(mnemonic: Mnemonic) -> bool {

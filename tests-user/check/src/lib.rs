@@ -36,7 +36,7 @@ use std::collections::BTreeMap;
 
 pub use elf::Unusable;
 pub use mapfile::{Mapfile, MapfileError};
-pub use report::{Chain, Finding, Frame, Report, Rule, Sizes, Summary};
+pub use report::{Chain, Finding, Frame, Report, Rule, Severity, Sizes, Summary};
 
 use elf::Elf;
 
@@ -48,6 +48,13 @@ pub struct Limits {
     pub frame: u64,
 }
 
+impl Limits {
+    /// Those of any module: the page below a kernel stack is not mapped, and a
+    /// frame larger than a page can step over it.
+    pub const ANY_MODULE: Limits = Limits { frame: 4096 };
+}
+
+/// Those of clinet.
 impl Default for Limits {
     fn default() -> Self {
         Limits { frame: 512 }
@@ -89,6 +96,7 @@ pub fn check(
     summary.relocations = relocations::count(&elf);
     summary.dependencies = symbols::dependencies(&elf, &mut findings);
     summary.undefined = symbols::check_undefined(&elf, &summary.dependencies, &mut findings);
+    symbols::check_ip_names(&elf, &summary.dependencies, &mut findings);
     symbols::check_common(&elf, &mut findings);
     if let Some(mapfile) = mapfile {
         symbols::check_globals(&elf, mapfile, &mut findings);

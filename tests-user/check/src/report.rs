@@ -28,11 +28,18 @@ macro_rules! rules {
                 }
             }
 
-            /// Why there is such a rule and what to do, in one line.
+            /// Why there is such a rule and what to do, in one line: the two
+            /// are parted by the first colon.
             pub fn explanation(self) -> &'static str {
                 match self {
                     $(Rule::$rule => $explanation,)*
                 }
+            }
+
+            /// What to do.
+            pub fn remedy(self) -> &'static str {
+                let explanation = self.explanation();
+                explanation.split_once(": ").map_or("", |(_, remedy)| remedy)
             }
         }
     };
@@ -50,7 +57,7 @@ rules! {
     TlsReference "tls-reference"
         "The kernel has no thread-local storage for modules: use a static variable, or state passed by the caller.";
     SegmentAccess "segment-access"
-        "The segments fs and gs are the user's and the kernel's own: remove the access, and a stack protector if one is in use.";
+        "fs is the user's, and of gs, the kernel's, a module reads only its cpu_t and its thread: remove the access, and a stack protector if one is in use.";
     FloatingPoint "floating-point"
         "The floating-point and vector registers in the kernel are the user's: compile with soft-float and without SSE.";
     RedZone "red-zone"
@@ -59,14 +66,16 @@ rules! {
         "A trap or a Rust panic stops the machine: find the indexing, unwrap or arithmetic that can fail and make it an ordinary result.";
     UndefinedSymbol "undefined-symbol"
         "The module cannot load with a symbol that no kernel provides: name the module that has it as a dependency, or do without.";
+    UnknownImport "unknown-import"
+        "Only unix, genunix, ip and clinet are listed here: look with lab symbols whether a dependency has it.";
     IpReference "ip-reference"
         "ip has cl_inet_* variables of another type under the same names: reach ip through ddi_modopen and ddi_modsym only.";
     Dependencies "dependencies"
-        "krtld reads _depends_on as characters in place: make it an array, with its size, of names separated by single spaces and a NUL at its end.";
+        "krtld reads _depends_on as characters in place: make it an array, with its size, of names separated by spaces and a NUL at its end.";
     ProbeSite "probe-site"
         "krtld overwrites a probe by no-ops as a five-byte call: make it a direct call that something follows in its function.";
     FrameSize "frame-size"
-        "A kernel stack is small and shared by the whole call chain: move large objects out of the frame.";
+        "A kernel stack is small and shared by the whole call chain: move large objects out of the frame, or allow more with --frame.";
     UnboundedFrame "unbounded-frame"
         "The stack that a function takes must be known: no variable-length arrays, no alloca, no switching of stacks.";
     UnlistedGlobal "unlisted-global"
@@ -74,7 +83,7 @@ rules! {
     MissingGlobal "missing-global"
         "What the mapfile lists must be there: define it, keep it from section collection, or take it off the list.";
     CommonSymbol "common-symbol"
-        "A common symbol has no section of its own: compile with -fno-common.";
+        "A common symbol has no section, and becomes the kernel's of that name if there is one: compile with -fno-common.";
     SectionGroup "section-group"
         "krtld ignores section groups and keeps every copy: fold them at link time (ld -r --force-group-allocation).";
     WritableExecutable "writable-executable"
@@ -92,13 +101,13 @@ rules! {
     InvalidInstruction "invalid-instruction"
         "A function must consist of instructions: move data out of the code.";
     NameLength "name-length"
-        "The kernel keeps at most 31 characters of a module name: choose a shorter one.";
+        "The kernel keeps 31 characters of a module's name, and reads 30 of a dependency's: choose a shorter one.";
     Description "description"
-        "modinfo shows a description of at most 31 characters: set linkinfo in modlmisc or modldrv.";
+        "mod_info(9F) copies the description, and modinfo shows 31 characters of it: point linkinfo at a short string.";
     EntryPoint "entry-point"
-        "The kernel calls the global functions _init, _info and _fini: define them and keep them global.";
+        "The kernel calls _init, _info and _fini by their names: define them.";
     Linkage "linkage"
-        "The kernel learns of a module through modlinkage and modlmisc (or modldrv): define them under these names, with revision 1.";
+        "mod_install(9F) takes a struct modlinkage of revision 1 with structures that begin with a mod_ops of the kernel: define both as sys/modctl.h does.";
 }
 
 impl fmt::Display for Rule {
@@ -113,11 +122,23 @@ impl Serialize for Rule {
     }
 }
 
-/// One place that breaks a rule.
+/// What a finding means for the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// A rule is broken: a kernel refuses the module, or is harmed by it.
+    Bad,
+    /// Worth a look: the file does not tell, or no harm comes of it.
+    Note,
+}
+
+/// One place that a rule has something to say about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The rule.
     pub rule: Rule,
+    /// Whether the rule is broken.
+    pub severity: Severity,
     /// The section, if there is one to name.
     pub section: Option<String>,
     /// The symbol: the function or object that the place lies in, or the one
@@ -127,6 +148,8 @@ pub struct Finding {
     pub offset: Option<u64>,
     /// What is wrong there.
     pub detail: String,
+    /// What to do.
+    pub remedy: &'static str,
 }
 
 impl Finding {
@@ -134,10 +157,20 @@ impl Finding {
     pub(crate) fn of_file(rule: Rule, detail: impl Into<String>) -> Self {
         Finding {
             rule,
+            severity: Severity::Bad,
             section: None,
             symbol: None,
             offset: None,
             detail: detail.into(),
+            remedy: rule.remedy(),
+        }
+    }
+
+    /// The same, as something that does not break the rule.
+    pub(crate) fn into_note(self) -> Self {
+        Finding {
+            severity: Severity::Note,
+            ..self
         }
     }
 
@@ -150,9 +183,13 @@ impl Finding {
     }
 }
 
-/// One line: `rule: section+0x12 (symbol): what`.
+/// One line: `rule: section+0x12 (symbol): what is wrong: what to do`, with
+/// `note: ` before it if no rule is broken.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.severity == Severity::Note {
+            f.write_str("note: ")?;
+        }
         write!(f, "{}: ", self.rule)?;
         match (&self.section, &self.symbol) {
             (Some(section), symbol) => {
@@ -168,7 +205,7 @@ impl fmt::Display for Finding {
             (None, Some(symbol)) => write!(f, "{symbol}: ")?,
             (None, None) => {}
         }
-        f.write_str(&self.detail)
+        write!(f, "{}: {}", self.detail, self.remedy)
     }
 }
 
@@ -237,15 +274,21 @@ pub struct Summary {
 /// The outcome of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Every place that breaks a rule; none in a good module.
+    /// Every place that breaks a rule, and every note.
     pub findings: Vec<Finding>,
     /// What the module is and takes.
     pub summary: Summary,
 }
 
 impl Report {
-    /// Is the module good?
+    /// Is no rule broken?
     pub fn passed(&self) -> bool {
-        self.findings.is_empty()
+        self.broken().next().is_none()
+    }
+
+    /// The places that break a rule.
+    pub fn broken(&self) -> impl Iterator<Item = &Finding> {
+        let findings = self.findings.iter();
+        findings.filter(|finding| finding.severity == Severity::Bad)
     }
 }

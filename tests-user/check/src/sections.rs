@@ -23,6 +23,10 @@ pub(crate) fn check(elf: &Elf<'_>, findings: &mut Vec<Finding>) {
         ));
     }
     for (index, section) in elf.sections.iter().enumerate() {
+        if section.kind == elf::SHT_GROUP {
+            let finding = elf.section_finding(Rule::SectionGroup, index, "it is a section group");
+            findings.push(finding.into_note());
+        }
         for (rule, detail) in faults(section) {
             findings.push(elf.section_finding(rule, index, detail));
         }
@@ -32,13 +36,11 @@ pub(crate) fn check(elf: &Elf<'_>, findings: &mut Vec<Finding>) {
 fn faults(section: &Section<'_>) -> Vec<(Rule, String)> {
     let mut faults = Vec::new();
     let mut fault = |rule, detail: &str| faults.push((rule, detail.to_owned()));
-    match section.kind {
-        elf::SHT_GROUP => fault(Rule::SectionGroup, "it is a section group"),
-        elf::SHT_REL => fault(
+    if section.kind == elf::SHT_REL {
+        fault(
             Rule::RelocationFormat,
             "it is SHT_REL, relocations without addends",
-        ),
-        _ => {}
+        );
     }
     if !section.allocated() {
         return faults;

@@ -11,9 +11,11 @@ use object::elf;
 
 use crate::elf::{Elf, Home, Relocation, Symbol};
 use crate::kernel_symbols;
-use crate::linkage::MAX_NAME;
 use crate::mapfile::Mapfile;
 use crate::report::{Finding, Rule};
+
+/// Characters of a dependency's name that krtld reads, path included.
+const MAX_DEPENDENCY: usize = 30;
 
 /// The modules whose symbols the module may import besides unix and genunix,
 /// as it names them (`misc/kcf`), in krtld's order.
@@ -22,20 +24,21 @@ pub(crate) fn dependencies(elf: &Elf<'_>, findings: &mut Vec<Finding>) -> Vec<St
     if let Some(symbol) = elf.symbol_named("_depends_on") {
         match dependency_string(elf, symbol) {
             // krtld looks at the string only when there is no DT_NEEDED.
-            Ok(stated) if names.is_empty() => names = stated,
+            Ok(stated) if names.is_empty() => names.push(stated),
             Ok(_) => {}
             Err(detail) => findings.push(elf.symbol_finding(Rule::Dependencies, symbol, detail)),
         }
     }
-    for name in &names {
-        if name.len() > MAX_NAME {
-            let detail = format!("the dependency has {} characters", name.len());
-            findings.push(Finding::of_symbol(Rule::NameLength, name, detail));
-        }
-        if base_name(name) == "ip" {
-            let detail = "ip is a dependency, so its variables come before the module's own";
-            findings.push(Finding::of_symbol(Rule::IpReference, name, detail));
-        }
+    // krtld splits what is in one string, too.
+    let names: Vec<String> = names
+        .iter()
+        .flat_map(|text| text.split([' ', '\t']))
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect();
+    for name in names.iter().filter(|name| name.len() > MAX_DEPENDENCY) {
+        let detail = format!("the dependency has {} characters", name.len());
+        findings.push(Finding::of_symbol(Rule::NameLength, name, detail));
     }
     names
 }
@@ -44,7 +47,7 @@ fn base_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-fn dependency_string(elf: &Elf<'_>, symbol: &Symbol<'_>) -> Result<Vec<String>, String> {
+fn dependency_string(elf: &Elf<'_>, symbol: &Symbol<'_>) -> Result<String, String> {
     let Home::Section(section) = symbol.home else {
         return Err("it has no contents".to_owned());
     };
@@ -61,12 +64,13 @@ fn dependency_string(elf: &Elf<'_>, symbol: &Symbol<'_>) -> Result<Vec<String>, 
         Some(_) => return Err("its last byte is not NUL".to_owned()),
         None => return Err("its size is 0".to_owned()),
     };
-    let text = std::str::from_utf8(text).map_err(|_| "it is not text")?;
-    let names: Vec<String> = text.split(' ').map(str::to_owned).collect();
-    let plain = |name: &String| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic());
-    match names.iter().find(|name| !plain(name)) {
-        Some(name) => Err(format!("it holds {name:?} where a name should be")),
-        None => Ok(names),
+    // It ends at the first NUL, as every string does.
+    let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+    match std::str::from_utf8(text) {
+        Ok(text) if !text.contains(|c: char| c.is_ascii_control() && c != '\t') => {
+            Ok(text.to_owned())
+        }
+        _ => Err("it is not text".to_owned()),
     }
 }
 
@@ -76,12 +80,12 @@ pub(crate) fn check_undefined(
     dependencies: &[String],
     findings: &mut Vec<Finding>,
 ) -> Vec<String> {
-    let undefined: BTreeSet<&str> = elf
+    let undefined: BTreeMap<&str, &Symbol<'_>> = elf
         .symbols
         .iter()
         .skip(1)
         .filter(|symbol| symbol.home == Home::Undefined)
-        .map(|symbol| symbol.name.as_ref())
+        .map(|symbol| (symbol.name.as_ref(), symbol))
         .collect();
     let mut thread_local = BTreeSet::new();
     for symbol in elf.symbols.iter().filter(|s| s.kind == elf::STT_TLS) {
@@ -90,68 +94,90 @@ pub(crate) fn check_undefined(
         findings.push(elf.symbol_finding(Rule::TlsReference, symbol, detail));
     }
     let referrers = first_references(elf);
-    for &name in undefined.difference(&thread_local) {
-        if let Some((rule, mut detail)) = import_fault(name, dependencies) {
-            if let Some(relocation) = referrers.get(name) {
-                let place = place_of(elf, relocation);
-                detail.push_str(&format!("; referred to in {place}"));
-            }
-            findings.push(Finding::of_symbol(rule, name, detail));
+    for (name, symbol) in &undefined {
+        if thread_local.contains(name) {
+            continue;
+        }
+        if let Some(finding) = import_finding(symbol, dependencies) {
+            findings.push(match referrers.get(name) {
+                Some(relocation) => at_reference(elf, finding, relocation),
+                None => finding,
+            });
         }
     }
-    undefined.into_iter().map(str::to_owned).collect()
+    undefined.into_keys().map(str::to_owned).collect()
 }
 
-/// What clinet itself offers to modules that depend on it.
-fn is_clinets(name: &str, dependencies: &[String]) -> bool {
+/// Does clinet itself offer that to modules that depend on it?
+fn is_clinets(name: &str) -> bool {
     static MAPFILE: LazyLock<Option<Mapfile>> =
         LazyLock::new(|| Mapfile::parse(include_str!("../../../mapfiles/clinet.map")).ok());
-    let depends_on = |module| dependencies.iter().any(|name| base_name(name) == module);
-    // With ip among them, the order decides whose variables these are.
-    depends_on("clinet")
-        && !depends_on("ip")
-        && MAPFILE
-            .as_ref()
-            .is_some_and(|mapfile| mapfile.contains(name))
+    let mapfile = MAPFILE.as_ref();
+    mapfile.is_some_and(|mapfile| mapfile.contains(name))
 }
 
-fn import_fault(name: &str, dependencies: &[String]) -> Option<(Rule, String)> {
-    let fault = |rule, detail: &str| Some((rule, detail.to_owned()));
-    if name == "clinet_panic_reached" {
-        return fault(
-            Rule::ReachablePanic,
-            "the panic handler can be reached from the code",
-        );
+/// Modules whose symbols are all known here.
+const LISTED: [&str; 4] = ["unix", "genunix", "ip", "clinet"];
+
+fn import_finding(symbol: &Symbol<'_>, dependencies: &[String]) -> Option<Finding> {
+    let name = symbol.name.as_ref();
+    let finding = |rule, detail: &str| Finding::of_symbol(rule, name, detail);
+    let bad = |rule, detail: &str| Some(finding(rule, detail));
+    match name {
+        "clinet_panic_reached" => {
+            return bad(Rule::ReachablePanic, "the panic handler can be reached");
+        }
+        "_GLOBAL_OFFSET_TABLE_" => {
+            return bad(Rule::GotReference, "the code wants a global offset table");
+        }
+        "__tls_get_addr" => {
+            return bad(Rule::TlsReference, "the code wants thread-local storage");
+        }
+        _ if symbol.is_probe() => return None,
+        _ => {}
     }
-    if name == "_GLOBAL_OFFSET_TABLE_" {
-        return fault(Rule::GotReference, "the code wants a global offset table");
+    let depends_on = |module| dependencies.iter().any(|name| base_name(name) == module);
+    let listed = kernel_symbols::find(name).map(|symbol| symbol.module);
+    if is_clinets(name) && depends_on("clinet") {
+        let detail = "both ip and clinet define it, and both are dependencies";
+        return match listed {
+            Some("ip") if depends_on("ip") => bad(Rule::IpReference, detail),
+            _ => None,
+        };
     }
-    if name == "__tls_get_addr" {
-        return fault(Rule::TlsReference, "the code wants thread-local storage");
+    let missing = match listed {
+        Some("unix" | "genunix") => return None,
+        Some(module) if depends_on(module) => return None,
+        Some(module) => format!("it is in {module}, which is not a dependency"),
+        None => "unix, genunix and the listed dependencies do not have it".to_owned(),
+    };
+    let unlisted: Vec<&str> = dependencies
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !LISTED.contains(&base_name(name)))
+        .collect();
+    if !unlisted.is_empty() {
+        let detail = format!("{missing}; cannot know what {} offers", unlisted.join(", "));
+        return Some(finding(Rule::UnknownImport, &detail).into_note());
     }
-    if is_clinets(name, dependencies) {
-        return None;
+    if symbol.weak {
+        let detail = format!("{missing}; it is weak, so its address will be 0");
+        return Some(finding(Rule::UndefinedSymbol, &detail).into_note());
     }
-    if name.starts_with("cl_") {
-        return fault(
-            Rule::IpReference,
-            "it is undefined, so ip's symbol of that name would be used",
-        );
+    bad(Rule::UndefinedSymbol, &missing)
+}
+
+/// ip's variables come before the module's own names for other modules.
+pub(crate) fn check_ip_names(elf: &Elf<'_>, dependencies: &[String], findings: &mut Vec<Finding>) {
+    if !dependencies.iter().any(|name| base_name(name) == "ip") {
+        return;
     }
-    if name.starts_with("__dtrace_probe_") {
-        return None;
-    }
-    match kernel_symbols::find(name).map(|symbol| symbol.module) {
-        Some("unix" | "genunix") => None,
-        Some(module) if dependencies.iter().any(|d| base_name(d) == module) => None,
-        Some(module) => Some((
-            Rule::UndefinedSymbol,
-            format!("it is in {module}, which is not a dependency"),
-        )),
-        None => fault(
-            Rule::UndefinedSymbol,
-            "it is in none of unix, genunix and the listed dependencies",
-        ),
+    let is_ips = |name| kernel_symbols::find(name).is_some_and(|symbol| symbol.module == "ip");
+    for symbol in elf.symbols.iter().filter(|symbol| !symbol.local) {
+        if matches!(symbol.home, Home::Section(_)) && is_ips(&symbol.name) {
+            let detail = "ip is a dependency and has a symbol of that name";
+            findings.push(elf.symbol_finding(Rule::IpReference, symbol, detail));
+        }
     }
 }
 
@@ -167,19 +193,31 @@ fn first_references<'e>(elf: &'e Elf<'_>) -> BTreeMap<&'e str, &'e Relocation> {
     first
 }
 
-fn place_of(elf: &Elf<'_>, relocation: &Relocation) -> String {
-    let section = &elf.sections[relocation.section].name;
-    let place = format!("{section}+{:#x}", relocation.offset);
-    match elf.symbol_at(relocation.section, relocation.offset) {
-        Some(symbol) => format!("{place} ({})", symbol.name),
-        None => place,
+/// The finding about an import, at the place that refers to it.
+fn at_reference(elf: &Elf<'_>, finding: Finding, relocation: &Relocation) -> Finding {
+    let referrer = elf.symbol_at(relocation.section, relocation.offset);
+    Finding {
+        section: Some(elf.sections[relocation.section].name.to_string()),
+        offset: Some(relocation.offset),
+        detail: match referrer {
+            Some(symbol) => format!("{}; {} refers to it", finding.detail, symbol.name),
+            None => finding.detail,
+        },
+        ..finding
     }
 }
 
+/// krtld takes a definition elsewhere for a common symbol of the same name.
 pub(crate) fn check_common(elf: &Elf<'_>, findings: &mut Vec<Finding>) {
     for symbol in elf.symbols.iter().filter(|s| s.home == Home::Common) {
-        let detail = format!("it is common, of {} bytes", symbol.size);
-        findings.push(elf.symbol_finding(Rule::CommonSymbol, symbol, detail));
+        let detail = match kernel_symbols::find(&symbol.name) {
+            Some(other) => format!("it is common, so it becomes that of {}", other.module),
+            None => format!("it is common, of {} bytes", symbol.size),
+        };
+        findings.push(
+            elf.symbol_finding(Rule::CommonSymbol, symbol, detail)
+                .into_note(),
+        );
     }
 }
 
@@ -188,7 +226,7 @@ pub(crate) fn check_globals(elf: &Elf<'_>, mapfile: &Mapfile, findings: &mut Vec
     let globals = || {
         elf.symbols
             .iter()
-            .filter(|s| !s.local && !matches!(s.home, Home::Undefined | Home::Common))
+            .filter(|s| !s.local && s.home != Home::Undefined)
     };
     for symbol in globals().filter(|symbol| !mapfile.contains(&symbol.name)) {
         findings.push(elf.symbol_finding(

@@ -7,7 +7,7 @@
 mod common;
 
 use clinet_check::Rule;
-use common::{assert_breaks, assert_passes, function, good_and, report_on};
+use common::{assert_breaks, assert_notes, assert_passes, function, good_and, report_on};
 
 fn breaks(rule: Rule, instructions: &[&str]) {
     for instruction in instructions {
@@ -120,7 +120,10 @@ fn user_segments() {
         Rule::SegmentAccess,
         &[
             "mov %fs:40, %rax",
-            "mov %gs:0x18, %rax",
+            "mov %gs:40, %rax",
+            "mov %rax, %gs:0x18",
+            "cmp %gs:0x18, %rax",
+            "mov %gs:0x18(%rdi), %rax",
             "mov %rax, %gs:(%rdi)",
             "mov %fs, %eax",
             "mov %eax, %gs",
@@ -189,4 +192,16 @@ fn bytes_that_are_no_instruction() {
     assert_breaks(&function(".byte 0x48, 0xb8"), rule, &["(subject)"]);
     let into_the_middle = function("jmp 1f + 1\n1: mov $0xc3c3c3c3, %eax\nret");
     assert_breaks(&into_the_middle, rule, &["middle"]);
+}
+
+/// `curthread` and `CPU` of the kernel's headers are such reads.
+#[test]
+fn the_cpu_and_its_thread_are_read_through_gs() {
+    assert_passes(&function("mov %gs:0x18, %rax\nmov %gs:0x10, %rdx\nret"));
+}
+
+#[test]
+fn floating_point_where_the_kernel_saves_it() {
+    let body = "call kernel_fpu_begin\nmovaps %xmm1, %xmm0\ncall kernel_fpu_end\nret";
+    assert_notes(&function(body), Rule::FloatingPoint, &["movaps"]);
 }

@@ -37,11 +37,16 @@ fn a_finding_is_one_line_and_one_json_object() {
     let offset = finding.offset.expect("a place");
     assert_eq!(
         finding.to_string(),
-        format!("reachable-panic: .text+{offset:#x} (subject): instruction ud2 stops the machine")
+        format!(
+            "reachable-panic: .text+{offset:#x} (subject): instruction ud2 stops the machine: {}",
+            Rule::ReachablePanic.remedy()
+        )
     );
     let json = serde_json::to_value(&report).expect("it is plain data");
     assert_eq!(json["findings"][0]["rule"], "reachable-panic");
     assert_eq!(json["findings"][0]["symbol"], "subject");
+    assert_eq!(json["findings"][0]["severity"], "bad");
+    assert_eq!(json["findings"][0]["remedy"], Rule::ReachablePanic.remedy());
     assert_eq!(json["summary"]["module"], "clinet");
     assert_eq!(json["summary"]["largest_frame"]["bytes"], 8);
 }
@@ -52,9 +57,9 @@ fn findings_are_in_the_order_of_the_file() {
     let text = lines(&report);
     let rules: Vec<_> = report.findings.iter().map(|f| f.rule.name()).collect();
     let expected = [
-        "undefined-symbol",
         "red-zone",
         "reachable-panic",
+        "undefined-symbol",
         "reachable-panic",
     ];
     assert_eq!(rules, expected, "{text}");
@@ -67,7 +72,7 @@ fn rules_have_names_and_explanations_of_their_own() {
     for rule in Rule::ALL {
         let kebab = |c: char| c.is_ascii_lowercase() || c == '-';
         assert!(rule.name().chars().all(kebab), "{rule}");
-        assert!(rule.explanation().contains(": "), "{rule}");
+        assert!(!rule.remedy().is_empty(), "{rule}");
         assert!(!rule.explanation().contains('\n'), "{rule}");
     }
 }

@@ -92,36 +92,18 @@ extern "C" fn handler(signal: c_int, info: *mut siginfo_t, context: *mut c_void)
             registers[libc::REG_RIP as usize] = stack::trap_entry() as i64;
             return;
         }
-        pass_on(signal, info, context);
+        pass_on(signal);
     }
 }
 
-/// Hands a signal that is none of ours to whoever was there before.
-///
-/// # Safety
-///
-/// The arguments are those of a signal handler.
-unsafe fn pass_on(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    let previous = SIGNALS
-        .iter()
-        .position(|&s| s == signal)
-        .and_then(|index| PREVIOUS.get().map(|all| all[index]));
-    // SAFETY: a previous handler with SA_SIGINFO has this signature; else the
-    // default action is restored and the instruction traps again.
-    unsafe {
-        match previous {
-            Some(action)
-                if action.sa_flags & libc::SA_SIGINFO != 0
-                    && action.sa_sigaction != libc::SIG_DFL =>
-            {
-                let call: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) =
-                    std::mem::transmute(action.sa_sigaction);
-                call(signal, info, context);
-            }
-            _ => {
-                libc::signal(signal, libc::SIG_DFL);
-            }
-        }
+/// Leaves a signal that is none of ours to whoever was there before: the
+/// instruction traps again.
+fn pass_on(signal: c_int) {
+    let index = SIGNALS.iter().position(|&s| s == signal);
+    if let Some((index, previous)) = index.zip(PREVIOUS.get()) {
+        // SAFETY: sigaction gave this action for that signal, and may be
+        // called in a handler.
+        unsafe { libc::sigaction(signal, &previous[index], ptr::null_mut()) };
     }
 }
 

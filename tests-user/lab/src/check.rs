@@ -6,10 +6,11 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clinet_check::{Limits, Mapfile, Report};
+use serde::Serialize;
 
 use crate::{Outcome, files, print_json};
 
@@ -26,85 +27,91 @@ Exit status: 0 if no rule is broken, 1 if one is, 2 if FILE cannot be judged.";
 
 /// Checks a module file against the kernel's rules.
 ///
-/// Each line names a rule, the place and what is wrong there; after them comes
-/// what to do about each rule that is broken.
+/// Each line names a rule, the section and offset, the symbol, what is wrong
+/// there, and what to do. A line that begins with "note" breaks no rule: the
+/// file does not tell, as with what a dependency offers, or no harm comes of
+/// it. Rules that only clinet has are asked of clinet only: its mapfile, and
+/// frames of at most 512 bytes.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// The module file
     file: PathBuf,
-    /// The mapfile whose symbols are the global ones [default: clinet's, unless
-    /// the module depends on misc/clinet and so is another one]
+    /// The mapfile whose symbols are the only global ones
     #[arg(long, value_name = "FILE")]
     mapfile: Option<PathBuf>,
+    /// Ask clinet's own rules [default: if the name of FILE says clinet]
+    #[arg(long, conflicts_with_all = ["mapfile", "no_mapfile"])]
+    clinet: bool,
     /// Allow any global symbol
     #[arg(long, conflicts_with = "mapfile")]
     no_mapfile: bool,
-    /// The largest stack frame allowed, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().frame)]
-    frame: u64,
+    /// The largest stack frame allowed, in bytes [default: 4096, of clinet 512]
+    #[arg(long, value_name = "BYTES")]
+    frame: Option<u64>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// The report as programs read it.
+#[derive(Serialize)]
+struct Output<'a> {
+    file: &'a str,
+    passed: bool,
+    #[serde(flatten)]
+    report: &'a Report,
 }
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let file = files::read(&arguments.file)?;
     let name = arguments.file.display().to_string();
-    let limits = Limits {
-        frame: arguments.frame,
+    let clinet = arguments.clinet || says_clinet(&arguments.file);
+    let mapfile = match &arguments.mapfile {
+        Some(path) => Some(named_mapfile(path)?),
+        None if clinet && !arguments.no_mapfile => Some(Mapfile::parse(MAPFILE)?),
+        None => None,
     };
-    let check = |mapfile: Option<&Mapfile>| {
-        clinet_check::check(&file, &name, mapfile, &limits)
-            .with_context(|| format!("{name} cannot be judged"))
+    let limits = match arguments.frame {
+        Some(frame) => Limits { frame },
+        None if clinet => Limits::default(),
+        None => Limits::ANY_MODULE,
     };
-    let mut report = check(named_mapfile(arguments)?.as_ref())?;
-    if !arguments.no_mapfile && arguments.mapfile.is_none() && !is_for_clinet(&report) {
-        report = check(Some(&Mapfile::parse(MAPFILE)?))?;
-    }
+    let report = clinet_check::check(&file, &name, mapfile.as_ref(), &limits)
+        .with_context(|| format!("{name} cannot be judged"))?;
+    let passed = report.passed();
     if arguments.json {
-        print_json(&report)?;
+        print_json(&Output {
+            file: &name,
+            passed,
+            report: &report,
+        })?;
     } else {
         io::stdout().lock().write_all(text(&report)?.as_bytes())?;
     }
-    Ok(if report.passed() {
+    Ok(if passed {
         Outcome::Done
     } else {
         Outcome::FoundWrong
     })
 }
 
-/// A module that depends on clinet is not clinet: it has globals of its own.
-fn is_for_clinet(report: &Report) -> bool {
-    let mut dependencies = report.summary.dependencies.iter();
-    dependencies.any(|name| name == "misc/clinet" || name == "clinet")
+/// Is that the file of clinet, not of a module for it?
+fn says_clinet(file: &Path) -> bool {
+    file.file_stem().is_some_and(|name| name == "clinet")
 }
 
-fn named_mapfile(arguments: &Arguments) -> anyhow::Result<Option<Mapfile>> {
-    let Some(path) = &arguments.mapfile else {
-        return Ok(None);
-    };
+fn named_mapfile(path: &Path) -> anyhow::Result<Mapfile> {
     let text = String::from_utf8(files::read(path)?)
         .with_context(|| format!("{} is not text", path.display()))?;
-    let mapfile = Mapfile::parse(&text).with_context(|| path.display().to_string())?;
-    Ok(Some(mapfile))
+    Mapfile::parse(&text).with_context(|| path.display().to_string())
 }
 
 fn text(report: &Report) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
-    let mut broken = Vec::new();
     for finding in &report.findings {
         writeln!(text, "{finding}")?;
-        if !broken.contains(&finding.rule) {
-            broken.push(finding.rule);
-        }
-    }
-    if !broken.is_empty() {
-        writeln!(text)?;
-    }
-    for rule in broken {
-        writeln!(text, "{rule}: {}", rule.explanation())?;
     }
     let summary = &report.summary;
     let sizes = &summary.sizes;
@@ -138,11 +145,17 @@ fn text(report: &Report) -> Result<String, std::fmt::Error> {
         )?;
     }
     writeln!(text, "imports: {}", summary.undefined.join(" "))?;
-    let verdict = match report.findings.len() {
+    let broken = report.broken().count();
+    let notes = report.findings.len() - broken;
+    let verdict = match broken {
         0 => "good: no rule is broken".to_owned(),
         1 => "bad: 1 finding".to_owned(),
         count => format!("bad: {count} findings"),
     };
-    writeln!(text, "{verdict}")?;
+    match notes {
+        0 => writeln!(text, "{verdict}")?,
+        1 => writeln!(text, "{verdict} (1 note)")?,
+        count => writeln!(text, "{verdict} ({count} notes)")?,
+    }
     Ok(text)
 }

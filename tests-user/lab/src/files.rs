@@ -4,9 +4,12 @@
 
 //! Where the built files are.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use clinet_check::Limits;
 
 /// Where `make` puts the module, seen from the tool.
 const MODULE: &str = "kernel/misc/amd64/clinet";
@@ -16,18 +19,50 @@ fn beside_tool(path: &str) -> anyhow::Result<PathBuf> {
     Ok(tool.with_file_name(path))
 }
 
+/// No module and no mapfile has more bytes.
+const LARGEST: u64 = 64 << 20;
+
 /// Reads a file that a command was given.
 pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+    let what = || format!("cannot read {}", path.display());
+    let mut bytes = Vec::new();
+    let file = File::open(path).with_context(what)?;
+    file.take(LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .with_context(what)?;
+    if bytes.len() as u64 > LARGEST {
+        bail!(
+            "{} has more than {LARGEST} bytes: name a module file",
+            path.display()
+        );
+    }
+    Ok(bytes)
 }
 
-/// Reads the module: the file that was named, or the one beside the tool.
+/// Reads the module that is to run: the file that was named, or the one beside
+/// the tool.
+///
+/// # Errors
+///
+/// Also if the file breaks a rule of `lab check`: a damaged module could do
+/// anything to this process.
 pub fn module(named: Option<&Path>) -> anyhow::Result<Vec<u8>> {
-    match named {
+    let path = match named {
+        Some(path) => path.to_owned(),
+        None => beside_tool(MODULE)?,
+    };
+    let bytes = match named {
         Some(path) => read(path),
-        None => {
-            read(&beside_tool(MODULE)?).context("build it with `make`, or name it with --module")
-        }
+        None => read(&path).context("build it with `make`, or name it with --module"),
+    }?;
+    let name = path.display();
+    let report = clinet_check::check(&bytes, &name.to_string(), None, &Limits::ANY_MODULE)
+        .with_context(|| format!("{name} is not run"))?;
+    match report.broken().next() {
+        None => Ok(bytes),
+        Some(first) => bail!(
+            "{name} is not run, since it is no module for a kernel; `lab check {name}` says more:\n{first}"
+        ),
     }
 }
 

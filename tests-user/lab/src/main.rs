@@ -6,9 +6,12 @@
 
 mod check;
 mod demo;
+mod fatal;
 mod files;
+mod input;
 mod module_stack;
 mod replay;
+mod signals;
 mod symbols;
 mod table;
 mod traces;
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
     // The simulated kernel panics as a kernel does, with a message that says
     // all; where in this tool that was is of no interest.
     panic::set_hook(Box::new(|_| ()));
+    fatal::prepare();
     let result = panic::catch_unwind(|| match &arguments.command {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),

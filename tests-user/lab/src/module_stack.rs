@@ -33,6 +33,8 @@ struct Node {
 pub struct ModuleStack {
     file: Vec<u8>,
     max_tuples: u32,
+    /// As the module's tunable has it.
+    shared: String,
     context: Context,
     nodes: Vec<Node>,
     holders: HashMap<FiveTuple, Holder>,
@@ -53,16 +55,19 @@ fn ends(flow: &FiveTuple) -> (SocketAddr, SocketAddr) {
 }
 
 impl ModuleStack {
-    /// A cluster whose nodes load `file` with room for `max_tuples` 5-tuples.
+    /// A cluster whose nodes load `file` with room for `max_tuples` 5-tuples and
+    /// share these addresses.
     ///
     /// # Errors
     ///
     /// If the file does not load.
-    pub fn new(file: Vec<u8>, max_tuples: u32) -> Result<Self, SetupError> {
+    pub fn new(file: Vec<u8>, max_tuples: u32, shared: &[IpAddr]) -> Result<Self, SetupError> {
         Clinet::load(Arc::new(Kernel::new()), &file, &[("clinet_provider", 0)])?;
+        let shared: Vec<String> = shared.iter().map(IpAddr::to_string).collect();
         Ok(Self {
             file,
             max_tuples,
+            shared: shared.join(","),
             context: Context::no_sleep(),
             nodes: Vec::new(),
             holders: HashMap::new(),
@@ -134,12 +139,15 @@ impl Stack for ModuleStack {
         // any amount of memory: from the 17th node on tables are smaller.
         let max_tuples = self.max_tuples.checked_shr(index as u32 / 16);
         let max_tuples = max_tuples.unwrap_or(0).max(LEAST_TUPLES);
+        let kernel = Arc::new(Kernel::new());
         let tunables = [
+            ("clinet_addrs", kernel.string(&self.shared)),
             ("clinet_max_tuples", u64::from(max_tuples)),
             ("clinet_node_id", u64::from(number(index))),
         ];
-        let clinet = Clinet::load(Arc::new(Kernel::new()), &self.file, &tunables)
+        let clinet = Clinet::load(kernel, &self.file, &tunables)
             .map_err(|error| StackError(error.into()))?;
+        crate::fatal::progress();
         clinet.set_mode(Mode::Direct);
         self.nodes.push(Node {
             clinet,

@@ -21,8 +21,9 @@ Examples:
 
 /// Lists the symbols of a module file.
 ///
-/// An undefined one comes with the kernel module that provides it, if any
-/// does; krtld looks in the stated dependencies, then in unix and genunix.
+/// An undefined one comes with the module that provides it, if that is unix,
+/// genunix or ip; krtld looks in the stated dependencies, then in unix and
+/// genunix.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -119,6 +120,6 @@ fn provider(name: &str) -> String {
     }
     match kernel_symbols::find(name) {
         Some(symbol) => symbol.module.to_owned(),
-        None => "no kernel module".to_owned(),
+        None => "not in unix, genunix or ip".to_owned(),
     }
 }

@@ -11,7 +11,7 @@ use clinet_stock::Entry;
 use clinet_stock::trace::{self, Decisions, Difference, Scenario};
 use serde::Serialize;
 
-use crate::{Outcome, files, print_json};
+use crate::{Outcome, fatal, files, print_json};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -75,10 +75,12 @@ struct Output {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let module = arguments.module.as_deref().map(files::read).transpose()?;
+    let named = arguments.module.as_deref();
+    let module = named.map(|path| files::module(Some(path))).transpose()?;
     let mut played = Vec::new();
     for path in &arguments.paths {
         for scenario in trace::read(path)? {
+            fatal::progress();
             played.push(play(scenario, module.as_deref())?);
         }
     }

@@ -6,10 +6,12 @@
 
 use etherparse::{
     IpAuthHeaderSlice, IpNumber, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice,
-    Ipv6RawExtHeaderSlice, ip_number,
+    Ipv6RawExtHeaderSlice, TcpOptionElement, TcpOptionsIterator, ip_number,
 };
 
 use crate::capture::Record;
+use crate::encapsulation::{self, Carried, Inside, Tunnel};
+use crate::link::{LinkType, behind_ether_type, ethernet};
 
 /// A header at or below TCP and UDP is cut off or makes no sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +31,73 @@ pub(crate) enum Macs {
     },
 }
 
+/// What a frame is found to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Decoded {
+    /// The innermost IP packet that was looked at.
+    pub(crate) packet: Option<Packet>,
+    /// The tunnel that was not looked into.
+    pub(crate) closed: Option<&'static str>,
+}
+
 /// An IP packet. Addresses are those of IPv6, IPv4 v4-mapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Packet {
     pub(crate) macs: Macs,
     pub(crate) source: u128,
     pub(crate) destination: u128,
+    /// Time to live or hop limit.
+    pub(crate) ttl: u8,
+    pub(crate) identity: Identity,
     pub(crate) transport: Result<Transport, Malformed>,
+}
+
+impl Packet {
+    /// The source and destination port, if it has them.
+    pub(crate) fn ports(&self) -> Option<(u16, u16)> {
+        match self.transport {
+            Ok(
+                Transport::Tcp {
+                    source,
+                    destination,
+                    ..
+                }
+                | Transport::Udp {
+                    source,
+                    destination,
+                },
+            ) => Some((source, destination)),
+            _ => None,
+        }
+    }
+}
+
+/// What stays the same of a packet when it is routed, besides its addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    /// Of IPv4: identification, flags and fragment offset. 0 for IPv6.
+    fragment: u32,
+    protocol: u8,
+    /// Of what the IP header carries, in bytes.
+    len: usize,
+    /// TCP up to its flags, UDP up to its checksum. A router may change the TCP
+    /// checksum, when it lowers the maximum segment size.
+    head: [u8; 14],
+}
+
+impl Identity {
+    fn new(fragment: u32, protocol: IpNumber, len: usize, captured: &[u8]) -> Self {
+        let mut head = [0; 14];
+        let wanted = if protocol == ip_number::TCP { 14 } else { 8 };
+        let known = captured.len().min(wanted);
+        head[..known].copy_from_slice(&captured[..known]);
+        Self {
+            fragment,
+            protocol: protocol.0,
+            len,
+            head,
+        }
+    }
 }
 
 /// What an IP packet carries.
@@ -64,9 +126,18 @@ pub(crate) struct TcpHeader {
     pub(crate) fin: bool,
     pub(crate) rst: bool,
     pub(crate) payload: u32,
+    /// Unscaled; `None` if it was cut off.
+    pub(crate) window: Option<u16>,
+    /// The window scale option, of a SYN only.
+    pub(crate) window_scale: Option<u8>,
 }
 
 impl TcpHeader {
+    /// Is it the SYN of one who begins?
+    pub(crate) fn is_first(&self) -> bool {
+        self.syn && !self.ack && !self.rst
+    }
+
     /// The sequence number behind this segment.
     pub(crate) fn sequence_end(&self) -> u32 {
         self.sequence
@@ -76,27 +147,65 @@ impl TcpHeader {
     }
 }
 
-/// Decodes one captured frame; `None` if it is not IP.
-pub(crate) fn decode(record: &Record<'_>) -> Result<Option<Packet>, Malformed> {
-    let Some((macs, packet)) = record.link.strip(record.data)? else {
-        return Ok(None);
-    };
-    // What the packet was long on the wire, for headers that do not say.
-    let cut = record.data.len() - packet.len();
-    let on_wire = (record.original_len as usize).max(record.data.len()) - cut;
-    match packet.first().ok_or(Malformed)? >> 4 {
-        4 => ipv4(macs, packet, on_wire),
-        6 => ipv6(macs, packet, on_wire),
-        _ => Err(Malformed),
+/// Decodes one captured frame. `inner`: looks into tunnels.
+pub(crate) fn decode(
+    link: LinkType,
+    record: &Record<'_>,
+    inner: bool,
+) -> Result<Decoded, Malformed> {
+    let (mut macs, mut carried) = link.strip(record.data)?;
+    let mut decoded = Decoded::default();
+    loop {
+        let tunnel = match carried {
+            Carried::Other => return Ok(decoded),
+            Carried::Tunnel(tunnel) => Some(tunnel),
+            Carried::Ip { version, packet } => {
+                // What it was long on the wire, for headers that do not say.
+                let cut = record.data.len() - packet.len();
+                let on_wire = (record.original_len as usize).max(record.data.len()) - cut;
+                let found = match (packet.first().ok_or(Malformed)? >> 4, version) {
+                    (4, None | Some(4)) => ipv4(macs, packet, on_wire)?,
+                    (6, None | Some(6)) => ipv6(macs, packet, on_wire)?,
+                    _ => return Err(Malformed),
+                };
+                decoded.packet = Some(found.0);
+                found.1
+            }
+        };
+        let Some(tunnel) = tunnel else {
+            return Ok(decoded);
+        };
+        let Some(inside) = tunnel.inside.filter(|_| inner) else {
+            decoded.closed = Some(tunnel.name);
+            return Ok(decoded);
+        };
+        match inside {
+            Inside::Ethernet(frame) => (macs, carried) = ethernet(frame)?,
+            Inside::Typed(ether_type, rest) => carried = behind_ether_type(ether_type.0, rest)?,
+            Inside::Ip(packet) => {
+                carried = Carried::Ip {
+                    version: None,
+                    packet,
+                };
+            }
+        }
     }
-    .map(Some)
 }
+
+/// What an IP packet carries, and the tunnel that this is.
+type Payload<'a> = (Result<Transport, Malformed>, Option<Tunnel<'a>>);
+
+const MALFORMED: Payload<'_> = (Err(Malformed), None);
 
 fn v4_mapped(address: [u8; 4]) -> u128 {
     0xffff_0000_0000 | u128::from(u32::from_be_bytes(address))
 }
 
-fn ipv4(macs: Macs, packet: &[u8], on_wire: usize) -> Result<Packet, Malformed> {
+fn ipv4(
+    macs: Macs,
+    packet: &[u8],
+    on_wire: usize,
+) -> Result<(Packet, Option<Tunnel<'_>>), Malformed> {
     let header = Ipv4HeaderSlice::from_slice(packet).map_err(|_| Malformed)?;
     let header_len = header.slice().len();
     // Zero if the interface was to cut a large segment into packets.
@@ -105,24 +214,35 @@ fn ipv4(macs: Macs, packet: &[u8], on_wire: usize) -> Result<Packet, Malformed> 
         len => len,
     };
     let payload_len = total_len.checked_sub(header_len).ok_or(Malformed)?;
-    let transport = if header.fragments_offset().value() == 0 {
-        let captured = &packet[header_len..];
-        match header.protocol() {
-            ip_number::AUTH => extensions(header.protocol(), captured, payload_len),
-            protocol => transport(protocol, captured, payload_len),
-        }
+    let captured = &packet[header_len..];
+    let protocol = header.protocol();
+    let (transport, tunnel) = if header.fragments_offset().value() != 0 {
+        later_fragment(protocol)
+    } else if protocol == ip_number::AUTH {
+        extensions(protocol, captured, payload_len)
     } else {
-        Ok(Transport::Other)
+        transport(protocol, captured, payload_len)
     };
-    Ok(Packet {
+    let [_, _, _, _, i0, i1, f0, f1, ..] = *packet else {
+        return Err(Malformed);
+    };
+    let fragment = u32::from_be_bytes([i0, i1, f0, f1]);
+    let packet = Packet {
         macs,
         source: v4_mapped(header.source()),
         destination: v4_mapped(header.destination()),
+        ttl: header.ttl(),
+        identity: Identity::new(fragment, protocol, payload_len, captured),
         transport,
-    })
+    };
+    Ok((packet, tunnel))
 }
 
-fn ipv6(macs: Macs, packet: &[u8], on_wire: usize) -> Result<Packet, Malformed> {
+fn ipv6(
+    macs: Macs,
+    packet: &[u8],
+    on_wire: usize,
+) -> Result<(Packet, Option<Tunnel<'_>>), Malformed> {
     let header = Ipv6HeaderSlice::from_slice(packet).map_err(|_| Malformed)?;
     let header_len = header.slice().len();
     // Zero for a jumbogram and for a segment that the interface was to cut.
@@ -130,21 +250,38 @@ fn ipv6(macs: Macs, packet: &[u8], on_wire: usize) -> Result<Packet, Malformed> 
         0 => on_wire.saturating_sub(header_len),
         len => len,
     };
-    Ok(Packet {
+    let (protocol, captured) = (header.next_header(), &packet[header_len..]);
+    let (transport, tunnel) = extensions(protocol, captured, payload_len);
+    let packet = Packet {
         macs,
         source: u128::from_be_bytes(header.source()),
         destination: u128::from_be_bytes(header.destination()),
-        transport: extensions(header.next_header(), &packet[header_len..], payload_len),
-    })
+        ttl: header.hop_limit(),
+        identity: Identity::new(0, protocol, payload_len, captured),
+        transport,
+    };
+    Ok((packet, tunnel))
 }
 
 /// Follows extension headers to the transport header. `captured` may be shorter
 /// than `len`, which is what the packet had.
-fn extensions(
+fn extensions(next: IpNumber, captured: &[u8], len: usize) -> Payload<'_> {
+    match behind_extensions(next, captured, len) {
+        Err(Malformed) => MALFORMED,
+        Ok((protocol, None)) => later_fragment(protocol),
+        Ok((protocol, Some((captured, len)))) => transport(protocol, captured, len),
+    }
+}
+
+/// The transport protocol, and where and how long it is; `None` in a fragment
+/// that is not the first.
+type Found<'a> = (IpNumber, Option<(&'a [u8], usize)>);
+
+fn behind_extensions(
     mut next: IpNumber,
     mut captured: &[u8],
     mut len: usize,
-) -> Result<Transport, Malformed> {
+) -> Result<Found<'_>, Malformed> {
     loop {
         let header_len = match next {
             ip_number::IPV6_HOP_BY_HOP
@@ -161,7 +298,7 @@ fn extensions(
                 let header =
                     Ipv6FragmentHeaderSlice::from_slice(captured).map_err(|_| Malformed)?;
                 if header.fragment_offset().value() != 0 {
-                    return Ok(Transport::Other);
+                    return Ok((header.next_header(), None));
                 }
                 next = header.next_header();
                 header.slice().len()
@@ -171,18 +308,26 @@ fn extensions(
                 next = header.next_header();
                 header.slice().len()
             }
-            protocol => return transport(protocol, captured, len),
+            protocol => return Ok((protocol, Some((captured, len)))),
         };
         captured = &captured[header_len..];
         len = len.checked_sub(header_len).ok_or(Malformed)?;
     }
 }
 
-fn transport(protocol: IpNumber, captured: &[u8], len: usize) -> Result<Transport, Malformed> {
+fn later_fragment(protocol: IpNumber) -> Payload<'static> {
+    let tunnel = encapsulation::of_protocol(protocol, None);
+    (Ok(Transport::Other), tunnel)
+}
+
+fn transport(protocol: IpNumber, captured: &[u8], len: usize) -> Payload<'_> {
     match protocol {
-        ip_number::TCP => tcp(captured, len),
+        ip_number::TCP => (tcp(captured, len), None),
         ip_number::UDP => udp(captured, len),
-        _ => Ok(Transport::Other),
+        _ => {
+            let tunnel = encapsulation::of_protocol(protocol, Some(captured));
+            (Ok(Transport::Other), tunnel)
+        }
     }
 }
 
@@ -222,17 +367,38 @@ fn tcp(captured: &[u8], len: usize) -> Result<Transport, Malformed> {
             rst: flags & 0x04 != 0,
             ack: flags & 0x10 != 0,
             payload: payload as u32,
+            window: captured
+                .get(14..16)
+                .map(|window| u16::from_be_bytes([window[0], window[1]])),
+            window_scale: (flags & 0x02 != 0)
+                .then(|| window_scale(captured, header_len))
+                .flatten(),
         },
     })
 }
 
-fn udp(captured: &[u8], len: usize) -> Result<Transport, Malformed> {
-    let [s0, s1, d0, d1] = *captured.first_chunk::<4>().ok_or(Malformed)?;
+fn window_scale(captured: &[u8], header_len: usize) -> Option<u8> {
+    let options = captured.get(20..header_len.min(captured.len()))?;
+    TcpOptionsIterator::from_slice(options)
+        .map_while(Result::ok)
+        .find_map(|option| match option {
+            TcpOptionElement::WindowScale(bits) => Some(bits),
+            _ => None,
+        })
+}
+
+fn udp(captured: &[u8], len: usize) -> Payload<'_> {
+    let Some([s0, s1, d0, d1]) = captured.first_chunk() else {
+        return MALFORMED;
+    };
     if len < 8 {
-        return Err(Malformed);
+        return MALFORMED;
     }
-    Ok(Transport::Udp {
-        source: u16::from_be_bytes([s0, s1]),
-        destination: u16::from_be_bytes([d0, d1]),
-    })
+    let destination = u16::from_be_bytes([*d0, *d1]);
+    let udp = Transport::Udp {
+        source: u16::from_be_bytes([*s0, *s1]),
+        destination,
+    };
+    let payload = captured.get(8..).unwrap_or_default();
+    (Ok(udp), encapsulation::of_udp(destination, payload))
 }

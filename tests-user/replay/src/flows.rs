@@ -2,58 +2,54 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! All flows of all nodes: from packets to questions, endings and counts.
+//! From packets to nodes, questions and counts.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use foldhash::fast::RandomState;
 
 use crate::Options;
-use crate::capture::Record;
-use crate::decode::{Macs, Malformed, Packet, TcpHeader, Transport, decode};
+use crate::capture::{Record, Timestamp};
+use crate::connections::Connections;
+use crate::copies::Copies;
+use crate::decode::{Decoded, Macs, Malformed, Packet, Transport, decode};
 use crate::errno::errno_name;
-use crate::report::{Counters, NodeReport, Refusal, Report};
-use crate::stack::{Answer, Direction, FiveTuple, NodeId, Protocol, Stack, StackError};
-use crate::tcp::{Sender, State, Streams, Syn};
+use crate::machines::{Mac, Machines, Place};
+use crate::report::{Counters, Refusal, Report};
+use crate::stack::{Answer, Direction, FiveTuple, Protocol, Stack, StackError};
 
-/// A TCP flow on its node. Addresses are those of IPv6, IPv4 v4-mapped.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Key {
-    local: u128,
-    foreign: u128,
-    node: u32,
-    local_port: u16,
-    foreign_port: u16,
+/// How many datagrams to silent addresses are remembered until their answer.
+const UNANSWERED: usize = 1 << 16;
+
+/// A 5-tuple without its protocol, seen from the shared address. Addresses are
+/// those of IPv6, IPv4 v4-mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Tuple {
+    pub(crate) local: u128,
+    pub(crate) foreign: u128,
+    pub(crate) local_port: u16,
+    pub(crate) foreign_port: u16,
 }
 
-struct Node {
-    id: NodeId,
-    /// What the stack calls it.
-    index: usize,
-    counters: Counters,
-}
+impl Tuple {
+    /// The same, seen from the other end.
+    pub(crate) fn reversed(&self) -> Self {
+        Self {
+            local: self.foreign,
+            foreign: self.local,
+            local_port: self.foreign_port,
+            foreign_port: self.local_port,
+        }
+    }
 
-/// Which nodes a packet concerns, as indices into `nodes`.
-#[derive(Clone, Copy)]
-struct Concerned {
-    source: Option<usize>,
-    destination: Option<usize>,
-}
-
-pub(crate) struct Flows<'a> {
-    stack: &'a mut dyn Stack,
-    options: &'a Options,
-    shared: HashSet<u128, RandomState>,
-    nodes: Vec<Node>,
-    node_by_id: HashMap<NodeId, usize, RandomState>,
-    flows: HashMap<Key, State, RandomState>,
-    /// Ended flows, oldest first, with the serial of their ending.
-    endings: VecDeque<(Key, u64)>,
-    serial: u64,
-    totals: Counters,
-    refusals: Vec<Refusal>,
-    refusals_omitted: u64,
+    pub(crate) fn with(&self, protocol: Protocol) -> FiveTuple {
+        FiveTuple {
+            protocol,
+            local: (address(self.local), self.local_port),
+            foreign: (address(self.foreign), self.foreign_port),
+        }
+    }
 }
 
 fn bits(address: &IpAddr) -> u128 {
@@ -67,36 +63,85 @@ fn address(bits: u128) -> IpAddr {
     IpAddr::V6(Ipv6Addr::from_bits(bits)).to_canonical()
 }
 
+/// The packet that a question comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) number: u64,
+    time: Option<Timestamp>,
+}
+
+/// What is behind the two ends of a packet, if they are shared addresses.
+#[derive(Clone, Copy)]
+pub(crate) struct Ends {
+    pub(crate) source: Option<Place>,
+    pub(crate) destination: Option<Place>,
+    macs: Option<(Mac, Mac)>,
+}
+
+impl Ends {
+    pub(crate) fn source_mac(&self) -> Option<Mac> {
+        self.macs.map(|macs| macs.0)
+    }
+
+    pub(crate) fn destination_mac(&self) -> Option<Mac> {
+        self.macs.map(|macs| macs.1)
+    }
+}
+
+pub(crate) struct Flows<'a> {
+    pub(crate) stack: &'a mut dyn Stack,
+    options: &'a Options,
+    shared: HashSet<u128, RandomState>,
+    pub(crate) machines: Machines,
+    pub(crate) connections: Connections,
+    copies: Copies,
+    /// Datagrams to silent addresses, seen from those who may answer.
+    unanswered: HashMap<Tuple, Mac, RandomState>,
+    totals: Counters,
+    routed_copies: u64,
+    not_looked_into: BTreeMap<String, u64>,
+    refusals: Vec<Refusal>,
+    refusals_omitted: u64,
+}
+
 impl<'a> Flows<'a> {
     pub(crate) fn new(options: &'a Options, stack: &'a mut dyn Stack) -> Self {
         Self {
             stack,
             options,
             shared: options.shared.iter().map(bits).collect(),
-            nodes: Vec::new(),
-            node_by_id: HashMap::default(),
-            flows: HashMap::default(),
-            endings: VecDeque::new(),
-            serial: 0,
+            machines: Machines::new(options),
+            connections: Connections::new(options.remembered_endings),
+            copies: Copies::new(),
+            unanswered: HashMap::default(),
             totals: Counters::default(),
+            routed_copies: 0,
+            not_looked_into: BTreeMap::new(),
             refusals: Vec::new(),
             refusals_omitted: 0,
         }
     }
 
+    /// Asks what could not be asked before the capture's end.
+    pub(crate) fn end(&mut self) -> Result<(), StackError> {
+        self.end_tcp()?;
+        self.machines.end(self.stack)
+    }
+
     /// What has been found so far.
-    pub(crate) fn into_report(self) -> Report {
-        let mut totals = self.totals;
-        for node in &self.nodes {
-            totals.add_flows_of(&node.counters);
+    pub(crate) fn into_report(mut self) -> Report {
+        let nodes = self.machines.report();
+        for node in &nodes {
+            self.totals.add_flows_of(&node.counters);
         }
-        let nodes = self.nodes.into_iter().map(|node| NodeReport {
-            node: node.id.to_string(),
-            counters: node.counters,
-        });
+        // A question may have waited for its answer.
+        self.refusals.sort_by_key(|refusal| refusal.packet);
         Report {
-            totals,
-            nodes: nodes.collect(),
+            totals: self.totals,
+            routed_copies: self.routed_copies,
+            not_looked_into: self.not_looked_into,
+            skipped_sections: BTreeMap::new(),
+            nodes,
             refusals: self.refusals,
             refusals_omitted: self.refusals_omitted,
         }
@@ -104,13 +149,33 @@ impl<'a> Flows<'a> {
 
     /// Takes the capture's next packet. After an error it is not counted.
     pub(crate) fn packet(&mut self, record: &Record<'_>) -> Result<(), StackError> {
-        match decode(record) {
-            Err(Malformed) => self.totals.undecodable += 1,
-            Ok(Some(packet)) if self.is_shared(&packet) => self.shared_packet(record, &packet)?,
-            Ok(_) => self.totals.not_shared += 1,
+        match record
+            .link
+            .map(|link| decode(link, record, self.options.inner))
+        {
+            Err(unsupported) => self.not_looked_into(&unsupported.name()),
+            Ok(Err(Malformed)) => self.totals.undecodable += 1,
+            Ok(Ok(Decoded { packet, closed })) => {
+                if let Some(name) = closed {
+                    self.not_looked_into(name);
+                }
+                match packet.filter(|packet| self.is_shared(packet)) {
+                    Some(packet) => self.shared_packet(record, &packet)?,
+                    None => self.totals.not_shared += u64::from(closed.is_none()),
+                }
+            }
         }
         self.totals.packets += 1;
         Ok(())
+    }
+
+    fn not_looked_into(&mut self, name: &str) {
+        match self.not_looked_into.get_mut(name) {
+            Some(count) => *count += 1,
+            None => {
+                self.not_looked_into.insert(name.to_owned(), 1);
+            }
+        }
     }
 
     fn is_shared(&self, packet: &Packet) -> bool {
@@ -118,55 +183,54 @@ impl<'a> Flows<'a> {
     }
 
     fn shared_packet(&mut self, record: &Record<'_>, packet: &Packet) -> Result<(), StackError> {
-        let concerned = self.concerned(packet)?;
-        let second = concerned
-            .destination
-            .filter(|node| Some(*node) != concerned.source);
-        for node in concerned.source.into_iter().chain(second) {
-            let counters = &mut self.nodes[node].counters;
-            counters.packets += 1;
-            counters.undecodable += u64::from(packet.transport.is_err());
+        if self.options.nodes.is_none()
+            && let Some(original) = self.copies.original(packet)
+        {
+            self.routed_copy(packet, original);
+            return Ok(());
         }
-        match packet.transport {
-            Err(Malformed) => self.totals.undecodable += 1,
-            Ok(Transport::Tcp {
-                source,
-                destination,
-                header,
-            }) => self.tcp(record, packet, concerned, (source, destination), &header),
-            Ok(Transport::Udp {
-                source,
-                destination,
-            }) => {
-                if let Some(node) = concerned.source {
-                    let flow = FiveTuple {
-                        protocol: Protocol::Udp,
-                        local: (address(packet.source), source),
-                        foreign: (address(packet.destination), destination),
-                    };
-                    self.udp_send(record, node, &flow);
-                }
-            }
-            Ok(Transport::Other) => {}
+        let moment = Moment {
+            number: record.number,
+            time: record.time,
+        };
+        let (source_port, destination_port) = packet.ports().unwrap_or_default();
+        let tuple = Tuple {
+            local: packet.source,
+            foreign: packet.destination,
+            local_port: source_port,
+            foreign_port: destination_port,
+        };
+        let ends = self.ends(moment, packet)?;
+        if let Ok(Transport::Tcp { header, .. }) = packet.transport {
+            return self.tcp(moment, &tuple, ends, &header);
         }
-        Ok(())
+        self.totals.undecodable += u64::from(packet.transport.is_err());
+        self.datagram(moment, packet, &tuple, ends)
     }
 
-    fn concerned(&mut self, packet: &Packet) -> Result<Concerned, StackError> {
-        let ports = match packet.transport {
-            Ok(
-                Transport::Tcp {
-                    source,
-                    destination,
-                    ..
-                }
-                | Transport::Udp {
-                    source,
-                    destination,
-                },
-            ) => Some((source, destination)),
-            _ => None,
+    /// What the two sides of a router or relay say of its MAC addresses.
+    fn routed_copy(&mut self, packet: &Packet, original: (Mac, Mac)) {
+        self.routed_copies += 1;
+        let Macs::Ethernet {
+            source,
+            destination,
+        } = packet.macs
+        else {
+            return;
         };
+        for (shared, nearer, farther) in [
+            (packet.source, original.0, source),
+            (packet.destination, destination, original.1),
+        ] {
+            if self.shared.contains(&shared)
+                && let Some(Place::Fixed(node) | Place::Node(node)) = self.machines.known(nearer)
+            {
+                self.machines.answers(farther, node);
+            }
+        }
+    }
+
+    fn ends(&mut self, moment: Moment, packet: &Packet) -> Result<Ends, StackError> {
         let macs = match packet.macs {
             Macs::None => None,
             Macs::Ethernet {
@@ -174,243 +238,106 @@ impl<'a> Flows<'a> {
                 destination,
             } => Some((source, destination)),
         };
-        let mut concerned = Concerned {
-            source: None,
-            destination: None,
+        let ports = packet.ports();
+        let mut place = |address, mac, port| {
+            if self.shared.contains(address) {
+                self.machines.place(self.stack, moment.number, mac, port)
+            } else {
+                Ok(None)
+            }
         };
-        if self.shared.contains(&packet.source) {
-            let id = self.node_id(macs.map(|m| m.0), ports.map(|p| p.0));
-            concerned.source = self.node(id)?;
-        }
-        if self.shared.contains(&packet.destination) {
-            let id = self.node_id(macs.map(|m| m.1), ports.map(|p| p.1));
-            concerned.destination = self.node(id)?;
-        }
-        Ok(concerned)
+        Ok(Ends {
+            source: place(&packet.source, macs.map(|m| m.0), ports.map(|p| p.0))?,
+            destination: place(&packet.destination, macs.map(|m| m.1), ports.map(|p| p.1))?,
+            macs,
+        })
     }
 
-    /// The node behind a shared address, given its MAC address and its port.
-    fn node_id(&self, mac: Option<[u8; 6]>, port: Option<u16>) -> Option<NodeId> {
-        match (self.options.nodes, mac) {
-            (Some(nodes), _) => port.map(|port| NodeId::Modulo(u32::from(port) % nodes)),
-            (None, None) => Some(NodeId::All),
-            (None, Some(mac)) if mac[0] & 1 == 0 => Some(NodeId::Mac(mac)),
-            (None, Some(_)) => None,
-        }
-    }
-
-    fn node(&mut self, id: Option<NodeId>) -> Result<Option<usize>, StackError> {
-        let Some(id) = id else { return Ok(None) };
-        if let Some(node) = self.node_by_id.get(&id) {
-            return Ok(Some(*node));
-        }
-        let index = self.stack.add_node(&id)?;
-        let node = self.nodes.len();
-        self.nodes.push(Node {
-            id,
-            index,
-            counters: Counters::default(),
-        });
-        self.node_by_id.insert(id, node);
-        Ok(Some(node))
-    }
-
-    fn tcp(
+    /// Anything but TCP. What is sent from a shared address makes a node of its
+    /// MAC address.
+    fn datagram(
         &mut self,
-        record: &Record<'_>,
+        moment: Moment,
         packet: &Packet,
-        concerned: Concerned,
-        (source_port, destination_port): (u16, u16),
-        header: &TcpHeader,
-    ) {
-        let received = concerned.destination.map(|node| Key {
-            local: packet.destination,
-            foreign: packet.source,
-            node: node as u32,
-            local_port: destination_port,
-            foreign_port: source_port,
-        });
-        // It answers what a refused flow would have sent.
-        if concerned.source.is_some()
-            && received.is_some_and(|key| self.is_refused(&key, Direction::Outgoing))
-        {
-            return;
-        }
-        if let Some(node) = concerned.source {
-            let key = Key {
-                local: packet.source,
-                foreign: packet.destination,
-                node: node as u32,
-                local_port: source_port,
-                foreign_port: destination_port,
-            };
-            self.tcp_on_node(record, key, Sender::Local, header);
-            // What a refused flow would send is not there to be received.
-            if matches!(self.flows.get(&key), Some(State::Refused { .. })) {
-                return;
-            }
-        }
-        if let Some(key) = received {
-            self.tcp_on_node(record, key, Sender::Foreign, header);
-        }
-    }
-
-    fn is_refused(&self, key: &Key, way: Direction) -> bool {
-        matches!(self.flows.get(key), Some(State::Refused { direction, .. }) if *direction == way)
-    }
-
-    fn tcp_on_node(&mut self, record: &Record<'_>, key: Key, sender: Sender, header: &TcpHeader) {
-        if header.syn && !header.ack && !header.rst {
-            self.tcp_syn(record, key, sender, header);
-        } else {
-            self.tcp_segment(key, sender, header);
-        }
-    }
-
-    fn tcp_syn(&mut self, record: &Record<'_>, key: Key, sender: Sender, header: &TcpHeader) {
-        let syn = match self.flows.get(&key) {
-            Some(state) => state.syn(sender, header.sequence),
-            None => Syn::Begins,
+        tuple: &Tuple,
+        ends: Ends,
+    ) -> Result<(), StackError> {
+        let undecodable = packet.transport.is_err();
+        let source = match ends.source {
+            Some(place) => Some(self.machines.sender(self.stack, place, tuple.local)?),
+            None => None,
         };
-        match syn {
-            Syn::Ignored => return,
-            Syn::Belongs => return self.tcp_segment(key, sender, header),
-            Syn::Replaces => self.tcp_end(&key),
-            Syn::Begins | Syn::Crosses | Syn::AsksAgain => {}
-        }
-        if syn != Syn::AsksAgain {
-            let counters = &mut self.nodes[key.node as usize].counters;
-            match sender.direction() {
-                Direction::Outgoing => counters.tcp_out += 1,
-                Direction::Incoming => counters.tcp_in += 1,
+        if let Some(node) = source {
+            self.machines.count(node, undecodable);
+            if !self.unanswered.is_empty()
+                && let Some(mac) = self.unanswered.remove(tuple)
+            {
+                self.machines.answers(mac, node);
             }
         }
-        if syn == Syn::Crosses {
-            self.tcp_segment(key, sender, header);
-        } else {
-            self.tcp_ask(record, key, sender, header);
-        }
-    }
-
-    fn tcp_ask(&mut self, record: &Record<'_>, key: Key, sender: Sender, header: &TcpHeader) {
-        let direction = sender.direction();
-        let isn = header.sequence;
-        let node = &mut self.nodes[key.node as usize];
-        let flow = tcp_flow(&key);
-        let state = match self.stack.tcp_connect(node.index, direction, &flow) {
-            Answer::Accepted => {
-                node.counters.tcp_open += 1;
-                let mut streams = Streams::default();
-                streams.segment(sender, header);
-                State::Open {
-                    direction,
-                    isn,
-                    streams,
+        match ends.destination {
+            Some(Place::Silent(silent)) => self.machines.count_silent(silent, undecodable),
+            Some(place) => {
+                let node = self.machines.node_at(self.stack, place)?;
+                if Some(node) != source {
+                    self.machines.count(node, undecodable);
                 }
             }
-            Answer::Refused { errno, owner } => {
-                self.refusal(record, key.node as usize, direction, &flow, errno, owner);
-                State::Refused { direction, isn }
-            }
-        };
-        self.flows.insert(key, state);
-    }
-
-    fn tcp_segment(&mut self, key: Key, sender: Sender, header: &TcpHeader) {
-        let state = self.flows.entry(key).or_insert_with(|| {
-            self.nodes[key.node as usize].counters.tcp_midstream += 1;
-            State::Midstream {
-                streams: Streams::default(),
-            }
-        });
-        let (began, over) = match state {
-            State::Open {
-                direction,
-                isn,
-                streams,
-            } => (Some((*direction, *isn)), streams.segment(sender, header)),
-            State::Midstream { streams } => (None, streams.segment(sender, header)),
-            State::Refused { .. } | State::Ended { .. } => return,
-        };
-        if !over {
-            return;
+            None => {}
         }
-        self.serial += 1;
-        *state = State::Ended {
-            began,
-            serial: self.serial,
-        };
-        self.endings.push_back((key, self.serial));
-        if began.is_some() {
-            self.tcp_end(&key);
-        }
-        self.forget_endings();
-    }
-
-    /// Tells the stack that an accepted connection is over.
-    fn tcp_end(&mut self, key: &Key) {
-        let node = &mut self.nodes[key.node as usize];
-        node.counters.tcp_open -= 1;
-        self.stack.tcp_end(node.index, &tcp_flow(key));
-    }
-
-    fn forget_endings(&mut self) {
-        while self.endings.len() > self.options.remembered_endings {
-            let Some((key, ending)) = self.endings.pop_front() else {
-                return;
-            };
-            // The 5-tuple may be in use again.
-            if matches!(self.flows.get(&key), Some(State::Ended { serial, .. }) if *serial == ending)
-            {
-                self.flows.remove(&key);
+        if let Some(Place::Silent(_) | Place::Stands(_)) = ends.destination
+            && let Some(mac) = ends.destination_mac()
+        {
+            if self.unanswered.len() >= UNANSWERED {
+                self.unanswered.clear();
             }
+            self.unanswered.insert(tuple.reversed(), mac);
         }
+        if let (Some(node), Ok(Transport::Udp { .. })) = (source, packet.transport) {
+            self.udp_send(moment, node, &tuple.with(Protocol::Udp));
+        }
+        Ok(())
     }
 
-    fn udp_send(&mut self, record: &Record<'_>, node: usize, flow: &FiveTuple) {
-        let answer = self.stack.udp_send(self.nodes[node].index, flow);
-        let counters = &mut self.nodes[node].counters;
+    fn udp_send(&mut self, moment: Moment, node: usize, flow: &FiveTuple) {
+        let answer = self.stack.udp_send(self.machines.index(node), flow);
+        let counters = self.machines.counters(node);
         counters.udp_sends += 1;
         counters.udp_asked += u64::from(answer.asked);
         if let Answer::Refused { errno, owner } = answer.answer {
-            self.refusal(record, node, Direction::Outgoing, flow, errno, owner);
+            self.refusal(moment, node, Direction::Outgoing, flow, errno, owner);
         }
     }
 
-    fn refusal(
+    pub(crate) fn refusal(
         &mut self,
-        record: &Record<'_>,
+        moment: Moment,
         node: usize,
         direction: Direction,
         flow: &FiveTuple,
         errno: i32,
         owner: Option<usize>,
     ) {
-        self.nodes[node].counters.refused += 1;
+        self.machines.counters(node).refused += 1;
         if self.refusals.len() >= self.options.listed_refusals {
             self.refusals_omitted += 1;
             return;
         }
-        let owner = owner.and_then(|index| self.nodes.iter().find(|node| node.index == index));
+        let owner = owner.and_then(|index| self.machines.by_index(index));
+        let guessed = self.machines.is_guessed(node)
+            || owner.is_some_and(|owner| self.machines.is_guessed(owner));
         self.refusals.push(Refusal {
-            packet: record.number,
-            time: record.time.map(|time| time.to_string()),
+            packet: moment.number,
+            time: moment.time.map(|time| time.to_string()),
             protocol: flow.protocol.to_string(),
             direction: direction.to_string(),
             local: SocketAddr::from(flow.local).to_string(),
             foreign: SocketAddr::from(flow.foreign).to_string(),
             errno,
             errno_name: errno_name(errno),
-            owner: owner.map(|node| node.id.to_string()),
-            asker: self.nodes[node].id.to_string(),
+            owner: owner.map(|owner| self.machines.name(owner)),
+            asker: self.machines.name(node),
+            guessed_nodes: guessed,
         });
-    }
-}
-
-fn tcp_flow(key: &Key) -> FiveTuple {
-    FiveTuple {
-        protocol: Protocol::Tcp,
-        local: (address(key.local), key.local_port),
-        foreign: (address(key.foreign), key.foreign_port),
     }
 }

@@ -7,23 +7,50 @@
 //! of a connection, a UDP send. A [`Stack`] is driven through it, and a
 //! [`Report`] says what came of it.
 //!
-//! * [`Capture`]: pcap, pcapng and snoop files, one packet at a time.
-//! * `link`, `decode`: from link-layer frame to TCP and UDP header.
-//! * `tcp`: the life of one TCP flow, `flows`: all of them, and the questions.
+//! * [`Capture`]: pcap, pcapng and snoop files, packed or not, one packet at a
+//!   time.
+//! * `link`, `encapsulation`, `decode`: from link-layer frame to TCP and UDP
+//!   header.
+//! * `copies`, `machines`: which node a packet is of.
+//! * `tcp`: the life of one TCP flow, `connections`: all of them, `flows`: the
+//!   packets and the questions.
 //! * [`Stack`]: what is driven; [`ModelStack`] is a plain one.
 //!
 //! # Nodes
 //!
-//! A node is the source MAC address of frames from, and the destination MAC
-//! address of frames to, a shared address. A frame to a group address
-//! (multicast, broadcast) names no node: it is counted and otherwise ignored.
-//! A frame between two shared addresses concerns both nodes.
+//! A node is a machine. It is told by MAC addresses, which machines share, take
+//! over from each other and put on packets that they pass on:
+//!
+//! * A source MAC address of frames from a shared address is a node.
+//! * A destination MAC address that never sends (of VRRP, HSRP or CARP, say) is
+//!   that of the node which answers. A SYN to it waits for the answer; the next
+//!   answer may be another node's, to which the address then belongs. If nobody
+//!   answers until the capture's end, and nobody holds the 5-tuple, it is a
+//!   node itself. A virtual address that does send is the node that sent from
+//!   the shared address before.
+//! * A packet that was seen before with other MAC addresses and another time to
+//!   live, or from the one who had received it, is a copy, seen on both sides
+//!   of a router or relay. It is counted as that and otherwise ignored.
+//! * A MAC address that sends a segment of another node's TCP connection, by
+//!   its sequence and acknowledgement numbers, or repeats its SYN, is the same
+//!   machine's. A RST says nothing: who takes an address over sends it too.
+//!
+//! All these are guesses, and a refusal says whether it rests on them.
+//! [`Options::named`] says which machine has which MAC addresses, and
+//! [`Options::nodes`] that the node is the local port modulo N.
+//!
+//! A frame to a group address (multicast, broadcast) names no node: it is
+//! counted and otherwise ignored. A frame between two shared addresses concerns
+//! both nodes.
 //!
 //! Raw IP and loopback captures have no MAC addresses. Linux cooked captures
 //! have the sender's only, so a connection's two directions could not be
 //! brought together. In all of them there is one node, called `all`.
 //!
-//! [`Options::nodes`] overrides all this: the node is the local port modulo N.
+//! # Tunnels
+//!
+//! With [`Options::inner`] a packet is the innermost IP packet in it; else a
+//! tunnel is counted under its name, and only what is outside is looked at.
 //!
 //! # Rules for TCP
 //!
@@ -37,8 +64,12 @@
 //!   the old flow is ended first. The one exception is the answering SYN of a
 //!   simultaneous open: it is counted and belongs to the flow, and nobody is
 //!   asked again.
-//! * A flow ends at a RST, whatever its sequence number, or when the FINs of
-//!   both sides are acknowledged. There is no TIME_WAIT. Packets that come
+//! * A flow ends at a RST that counts, or when the FINs of both sides are
+//!   acknowledged. A RST counts if its sequence number is inside the receiver's
+//!   window or among what the sender has sent and the receiver not
+//!   acknowledged; from a side that has sent nothing yet, if it acknowledges
+//!   the other's SYN. What answers a SYN without acknowledging it is of an
+//!   older connection and ignored. There is no TIME_WAIT. Packets that come
 //!   later belong to the ended flow: they are not a new one and are ignored
 //!   (the last [`Options::remembered_endings`] of them are known).
 //! * Packets of a refused flow are ignored, on the other side as well if that
@@ -54,10 +85,14 @@
 //! fragment counts.
 
 mod capture;
+mod connections;
+mod copies;
 mod decode;
+mod encapsulation;
 mod errno;
 mod flows;
 mod link;
+mod machines;
 mod model;
 mod report;
 mod stack;
@@ -70,6 +105,7 @@ pub use model::ModelStack;
 pub use report::{Counters, NodeReport, Refusal, Report};
 pub use stack::{Answer, Direction, FiveTuple, NodeId, Protocol, Stack, StackError, UdpAnswer};
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::IpAddr;
 
@@ -82,11 +118,24 @@ pub struct Options {
     /// `Some(n)`: a packet's node is its local port modulo `n`, not a MAC
     /// address.
     pub nodes: Option<u32>,
+    /// Machines with the MAC addresses that they are known to have.
+    pub named: Vec<NamedNode>,
+    /// Looks into tunnels.
+    pub inner: bool,
     /// How many refusals the report lists; the others are only counted.
     pub listed_refusals: usize,
     /// How many ended TCP flows are remembered, so that their late packets are
     /// not taken for flows seen in mid-stream.
     pub remembered_endings: usize,
+}
+
+/// A machine that somebody has named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedNode {
+    /// Its name in the report.
+    pub name: String,
+    /// All its MAC addresses, virtual ones as well.
+    pub macs: Vec<[u8; 6]>,
 }
 
 impl Options {
@@ -96,9 +145,34 @@ impl Options {
         Self {
             shared,
             nodes: None,
+            named: Vec::new(),
+            inner: false,
             listed_refusals: 100_000,
             remembered_endings: 1 << 17,
         }
+    }
+
+    fn check(&self) -> Result<(), ReplayFailure> {
+        if self.shared.is_empty() {
+            return Err(ReplayFailure::Options(
+                "no shared address given: name at least one",
+            ));
+        }
+        if self.nodes == Some(0) {
+            return Err(ReplayFailure::Options(
+                "a cluster has at least one node: 0 given",
+            ));
+        }
+        let mut macs: Vec<_> = self.named.iter().flat_map(|node| &node.macs).collect();
+        let given = macs.len();
+        macs.sort_unstable();
+        macs.dedup();
+        if macs.len() < given {
+            return Err(ReplayFailure::Options(
+                "a MAC address belongs to one node: one is given twice",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -129,6 +203,9 @@ pub enum ReplayFailure {
     /// The capture cannot be read, or no further.
     #[error(transparent)]
     Capture(#[from] CaptureError),
+    /// The stack cannot answer what was to be asked in the end.
+    #[error("in the end: {0}")]
+    End(StackError),
     /// The stack cannot go on.
     #[error("packet {packet}: {error}")]
     Stack {
@@ -154,33 +231,33 @@ pub fn replay<R: Read>(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, ReplayError> {
     let mut flows = flows::Flows::new(options, stack);
-    match run(reader, options, &mut flows, progress) {
-        Ok(()) => Ok(flows.into_report()),
+    let mut skipped = BTreeMap::new();
+    let result = options.check().and_then(|()| {
+        let mut capture = Capture::new(reader)?;
+        let result = run(&mut capture, &mut flows, progress);
+        skipped = capture.skipped_sections();
+        result
+    });
+    let result = result.and(flows.end().map_err(ReplayFailure::End));
+    let mut report = flows.into_report();
+    report.skipped_sections = skipped;
+    match result {
+        Ok(()) => Ok(report),
         Err(cause) => Err(ReplayError {
             cause,
-            report: Box::new(flows.into_report()),
+            report: Box::new(report),
         }),
     }
 }
 
-fn run<R: Read>(
-    reader: R,
-    options: &Options,
+fn run(
+    capture: &mut Capture<'_>,
     flows: &mut flows::Flows<'_>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(), ReplayFailure> {
-    if options.shared.is_empty() {
-        return Err(ReplayFailure::Options(
-            "no shared address given: name at least one",
-        ));
-    }
-    if options.nodes == Some(0) {
-        return Err(ReplayFailure::Options(
-            "a cluster has at least one node: 0 given",
-        ));
-    }
-    let mut capture = Capture::new(reader)?;
     let mut told = 0;
+    let mut unsupported = None;
+    let mut is_supported = false;
     while let Some(record) = capture.next_record()? {
         flows
             .packet(&record)
@@ -188,6 +265,10 @@ fn run<R: Read>(
                 packet: record.number,
                 error,
             })?;
+        match record.link {
+            Ok(_) => is_supported = true,
+            Err(link) => unsupported = unsupported.or(Some(link)),
+        }
         let (bytes, packets) = (record.end, record.number);
         if bytes - told >= 1 << 20 {
             told = bytes;
@@ -195,5 +276,8 @@ fn run<R: Read>(
         }
     }
     progress(capture.position(), capture.packets());
-    Ok(())
+    match unsupported {
+        Some(link) if !is_supported => Err(CaptureError::Link(link).into()),
+        _ => Ok(()),
+    }
 }

@@ -7,8 +7,10 @@
 use std::fmt;
 
 use etherparse::{EtherType, Ethernet2HeaderSlice, SingleVlanHeaderSlice, ether_type};
+use pcap_parser::Linktype;
 
 use crate::decode::{Macs, Malformed};
+use crate::encapsulation::{self, Carried};
 
 /// A supported link type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,10 @@ pub enum LinkType {
     Ethernet,
     /// IPv4 or IPv6 with nothing in front.
     Raw,
+    /// IPv4 with nothing in front.
+    Ipv4,
+    /// IPv6 with nothing in front.
+    Ipv6,
     /// BSD loopback: the address family in either byte order.
     Loopback,
     /// Linux cooked capture, version 1.
@@ -39,17 +45,27 @@ pub struct UnsupportedLink {
 
 impl fmt::Display for UnsupportedLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} is not supported; supported are {SUPPORTED}",
+            self.name()
+        )
+    }
+}
+
+impl UnsupportedLink {
+    /// What it is, in words: `link type 249 (USBPcap)`.
+    pub fn name(&self) -> String {
         let number = self.number;
         let (kind, name) = if self.dlpi {
-            ("snoop datalink type", dlpi_name(number))
+            ("snoop datalink type", dlpi_name(number).map(str::to_owned))
         } else {
             ("link type", linktype_name(number))
         };
-        write!(f, "{kind} {number}")?;
-        if let Some(name) = name {
-            write!(f, " ({name})")?;
+        match name {
+            Some(name) => format!("{kind} {number} ({name})"),
+            None => format!("{kind} {number}"),
         }
-        write!(f, " is not supported; supported are {SUPPORTED}")
     }
 }
 
@@ -59,9 +75,11 @@ impl LinkType {
         match number {
             0 | 108 => Ok(Self::Loopback),
             1 => Ok(Self::Ethernet),
-            12 | 14 | 101 | 228 | 229 => Ok(Self::Raw),
+            12 | 14 | 101 => Ok(Self::Raw),
             113 => Ok(Self::LinuxCooked),
             226 => Ok(Self::Ipnet),
+            228 => Ok(Self::Ipv4),
+            229 => Ok(Self::Ipv6),
             276 => Ok(Self::LinuxCooked2),
             _ => Err(UnsupportedLink {
                 number,
@@ -80,54 +98,57 @@ impl LinkType {
         }
     }
 
-    /// Takes the link-layer header off a frame. `None` if what follows is not
-    /// IP.
-    pub(crate) fn strip(self, frame: &[u8]) -> Result<Option<(Macs, &[u8])>, Malformed> {
-        match self {
-            Self::Ethernet => ethernet(frame),
-            Self::Raw => Ok(Some((Macs::None, frame))),
-            Self::Loopback => loopback(frame),
+    /// Takes the link-layer header off a frame.
+    pub(crate) fn strip(self, frame: &[u8]) -> Result<(Macs, Carried<'_>), Malformed> {
+        let raw = |version| Carried::Ip {
+            version,
+            packet: frame,
+        };
+        let carried = match self {
+            Self::Ethernet => return ethernet(frame),
+            Self::Raw => raw(None),
+            Self::Ipv4 => raw(Some(4)),
+            Self::Ipv6 => raw(Some(6)),
+            Self::Loopback => loopback(frame)?,
             Self::LinuxCooked => {
                 let (header, rest) = frame.split_first_chunk::<16>().ok_or(Malformed)?;
-                no_macs(
-                    EtherType(u16::from_be_bytes([header[14], header[15]])),
-                    rest,
-                )
+                behind_ether_type(u16::from_be_bytes([header[14], header[15]]), rest)?
             }
             Self::LinuxCooked2 => {
                 let (header, rest) = frame.split_first_chunk::<20>().ok_or(Malformed)?;
-                no_macs(EtherType(u16::from_be_bytes([header[0], header[1]])), rest)
+                behind_ether_type(u16::from_be_bytes([header[0], header[1]]), rest)?
             }
             Self::Ipnet => {
-                let (_, packet) = frame.split_first_chunk::<24>().ok_or(Malformed)?;
-                Ok(Some((Macs::None, packet)))
+                let (header, packet) = frame.split_first_chunk::<24>().ok_or(Malformed)?;
+                Carried::Ip {
+                    version: family_version(header[1].into()),
+                    packet,
+                }
             }
-        }
+        };
+        Ok((Macs::None, carried))
     }
 }
 
-fn ethernet(frame: &[u8]) -> Result<Option<(Macs, &[u8])>, Malformed> {
+/// Takes an Ethernet header off, and tags behind it.
+pub(crate) fn ethernet(frame: &[u8]) -> Result<(Macs, Carried<'_>), Malformed> {
     let header = Ethernet2HeaderSlice::from_slice(frame).map_err(|_| Malformed)?;
     let macs = Macs::Ethernet {
         source: header.source(),
         destination: header.destination(),
     };
-    let packet = behind_ether_type(header.ether_type(), &frame[header.slice().len()..])?;
-    Ok(packet.map(|packet| (macs, packet)))
+    let rest = &frame[header.slice().len()..];
+    Ok((macs, behind_ether_type(header.ether_type().0, rest)?))
 }
 
-fn no_macs(ether_type: EtherType, rest: &[u8]) -> Result<Option<(Macs, &[u8])>, Malformed> {
-    Ok(behind_ether_type(ether_type, rest)?.map(|packet| (Macs::None, packet)))
-}
-
-/// Follows VLAN tags, and LLC with SNAP, to IP.
-fn behind_ether_type(
-    mut ether_type: EtherType,
+/// Follows VLAN tags, and LLC with SNAP, to what they carry.
+pub(crate) fn behind_ether_type(
+    ether_type: u16,
     mut rest: &[u8],
-) -> Result<Option<&[u8]>, Malformed> {
+) -> Result<Carried<'_>, Malformed> {
+    let mut ether_type = EtherType(ether_type);
     loop {
         match ether_type {
-            ether_type::IPV4 | ether_type::IPV6 => return Ok(Some(rest)),
             ether_type::VLAN_TAGGED_FRAME
             | ether_type::PROVIDER_BRIDGING
             | ether_type::VLAN_DOUBLE_TAGGED_FRAME => {
@@ -140,34 +161,43 @@ fn behind_ether_type(
                 [0xaa, 0xaa, 0x03, 0, 0, 0, high, low, packet @ ..] => {
                     ether_type = EtherType(u16::from_be_bytes([*high, *low]));
                     if ether_type.0 < 0x600 {
-                        return Ok(None);
+                        return Ok(Carried::Other);
                     }
                     rest = packet;
                 }
-                _ => return Ok(None),
+                _ => return Ok(Carried::Other),
             },
-            _ => return Ok(None),
+            _ => return Ok(encapsulation::behind_ether_type(ether_type, rest)),
         }
     }
 }
 
 /// The family is a number of the capturing system, in its byte order (type 0)
-/// or in network order (type 108). IPv6 is 24, 28 or 30 on the BSDs, 26 on
-/// illumos, 10 on Linux, 23 on Windows.
-fn loopback(frame: &[u8]) -> Result<Option<(Macs, &[u8])>, Malformed> {
+/// or in network order (type 108).
+fn loopback(frame: &[u8]) -> Result<Carried<'_>, Malformed> {
     let (family, packet) = frame.split_first_chunk::<4>().ok_or(Malformed)?;
-    let is_ip = |family: u32| matches!(family, 2 | 10 | 23 | 24 | 26 | 28 | 30);
-    if is_ip(u32::from_be_bytes(*family)) || is_ip(u32::from_le_bytes(*family)) {
-        Ok(Some((Macs::None, packet)))
-    } else {
-        Ok(None)
+    let version = family_version(u32::from_be_bytes(*family))
+        .or_else(|| family_version(u32::from_le_bytes(*family)));
+    Ok(match version {
+        None => Carried::Other,
+        version => Carried::Ip { version, packet },
+    })
+}
+
+/// The IP version of an address family. IPv6 is 24, 28 or 30 on the BSDs, 26 on
+/// illumos, 10 on Linux, 23 on Windows.
+fn family_version(family: u32) -> Option<u8> {
+    match family {
+        2 => Some(4),
+        10 | 23 | 24 | 26 | 28 | 30 => Some(6),
+        _ => None,
     }
 }
 
-/// Names of the link types that are met most often among those which are not
-/// supported.
-fn linktype_name(number: u32) -> Option<&'static str> {
-    Some(match number {
+/// The names of link types that are met often and not supported; of others, the
+/// library's.
+fn linktype_name(number: u32) -> Option<String> {
+    let name = match number {
         6 => "IEEE 802.5 Token Ring",
         9 => "PPP",
         10 => "FDDI",
@@ -193,8 +223,15 @@ fn linktype_name(number: u32) -> Option<&'static str> {
         249 => "USBPcap",
         252 => "Wireshark upper PDU",
         253 => "netlink",
-        _ => return None,
-    })
+        _ => {
+            let name = Linktype(number as i32).to_string();
+            return name
+                .chars()
+                .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+                .then_some(name);
+        }
+    };
+    Some(name.to_owned())
 }
 
 fn dlpi_name(number: u32) -> Option<&'static str> {

@@ -4,6 +4,8 @@
 
 //! What a replay found.
 
+use std::collections::BTreeMap;
+
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
@@ -18,8 +20,8 @@ pub struct Counters {
     /// Packets with a malformed or cut header at or below TCP and UDP. A node
     /// is charged only if its addresses were readable.
     pub undecodable: u64,
-    /// Packets without a shared address, among them all that are not IP. Always
-    /// zero for a node.
+    /// Packets without a shared address, among them all that are not IP, but
+    /// not those that were not looked into. Always zero for a node.
     pub not_shared: u64,
     /// TCP connections that a node began: SYNs by initial sequence number.
     pub tcp_out: u64,
@@ -43,6 +45,12 @@ impl Counters {
     pub fn udp_skipped_share(&self) -> Option<f64> {
         (self.udp_sends > 0)
             .then(|| (self.udp_sends - self.udp_asked) as f64 / self.udp_sends as f64)
+    }
+
+    /// Adds what another node counts of packets.
+    pub(crate) fn add_packets_of(&mut self, node: &Counters) {
+        self.packets += node.packets;
+        self.undecodable += node.undecodable;
     }
 
     /// Adds what nodes count of flows and questions; packets are counted once
@@ -122,6 +130,9 @@ pub struct Refusal {
     pub owner: Option<String>,
     /// The node that asked.
     pub asker: String,
+    /// One of the two nodes is known by its MAC address only, which may be a
+    /// router's: nobody has said that they are two machines.
+    pub guessed_nodes: bool,
 }
 
 /// What a replay found.
@@ -129,6 +140,14 @@ pub struct Refusal {
 pub struct Report {
     /// The whole capture.
     pub totals: Counters,
+    /// Packets that were seen before on another link, on a router's other side
+    /// for instance. They count in `totals.packets` and nowhere else.
+    pub routed_copies: u64,
+    /// Packets that were not looked into, by the name of the tunnel or of the
+    /// link type.
+    pub not_looked_into: BTreeMap<String, u64>,
+    /// Parts of a pcapng file that were skipped, by their version: `2.0`.
+    pub skipped_sections: BTreeMap<String, u64>,
     /// Each node, in the order in which they appear in the capture.
     pub nodes: Vec<NodeReport>,
     /// The refusals, in the capture's order; not all, if there are very many.

@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// TCP or UDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,7 +75,7 @@ impl fmt::Display for FiveTuple {
 }
 
 /// What tells nodes apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NodeId {
     /// The only node of a capture without MAC addresses; shown as `all`.
     All,
@@ -82,6 +83,15 @@ pub enum NodeId {
     Mac([u8; 6]),
     /// A local port modulo the number of nodes, shown as that number.
     Modulo(u32),
+    /// A name that was given to MAC addresses.
+    Named(Arc<str>),
+}
+
+impl NodeId {
+    /// Is it not known but concluded from a MAC address?
+    pub fn is_guessed(&self) -> bool {
+        matches!(self, Self::Mac(_))
+    }
 }
 
 impl fmt::Display for NodeId {
@@ -89,6 +99,7 @@ impl fmt::Display for NodeId {
         match self {
             Self::All => f.write_str("all"),
             Self::Modulo(n) => write!(f, "{n}"),
+            Self::Named(name) => f.write_str(name),
             Self::Mac([a, b, c, d, e, g]) => {
                 write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
             }

@@ -24,17 +24,81 @@ impl Sender {
     }
 }
 
-/// What one side has said about the end of its stream.
+/// A window without scaling, RFC 9293: what is assumed where none was seen.
+const PLAIN_WINDOW: u32 = 65535;
+
+/// What one side has sent.
 #[derive(Clone, Copy, Debug, Default)]
 struct Side {
-    /// It has sent something.
-    seen: bool,
     /// The sequence number of its SYN.
     isn: Option<u32>,
+    /// The first sequence number that it used, and the one behind its last
+    /// byte; `None` until it has sent something.
+    sent: Option<(u32, u32)>,
     /// The sequence number behind its FIN.
     fin_end: Option<u32>,
     /// The highest acknowledgement that it has sent.
     acked: Option<u32>,
+    /// The window that it last offered, unscaled.
+    window: Option<u16>,
+    /// By how many bits it shifts its windows, if its SYN says so.
+    scale: Option<u8>,
+}
+
+impl Side {
+    fn note(&mut self, tcp: &TcpHeader) {
+        let (start, end) = (tcp.sequence, tcp.sequence_end());
+        self.sent = Some(match self.sent {
+            Some((first, next)) if at_least(next, end) => (first, next),
+            Some((first, _)) => (first, end),
+            None => (start, end),
+        });
+        if tcp.syn {
+            self.isn = Some(start);
+            self.scale = tcp.window_scale;
+        }
+        if tcp.fin {
+            self.fin_end = Some(end);
+        }
+        if tcp.ack
+            && self
+                .acked
+                .is_none_or(|acked| !at_least(acked, tcp.acknowledgment))
+        {
+            self.acked = Some(tcp.acknowledgment);
+        }
+        // The window of a SYN is never scaled.
+        if !tcp.syn || self.window.is_none() {
+            self.window = tcp.window.or(self.window);
+        }
+    }
+
+    /// Does this acknowledge what this side has sent, its SYN at least?
+    fn is_acknowledged_by(&self, acknowledgment: u32) -> bool {
+        self.sent.is_some_and(|(first, next)| {
+            acknowledgment != first && within(acknowledgment, first, next)
+        })
+    }
+
+    /// What this side receives next, and the end of its window, as far as can
+    /// be told: the other side may have sent more than was acknowledged.
+    fn receives(&self, other: &Side) -> Option<(u32, u32)> {
+        let (first, sent) = match (other.sent, self.acked) {
+            (Some((first, next)), acked) => (acked.unwrap_or(first), Some(next)),
+            (None, acked) => (acked?, None),
+        };
+        let window = self.window.map_or(PLAIN_WINDOW, u32::from);
+        let scale = match (self.scale, other.scale) {
+            (Some(scale), Some(_)) => scale.min(14),
+            _ => 0,
+        };
+        // An empty window takes what is right at its edge.
+        let end = first.wrapping_add((window << scale).saturating_sub(1));
+        Some(match sent {
+            Some(sent) if at_least(sent, end) => (first, sent),
+            _ => (first, end),
+        })
+    }
 }
 
 /// What is known of a flow whose end has not been seen.
@@ -45,40 +109,71 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
+    fn sides(&self, sender: Sender) -> (&Side, &Side) {
+        match sender {
+            Sender::Local => (&self.local, &self.foreign),
+            Sender::Foreign => (&self.foreign, &self.local),
+        }
+    }
+
     /// Takes note of a segment. True if the flow is over.
     pub(crate) fn segment(&mut self, sender: Sender, tcp: &TcpHeader) -> bool {
         if tcp.rst {
-            return true;
+            return self.is_reset_by(sender, tcp);
         }
-        let side = match sender {
-            Sender::Local => &mut self.local,
-            Sender::Foreign => &mut self.foreign,
-        };
-        side.seen = true;
-        if tcp.syn {
-            side.isn = Some(tcp.sequence);
-        }
-        if tcp.fin {
-            side.fin_end = Some(tcp.sequence_end());
-        }
-        if tcp.ack
-            && side
-                .acked
-                .is_none_or(|acked| !at_least(acked, tcp.acknowledgment))
+        let (side, other) = self.sides(sender);
+        // To a SYN, an old connection's end may answer with what that was at.
+        if side.sent.is_none()
+            && other.isn.is_some()
+            && tcp.ack
+            && !other.is_acknowledged_by(tcp.acknowledgment)
         {
-            side.acked = Some(tcp.acknowledgment);
+            return false;
+        }
+        match sender {
+            Sender::Local => self.local.note(tcp),
+            Sender::Foreign => self.foreign.note(tcp),
         }
         covers(self.local.acked, self.foreign.fin_end)
             && covers(self.foreign.acked, self.local.fin_end)
     }
 
+    /// Does this RST count, RFC 9293 section 3.10.7? Where only a SYN was sent
+    /// it must acknowledge that, later it must be inside the window.
+    fn is_reset_by(&self, sender: Sender, tcp: &TcpHeader) -> bool {
+        let (side, receiver) = self.sides(sender);
+        if side.sent.is_none() && receiver.isn.is_some() {
+            return tcp.ack && receiver.is_acknowledged_by(tcp.acknowledgment);
+        }
+        receiver
+            .receives(side)
+            .is_some_and(|(first, end)| within(tcp.sequence, first, end))
+    }
+
+    /// Does a node that sends this answer the SYN that came in?
+    pub(crate) fn answers(&self, tcp: &TcpHeader) -> bool {
+        tcp.ack && self.foreign.is_acknowledged_by(tcp.acknowledgment)
+    }
+
+    /// Can this segment, not a SYN alone, be one of this flow?
+    fn fits(&self, sender: Sender, tcp: &TcpHeader) -> bool {
+        let (side, other) = self.sides(sender);
+        let answers = !tcp.ack || other.sent.is_none() || {
+            let near = other.sent.map(|(_, next)| near(tcp.acknowledgment, next));
+            near == Some(true)
+        };
+        let continues = match (side.sent, other.acked) {
+            (Some((_, next)), _) => near(tcp.sequence, next),
+            (None, Some(acked)) => near(tcp.sequence, acked),
+            (None, None) => tcp.ack && other.is_acknowledged_by(tcp.acknowledgment),
+        };
+        answers && continues
+    }
+
     /// What a SYN of this side means for the open flow.
     fn syn(&self, sender: Sender, isn: u32) -> Syn {
-        let side = match sender {
-            Sender::Local => &self.local,
-            Sender::Foreign => &self.foreign,
-        };
-        if !side.seen {
+        let (side, _) = self.sides(sender);
+        if side.sent.is_none() {
             Syn::Crosses
         } else if side.isn == Some(isn) {
             Syn::Belongs
@@ -91,6 +186,18 @@ impl Streams {
 /// `a` is `b` or after it, in sequence number space.
 fn at_least(a: u32, b: u32) -> bool {
     a.wrapping_sub(b) < 1 << 31
+}
+
+/// From `first` to `last`, both included.
+fn within(number: u32, first: u32, last: u32) -> bool {
+    number.wrapping_sub(first) <= last.wrapping_sub(first)
+}
+
+/// As near as two segments of one connection are that a capture has in a wrong
+/// order or with gaps: 16 MiB.
+fn near(a: u32, b: u32) -> bool {
+    let distance = 1 << 24;
+    within(a, b.wrapping_sub(distance), b.wrapping_add(distance))
 }
 
 fn covers(acked: Option<u32>, fin_end: Option<u32>) -> bool {
@@ -151,6 +258,22 @@ impl State {
             },
             Self::Ended { began, .. } if began == Some(this) => Syn::Belongs,
             Self::Refused { .. } | Self::Midstream { .. } | Self::Ended { .. } => Syn::Begins,
+        }
+    }
+    /// Can this segment be one of this flow, whoever sent the frame?
+    pub(crate) fn fits(&self, sender: Sender, tcp: &TcpHeader) -> bool {
+        if tcp.is_first() {
+            // That a node crosses an incoming SYN is not to be guessed: another
+            // node's connect() looks the same.
+            let syn = self.syn(sender, tcp.sequence);
+            return match sender {
+                Sender::Local => matches!(syn, Syn::Belongs | Syn::Ignored),
+                Sender::Foreign => !matches!(syn, Syn::Begins | Syn::Replaces),
+            };
+        }
+        match self {
+            Self::Open { streams, .. } | Self::Midstream { streams } => streams.fits(sender, tcp),
+            Self::Refused { .. } | Self::Ended { .. } => false,
         }
     }
 }

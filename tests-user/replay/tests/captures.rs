@@ -107,3 +107,23 @@ fn linux_cooked() {
 fn cut_to_96_bytes() {
     expect("iperf3-cut.pcap", 165, &[(A, 165, 4, 0, 67, 1, 0)]);
 }
+
+/// In two parts each, as files are that were appended to.
+#[test]
+fn packed() {
+    let plain = shipped("tcp-in.pcap");
+    for packed in ["gz", "bz2", "zst", "xz"] {
+        assert_eq!(shipped(&format!("tcp-in.pcap.{packed}")), plain, "{packed}");
+    }
+}
+
+#[test]
+fn packed_and_cut() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../captures");
+    for packed in ["gz", "bz2", "zst", "xz"] {
+        let file = std::fs::read(folder.join(format!("tcp-in.pcap.{packed}"))).expect("a capture");
+        let error = try_replay(&file[..file.len() - 30], &options()).expect_err("it is cut");
+        let text = error.to_string();
+        assert!(text.contains("packet "), "{packed}: {text}");
+    }
+}

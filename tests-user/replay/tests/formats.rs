@@ -66,9 +66,13 @@ fn block(big: bool, kind: u32, body: &[u8]) -> Vec<u8> {
 }
 
 fn section(big: bool) -> Vec<u8> {
+    section_of(1, big)
+}
+
+fn section_of(major: u16, big: bool) -> Vec<u8> {
     let mut body = Vec::new();
     put(&mut body, big, 0x1a2b_3c4d);
-    put16(&mut body, big, 1);
+    put16(&mut body, big, major);
     put16(&mut body, big, 0);
     body.extend([0xff; 8]);
     block(big, 0x0a0d_0d0a, &body)
@@ -416,7 +420,7 @@ fn unknown_types_are_named() {
         b"\x7fELF\x02\x01\x01\0\0",
         "unknown file type (it begins with 7f 45 4c 46 02 01 01 00)",
     );
-    says(&[0x1f, 0x8b, 8, 0], "gzip");
+    says(b"PK\x03\x04....", "packed by gzip, bzip2, zstd or xz");
     says(
         &pcap(105, &[]),
         "link type 105 (IEEE 802.11) is not supported; supported are Ethernet",
@@ -436,19 +440,64 @@ fn unknown_types_are_named() {
         "the snoop file ends inside its header",
     );
     let packet = &packets()[0];
-    let two = [
+    let only = [
         section(false),
-        interface(false, 1),
         interface(false, 127),
         enhanced(false, 0, packet),
-        enhanced(false, 1, packet),
     ];
     says(
-        &two.concat(),
-        "packet 2 was captured on interface 1 (net0): link type 127 (IEEE 802.11 with radiotap",
+        &only.concat(),
+        "link type 127 (IEEE 802.11 with radiotap header) is not supported",
     );
+    says(&section_of(2, false), "pcapng version 2.0 is not supported");
     let missing = [section(false), enhanced(false, 0, packet)].concat();
     says(&missing, "interface 0, which is not there");
+}
+
+#[test]
+fn an_unsupported_interface_costs_its_own_packets_only() {
+    let packets = packets();
+    let mut file = [
+        section(false),
+        interface(false, 1),
+        interface(false, 249),
+        interface(false, 9999),
+    ]
+    .concat();
+    for packet in &packets {
+        file.extend(enhanced(false, 0, packet));
+        file.extend(enhanced(false, 1, b"usb"));
+    }
+    file.extend(enhanced(false, 2, b"?"));
+    let report = replay_file(&file);
+    let t = &report.totals;
+    assert_eq!((t.packets, t.not_shared), (15, 0));
+    assert_eq!((t.tcp_out, t.tcp_open, t.udp_sends), (1, 0, 1));
+    let names: Vec<_> = report.not_looked_into.into_iter().collect();
+    let usb = ("link type 249 (USBPcap)".to_owned(), 7);
+    assert_eq!(names, [usb, ("link type 9999".to_owned(), 1)]);
+}
+
+#[test]
+fn a_section_of_another_version_is_skipped_and_told() {
+    let packets = packets();
+    for big in [true, false] {
+        let section = |major, packets: &[Vec<u8>]| {
+            let mut out = [section_of(major, big), interface(big, 1)].concat();
+            out.extend(packets.iter().flat_map(|packet| enhanced(big, 0, packet)));
+            out
+        };
+        let other = section(2, &packets[..3]);
+        let (first, last) = packets.split_at(3);
+        let file = [section(1, first), other.clone(), section(1, last)].concat();
+        let report = replay_file(&file);
+        assert_eq!(report.totals, replay_frames(&packets).totals);
+        assert_eq!(report.skipped_sections["2.0"], 1);
+        let file = [other.clone(), other, section(1, &packets)].concat();
+        let report = replay_file(&file);
+        assert_eq!(report.totals, replay_frames(&packets).totals);
+        assert_eq!(report.skipped_sections["2.0"], 2);
+    }
 }
 
 #[test]

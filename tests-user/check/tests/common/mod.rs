@@ -10,7 +10,7 @@
 use std::fs;
 use std::process::Command;
 
-use clinet_check::{Limits, Mapfile, Report, Rule, check};
+use clinet_check::{Limits, Mapfile, Report, Rule, Severity, check};
 
 /// A module that breaks no rule.
 pub const GOOD: &str = include_str!("good.s");
@@ -71,10 +71,10 @@ pub fn lines(report: &Report) -> String {
     lines.join("\n")
 }
 
-/// The source breaks no rule.
+/// There is nothing to say about the source.
 pub fn assert_passes(source: &str) {
     let report = report_on(source);
-    assert!(report.passed(), "{}\n{source}", lines(&report));
+    assert!(report.findings.is_empty(), "{}\n{source}", lines(&report));
 }
 
 /// The file breaks one rule and no other, and the findings say all of `words`.
@@ -99,6 +99,28 @@ pub fn assert_breaks(source: &str, rule: Rule, words: &[&str]) {
     assert_file_breaks(&assemble(source), rule, words);
 }
 
+/// The source breaks no rule, and there are notes, which are all of one rule
+/// and say all of `words`.
+pub fn assert_notes(source: &str, rule: Rule, words: &[&str]) {
+    println!("{}", source.strip_prefix(GOOD).unwrap_or(source));
+    let report = report_on(source);
+    let text = lines(&report);
+    assert!(
+        !report.findings.is_empty(),
+        "nothing found, {rule} expected"
+    );
+    for finding in &report.findings {
+        assert_eq!(
+            (finding.rule, finding.severity),
+            (rule, Severity::Note),
+            "{text}"
+        );
+    }
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in:\n{text}");
+    }
+}
+
 /// A 64-bit number in a file.
 pub fn word(file: &[u8], at: usize) -> usize {
     u64::from_le_bytes(file[at..at + 8].try_into().unwrap()) as usize
@@ -107,4 +129,18 @@ pub fn word(file: &[u8], at: usize) -> usize {
 /// Where section number `index` has its header.
 pub fn header_of(file: &[u8], index: usize) -> usize {
     word(file, 40) + 64 * index
+}
+
+/// The number of a section.
+pub fn section_named(file: &[u8], name: &str) -> usize {
+    let string = |at: usize| file[at..].split(|&byte| byte == 0).next().unwrap();
+    let strings = usize::from(u16::from_le_bytes([file[62], file[63]]));
+    let names = word(file, header_of(file, strings) + 24);
+    (1..)
+        .find(|&index| {
+            let at = header_of(file, index);
+            let offset = u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
+            string(names + offset as usize) == name.as_bytes()
+        })
+        .unwrap()
 }

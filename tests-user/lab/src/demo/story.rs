@@ -4,7 +4,11 @@
 
 //! What is told: chapters of steps, each of which went as expected or not.
 
+use std::io::{self, Write};
+
 use serde::Serialize;
+
+use crate::fatal;
 
 /// One thing that was done and what came of it.
 #[derive(Debug, Serialize)]
@@ -41,12 +45,15 @@ impl Story {
         }
     }
 
+    /// Prints a line, until nobody reads any more.
+    fn tell(&mut self, line: &str) {
+        self.print = self.print && writeln!(io::stdout(), "{line}").is_ok();
+    }
+
     /// Begins a chapter.
     pub fn chapter(&mut self, title: &str) {
-        if self.print {
-            let gap = if self.chapters.is_empty() { "" } else { "\n" };
-            println!("{gap}{title}");
-        }
+        let gap = if self.chapters.is_empty() { "" } else { "\n" };
+        self.tell(&format!("{gap}{title}"));
         self.chapters.push(Chapter {
             title: title.to_owned(),
             steps: Vec::new(),
@@ -57,12 +64,10 @@ impl Story {
     pub fn step(&mut self, what: &str, result: impl Into<String>, expected: &str) {
         let result = result.into();
         let as_expected = result == expected;
-        if self.print {
-            println!("  {what}");
-            println!("      {result}");
-            if !as_expected {
-                println!("      UNEXPECTED: this should be: {expected}");
-            }
+        fatal::progress();
+        self.tell(&format!("  {what}\n      {result}"));
+        if !as_expected {
+            self.tell(&format!("      UNEXPECTED: this should be: {expected}"));
         }
         if let Some(chapter) = self.chapters.last_mut() {
             chapter.steps.push(Step {

@@ -4,11 +4,13 @@
 
 //! Capture files, one packet at a time.
 
+mod compression;
 mod pcap;
 mod pcapng;
 mod snoop;
 mod window;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read};
 
@@ -64,7 +66,7 @@ pub struct Record<'a> {
     /// When it was captured, if the file says.
     pub time: Option<Timestamp>,
     /// What `data` begins with.
-    pub link: LinkType,
+    pub link: Result<LinkType, UnsupportedLink>,
     /// Its length before it was cut to the capture's limit, in bytes.
     pub original_len: u32,
     /// What was captured.
@@ -81,8 +83,9 @@ pub enum CaptureError {
     Empty,
     /// The first bytes are those of no known format.
     #[error(
-        "unknown file type (it begins with {}); known are pcap, pcapng and snoop{}",
-        hex(.0), hint(.0)
+        "unknown file type (it begins with {}); known are pcap, pcapng and snoop, as they are or \
+         packed by gzip, bzip2, zstd or xz",
+        hex(.0)
     )]
     UnknownFormat(Vec<u8>),
     /// A format's version that is not known.
@@ -91,7 +94,7 @@ pub enum CaptureError {
         /// The format.
         format: Format,
         /// The version in the file.
-        version: u32,
+        version: String,
     },
     /// The file ends inside its own header.
     #[error("the {0} file ends inside its header")]
@@ -99,21 +102,9 @@ pub enum CaptureError {
     /// The file's own header makes no sense.
     #[error("the header of the {0} file is damaged")]
     DamagedHeader(Format),
-    /// All of the file has a link type that is not supported.
+    /// No packet of the file has a link type that is supported.
     #[error("{0}")]
     Link(UnsupportedLink),
-    /// A packet was captured on an interface whose link type is not supported.
-    #[error("packet {packet} was captured on interface {interface}{}: {link}", quoted(.name))]
-    InterfaceLink {
-        /// 1 is the first packet of the capture.
-        packet: u64,
-        /// The interface's number in its section, from 0.
-        interface: u32,
-        /// Its name, if the file says.
-        name: Option<String>,
-        /// Its link type.
-        link: UnsupportedLink,
-    },
     /// The file ends inside a packet.
     #[error("the capture ends inside packet {packet}")]
     Cut {
@@ -151,43 +142,29 @@ fn hex(bytes: &[u8]) -> String {
     digits.join(" ")
 }
 
-fn hint(bytes: &[u8]) -> &'static str {
-    match bytes {
-        [0x1f, 0x8b, ..] => "; this is gzip: unpack it first",
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => "; this is zstd: unpack it first",
-        [0xfd, b'7', b'z', b'X', b'Z', ..] => "; this is xz: unpack it first",
-        _ => "",
-    }
-}
-
-fn quoted(name: &Option<String>) -> String {
-    name.as_ref()
-        .map_or(String::new(), |name| format!(" ({name})"))
-}
-
 enum Reader {
     Pcap(pcap::Pcap),
     Pcapng(pcapng::Pcapng),
     Snoop(snoop::Snoop),
 }
 
-/// A capture file, recognised by its first bytes.
-pub struct Capture<R> {
-    window: Window<R>,
+/// A capture file, recognised by its first bytes and unpacked if need be.
+pub struct Capture<'r> {
+    window: Window<Box<dyn Read + 'r>>,
     reader: Reader,
     packets: u64,
 }
 
-impl<R: Read> Capture<R> {
+impl<'r> Capture<'r> {
     /// Reads the file's header. Needs no buffering: reads are large.
     ///
     /// # Errors
     ///
     /// The file is of no known type, its header is cut short or damaged, or its
     /// link type is not supported.
-    pub fn new(reader: R) -> Result<Self, CaptureError> {
-        let mut window = Window::new(reader);
+    pub fn new(reader: impl Read + 'r) -> Result<Self, CaptureError> {
         let io = |error| CaptureError::Io { packet: 1, error };
+        let mut window = Window::new(compression::unpacked(reader).map_err(io)?);
         window.want(8).map_err(io)?;
         let reader = match window.data() {
             [] => return Err(CaptureError::Empty),
@@ -225,18 +202,25 @@ impl<R: Read> Capture<R> {
         self.packets
     }
 
-    /// How much of the file has been read, in bytes.
+    /// How much of the unpacked file has been read, in bytes.
     pub fn position(&self) -> u64 {
         self.window.position()
+    }
+
+    /// How many sections of a pcapng file were skipped, by their version.
+    pub fn skipped_sections(&self) -> BTreeMap<String, u64> {
+        match &self.reader {
+            Reader::Pcapng(pcapng) => pcapng.skipped().clone(),
+            Reader::Pcap(_) | Reader::Snoop(_) => BTreeMap::new(),
+        }
     }
 
     /// The next packet; `None` at the end of the file.
     ///
     /// # Errors
     ///
-    /// The file ends inside the packet, is damaged or cannot be read, or the
-    /// packet's interface has an unsupported link type. Nothing can be read
-    /// behind an error.
+    /// The file ends inside the packet, is damaged or cannot be read. Nothing can
+    /// be read behind an error.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, CaptureError> {
         let number = self.packets + 1;
         let record = match &mut self.reader {

@@ -48,7 +48,7 @@ impl Pcap {
         if header.version_major != 2 {
             return Err(CaptureError::Version {
                 format: Format::Pcap,
-                version: header.version_major.into(),
+                version: header.version_major.to_string(),
             });
         }
         // The upper bits say whether frames end in a checksum; IP does not care.
@@ -99,7 +99,7 @@ impl Pcap {
                 seconds: frame.ts_sec.into(),
                 nanoseconds: frame.ts_usec.saturating_mul(self.unit).min(999_999_999),
             }),
-            link: self.link,
+            link: Ok(self.link),
             original_len: frame.origlen,
             data: frame.data,
             end,

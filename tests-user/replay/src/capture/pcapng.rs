@@ -4,6 +4,7 @@
 
 //! The block format of Wireshark.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use pcap_parser::traits::PcapNGPacketBlock;
@@ -21,7 +22,6 @@ const ENHANCED_PACKET: u32 = 6;
 
 struct Interface {
     link: Result<LinkType, UnsupportedLink>,
-    name: Option<String>,
     snap_len: u32,
     /// Timestamp units in a second; `None` if the file names an absurd one.
     units: Option<u64>,
@@ -31,7 +31,6 @@ struct Interface {
 
 impl Interface {
     fn new(block: &InterfaceDescriptionBlock<'_>, big_endian: bool) -> Self {
-        let name = block.if_name().and_then(Result::ok);
         let resolution = block.if_tsresol;
         let exponent = u32::from(resolution & 0x7f);
         let units = if resolution & 0x80 == 0 {
@@ -41,7 +40,6 @@ impl Interface {
         };
         Self {
             link: LinkType::from_linktype(block.linktype.0 as u32),
-            name: name.map(str::to_owned),
             snap_len: block.snaplen,
             units,
             // The library reads this number as little-endian always.
@@ -78,9 +76,19 @@ pub(super) struct Pcapng {
     /// Those of the current section.
     interfaces: Vec<Interface>,
     in_section: bool,
+    /// The current section has a version whose blocks are not known.
+    skips: bool,
+    /// Sections that were skipped, by their version.
+    skipped: BTreeMap<String, u64>,
+    /// A section was not skipped.
+    has_read: bool,
 }
 
 impl Pcapng {
+    pub(super) fn skipped(&self) -> &BTreeMap<String, u64> {
+        &self.skipped
+    }
+
     pub(super) fn next<'w, R: Read>(
         &mut self,
         window: &'w mut Window<R>,
@@ -104,16 +112,10 @@ impl Pcapng {
                     format!("it names interface {index}, which is not there"),
                 )
             })?;
-        let link = interface.link.map_err(|link| CaptureError::InterfaceLink {
-            packet: number,
-            interface: found.interface,
-            name: interface.name.clone(),
-            link,
-        })?;
         Ok(Some(Record {
             number,
             time: found.time.and_then(|time| interface.time(time)),
-            link,
+            link: interface.link,
             original_len: found.original_len,
             data: found.data,
             end,
@@ -134,7 +136,7 @@ impl Pcapng {
         loop {
             if !window.want(8).map_err(io)? {
                 return match window.data() {
-                    [] if self.in_section => Ok(None),
+                    [] if self.in_section => self.at_end(),
                     _ if !self.in_section => Err(CaptureError::CutHeader(Format::Pcapng)),
                     _ => Err(CaptureError::Cut { packet: number }),
                 };
@@ -152,10 +154,11 @@ impl Pcapng {
                 let what = format!("a block of type {kind:#x} claims to be {len} bytes long");
                 return Err(damaged(number, what));
             }
-            let wanted = matches!(
-                kind,
-                SECTION | INTERFACE | OLD_PACKET | SIMPLE_PACKET | ENHANCED_PACKET
-            );
+            let wanted = match kind {
+                SECTION => true,
+                INTERFACE | OLD_PACKET | SIMPLE_PACKET | ENHANCED_PACKET => !self.skips,
+                _ => false,
+            };
             if !wanted {
                 if !window.skip(len).map_err(io)? {
                     return Err(self.cut(kind, number));
@@ -170,12 +173,43 @@ impl Pcapng {
                 return Err(self.cut(kind, number));
             }
             match kind {
-                SECTION => self.interfaces.clear(),
+                SECTION => self.section(&window.data()[..len], number)?,
                 INTERFACE => self.interface(&window.data()[..len], number)?,
                 _ => return Ok(Some(len)),
             }
             self.in_section = true;
             window.consume(len);
+        }
+    }
+
+    /// Begins a section; one of another major version is skipped.
+    fn section(&mut self, block: &[u8], packet: u64) -> Result<(), CaptureError> {
+        let [_, _, _, _, _, _, _, _, _, _, _, _, a, b, c, d, ..] = *block else {
+            return Err(damaged(packet, "a section has no version"));
+        };
+        let half = |bytes| match self.big_endian {
+            true => u16::from_be_bytes(bytes),
+            false => u16::from_le_bytes(bytes),
+        };
+        let (major, minor) = (half([a, b]), half([c, d]));
+        self.interfaces.clear();
+        self.skips = major != 1;
+        if self.skips {
+            *self.skipped.entry(format!("{major}.{minor}")).or_default() += 1;
+        } else {
+            self.has_read = true;
+        }
+        Ok(())
+    }
+
+    /// A file of which nothing could be read is of an unknown version.
+    fn at_end<T>(&self) -> Result<Option<T>, CaptureError> {
+        match self.skipped.keys().next() {
+            Some(version) if !self.has_read => Err(CaptureError::Version {
+                format: Format::Pcapng,
+                version: version.clone(),
+            }),
+            _ => Ok(None),
         }
     }
 

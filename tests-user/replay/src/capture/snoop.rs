@@ -27,7 +27,7 @@ impl Snoop {
         if version != 2 {
             return Err(CaptureError::Version {
                 format: Format::Snoop,
-                version,
+                version: version.to_string(),
             });
         }
         let link = LinkType::from_dlpi(be32(window.data(), 12)).map_err(CaptureError::Link)?;
@@ -73,7 +73,7 @@ impl Snoop {
                 seconds: be32(record, 16).into(),
                 nanoseconds: be32(record, 20).saturating_mul(1000).min(999_999_999),
             }),
-            link: self.link,
+            link: Ok(self.link),
             original_len: be32(record, 0),
             data: &record[RECORD_HEADER..len],
             end,

@@ -1,0 +1,191 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! The tool as a person or a program calls it.
+
+mod check;
+mod damaged;
+mod replay;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn module() -> PathBuf {
+    root().join("build/kernel/misc/amd64/clinet")
+}
+
+fn lab(arguments: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("lab").expect("the tool is built");
+    command.args(arguments);
+    match arguments.first() {
+        Some(&"replay") => command.arg("--module").arg(module()),
+        Some(&"demo") => {
+            let foreign = root().join("build/foreign");
+            command
+                .arg("--module")
+                .arg(module())
+                .arg("--foreign")
+                .arg(foreign)
+        }
+        _ => &mut command,
+    };
+    command
+}
+
+struct Run {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+fn run(arguments: &[&str]) -> Run {
+    let output = lab(arguments).output().expect("the tool runs");
+    Run {
+        status: output.status.code().expect("it ends by itself"),
+        out: String::from_utf8(output.stdout).expect("text"),
+        err: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+fn json(run: &Run) -> Value {
+    serde_json::from_str(&run.out).expect("JSON")
+}
+
+const SHARED: [&str; 2] = ["192.0.2.10", "2001:db8::10"];
+
+#[test]
+fn the_demonstration_goes_as_told() {
+    let run = run(&["demo"]);
+    assert_eq!(run.status, 0, "{}{}", run.out, run.err);
+}
+
+#[test]
+fn the_demonstration_as_json_has_all_chapters() {
+    let run = run(&["demo", "--json"]);
+    assert_eq!(run.status, 0);
+    let told = json(&run);
+    assert_eq!(told["passed"], true);
+    assert_eq!(told["chapters"].as_array().expect("chapters").len(), 6);
+    assert_eq!(told["counters"][0]["counters"]["tcp_out_asked"], 2);
+}
+
+/// What reads the output may stop reading.
+#[test]
+fn a_closed_pipe_ends_the_tool_quietly() {
+    let capture = root().join("tests-user/captures/tcp-in.pcap");
+    let capture = capture.display().to_string();
+    for arguments in [
+        vec!["demo"],
+        vec!["demo", "--json"],
+        vec!["replay", &capture, "--shared", SHARED[0]],
+    ] {
+        let tool = lab(&arguments);
+        let mut command = std::process::Command::new(tool.get_program());
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = command.args(tool.get_args()).stdout(writer).output();
+        let output = output.expect("it ends");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn every_command_has_help_with_examples() {
+    for command in ["demo", "replay", "check", "symbols"] {
+        let output = Command::cargo_bin("lab")
+            .expect("built")
+            .args([command, "--help"])
+            .output();
+        let text = String::from_utf8(output.expect("help").stdout).expect("text");
+        assert!(
+            text.contains("Examples:") && text.contains("  lab "),
+            "{command}: {text}"
+        );
+    }
+}
+
+fn traces() -> PathBuf {
+    root().join("tests-user/stock/traces")
+}
+
+#[test]
+fn traces_of_a_stock_kernel_are_as_recorded() {
+    let folder = traces();
+    let folder = folder.to_str().expect("a path");
+    let run = run(&["traces", folder]);
+    assert_eq!((run.status, run.err.as_str()), (0, ""), "{}", run.out);
+    assert_eq!(run.out, "236 scenarios, 0 differ\n");
+    let file = format!("{folder}/other.jsonl");
+    let verbose = lab(&["traces", &file, "-v"]).output().expect("it runs");
+    assert_eq!(
+        String::from_utf8_lossy(&verbose.stdout),
+        "tcp_and_udp_same_port (inet): the same\n1 scenarios, 0 differ\n"
+    );
+}
+
+#[test]
+fn traces_with_the_module_attached_show_what_it_holds_in_the_end() {
+    let file = traces().join("late.jsonl");
+    let module = module();
+    let paths = [&file, &module].map(|path| path.to_str().expect("a path"));
+    let run = run(&["traces", paths[0], "--module", paths[1]]);
+    assert_eq!((run.status, run.err.as_str()), (0, ""), "{}", run.out);
+    let expected = "\
+only_connect2 (inet), left of TCP: 127.0.0.1:5001 to 127.0.0.1:32768, references: 1
+only_connect2 (inet), left of TCP: 127.0.0.1:32768 to 127.0.0.1:5001, references: 1
+";
+    assert!(run.out.contains(expected), "{}", run.out);
+    assert!(run.out.ends_with(" scenarios, 0 differ\n"), "{}", run.out);
+}
+
+#[test]
+fn a_trace_that_differs_says_where() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = fs::read_to_string(traces().join("other.jsonl")).expect("a file of scenarios");
+    let changed = text.replacen(r#""hook":"listen""#, r#""hook":"bind""#, 1);
+    assert_ne!(text, changed);
+    let file = folder.path().join("changed.jsonl");
+    fs::write(&file, format!("{text}{changed}")).expect("the file is written");
+    let file = file.to_str().expect("a path");
+    let run_text = run(&["traces", file]);
+    assert_eq!(run_text.status, 1);
+    let expected = "\
+tcp_and_udp_same_port (inet), step 3 (listen l):
+  expected bind stack 0 protocol 6 family 2 127.0.0.1 port 5001
+  got      listen stack 0 protocol 6 family 2 127.0.0.1 port 5001
+2 scenarios, 1 differ
+";
+    assert_eq!(run_text.out, expected);
+    let run_json = run(&["traces", file, "--json"]);
+    assert_eq!(run_json.status, 1);
+    let report = json(&run_json);
+    assert_eq!(
+        (&report["scenarios"], &report["differ"]),
+        (&2.into(), &1.into())
+    );
+    assert_eq!(report["played"][0]["differences"][0]["step"], 3);
+}
+
+#[test]
+fn what_is_no_trace_is_unusable() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let empty = folder.path().to_str().expect("a path").to_owned();
+    for (argument, expected) in [
+        (empty.as_str(), "holds no scenario"),
+        ("/nowhere.jsonl", "cannot read /nowhere.jsonl"),
+        ("Cargo.toml", "Cargo.toml, line 1: no scenario"),
+    ] {
+        let run = run(&["traces", argument]);
+        assert_eq!(run.status, 2, "{argument}");
+        assert!(run.err.contains(expected), "{}", run.err);
+    }
+}

@@ -1,0 +1,328 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Which machine is behind a MAC address.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use crate::Options;
+use crate::report::{Counters, NodeReport};
+use crate::stack::{NodeId, Stack, StackError};
+
+/// A MAC address.
+pub(crate) type Mac = [u8; 6];
+
+/// Is it an address that several machines may have in turn? Of VRRP and CARP
+/// (RFC 9568 section 7.3), HSRP and GLBP.
+fn is_virtual(mac: Mac) -> bool {
+    matches!(
+        mac,
+        [0x00, 0x00, 0x5e, 0x00, 0x01 | 0x02, _]
+            | [0x00, 0x00, 0x0c, 0x07, 0xac, _]
+            | [0x00, 0x00, 0x0c, 0x9f, 0xf0..=0xff, _]
+            | [0x00, 0x05, 0x73, 0xa0, 0x00..=0x0f, _]
+            | [0x00, 0x07, 0xb4, 0x00, _, _]
+    )
+}
+
+/// What stands behind a MAC address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The node that it is known to be: by hand, or the only one.
+    Fixed(usize),
+    /// The node that sends with it.
+    Node(usize),
+    /// The node that answered for it last: it is a virtual address, a router's,
+    /// or another interface of that node.
+    Stands(usize),
+    /// Nobody yet; an index into the silent addresses.
+    Silent(usize),
+}
+
+struct Node {
+    id: NodeId,
+    /// What the stack calls it.
+    index: usize,
+    /// The packet with which it appeared.
+    first: u64,
+    counters: Counters,
+    /// An earlier node that turned out to be the same machine.
+    same_as: Option<usize>,
+}
+
+/// A MAC address that was sent to and for which nobody has answered.
+struct Silent {
+    mac: Mac,
+    first: u64,
+    packets: u64,
+    undecodable: u64,
+}
+
+/// All nodes, and what is known of MAC addresses.
+pub(crate) struct Machines {
+    modulo: Option<u32>,
+    nodes: Vec<Node>,
+    by_id: HashMap<NodeId, usize, RandomState>,
+    by_mac: HashMap<Mac, Place, RandomState>,
+    named: HashMap<Mac, NodeId>,
+    silent: Vec<Silent>,
+    /// Which node sent from a shared address last.
+    senders: HashMap<u128, usize, RandomState>,
+}
+
+impl Machines {
+    pub(crate) fn new(options: &Options) -> Self {
+        let named = options.named.iter().flat_map(|named| {
+            let id = NodeId::Named(named.name.as_str().into());
+            named.macs.iter().map(move |mac| (*mac, id.clone()))
+        });
+        Self {
+            modulo: options.nodes,
+            nodes: Vec::new(),
+            by_id: HashMap::default(),
+            by_mac: HashMap::default(),
+            named: named.collect(),
+            silent: Vec::new(),
+            senders: HashMap::default(),
+        }
+    }
+
+    /// What is behind a shared address, given its MAC address and its port.
+    /// `None`: a group address, or no port to go by.
+    pub(crate) fn place(
+        &mut self,
+        stack: &mut dyn Stack,
+        packet: u64,
+        mac: Option<Mac>,
+        port: Option<u16>,
+    ) -> Result<Option<Place>, StackError> {
+        let id = match (self.modulo, mac) {
+            (Some(nodes), _) => match port {
+                Some(port) => NodeId::Modulo(u32::from(port) % nodes),
+                None => return Ok(None),
+            },
+            (None, None) => NodeId::All,
+            (None, Some(mac)) if mac[0] & 1 != 0 => return Ok(None),
+            (None, Some(mac)) => {
+                if let Some(place) = self.by_mac.get(&mac) {
+                    return Ok(Some(*place));
+                }
+                let place = match self.named.get(&mac) {
+                    Some(id) => Place::Fixed(self.node(stack, id.clone(), packet)?),
+                    None => self.be_silent(mac, packet),
+                };
+                self.by_mac.insert(mac, place);
+                return Ok(Some(place));
+            }
+        };
+        Ok(Some(Place::Fixed(self.node(stack, id, packet)?)))
+    }
+
+    fn node(&mut self, stack: &mut dyn Stack, id: NodeId, first: u64) -> Result<usize, StackError> {
+        if let Some(node) = self.by_id.get(&id) {
+            return Ok(*node);
+        }
+        let index = stack.add_node(&id)?;
+        let node = self.nodes.len();
+        self.by_id.insert(id.clone(), node);
+        self.nodes.push(Node {
+            id,
+            index,
+            first,
+            counters: Counters::default(),
+            same_as: None,
+        });
+        Ok(node)
+    }
+
+    fn be_silent(&mut self, mac: Mac, first: u64) -> Place {
+        self.silent.push(Silent {
+            mac,
+            first,
+            packets: 0,
+            undecodable: 0,
+        });
+        Place::Silent(self.silent.len() - 1)
+    }
+
+    /// What is now known of a MAC address that has been seen.
+    pub(crate) fn known(&self, mac: Mac) -> Option<Place> {
+        self.by_mac.get(&mac).copied()
+    }
+
+    /// The node behind a place; a silent address becomes one itself.
+    pub(crate) fn node_at(
+        &mut self,
+        stack: &mut dyn Stack,
+        place: Place,
+    ) -> Result<usize, StackError> {
+        let silent = match place {
+            Place::Fixed(node) | Place::Node(node) | Place::Stands(node) => {
+                return Ok(self.machine(node));
+            }
+            Place::Silent(silent) => silent,
+        };
+        let Silent { mac, first, .. } = self.silent[silent];
+        let node = self.node(stack, NodeId::Mac(mac), first)?;
+        self.by_mac.insert(mac, Place::Node(node));
+        self.add_silent(silent, node);
+        Ok(node)
+    }
+
+    /// The node that sends from a shared address by way of a place. A virtual
+    /// MAC address is that of whoever else sends from there.
+    pub(crate) fn sender(
+        &mut self,
+        stack: &mut dyn Stack,
+        place: Place,
+        address: u128,
+    ) -> Result<usize, StackError> {
+        let before = self.senders.get(&address).copied();
+        if let (Place::Silent(silent), Some(before)) = (place, before) {
+            let mac = self.silent[silent].mac;
+            if is_virtual(mac) {
+                self.answers(mac, before);
+                return Ok(self.machine(before));
+            }
+            if let NodeId::Mac(known) = self.nodes[before].id
+                && is_virtual(known)
+            {
+                self.rename(before, known, mac);
+                self.add_silent(silent, before);
+                return Ok(self.machine(before));
+            }
+        }
+        let node = self.node_at(stack, place)?;
+        if before != Some(node) {
+            self.senders.insert(address, node);
+        }
+        Ok(node)
+    }
+
+    /// A node that was known by a virtual MAC address shows its own.
+    fn rename(&mut self, node: usize, known: Mac, own: Mac) {
+        self.by_id.remove(&NodeId::Mac(known));
+        self.by_id.insert(NodeId::Mac(own), node);
+        self.nodes[node].id = NodeId::Mac(own);
+        self.by_mac.insert(known, Place::Stands(node));
+        self.by_mac.insert(own, Place::Node(node));
+    }
+
+    fn add_silent(&mut self, silent: usize, node: usize) {
+        let silent = &mut self.silent[silent];
+        let counters = &mut self.nodes[node].counters;
+        counters.packets += std::mem::take(&mut silent.packets);
+        counters.undecodable += std::mem::take(&mut silent.undecodable);
+    }
+
+    /// Somebody answered for a MAC address that does not send itself.
+    pub(crate) fn answers(&mut self, mac: Mac, node: usize) {
+        match self.by_mac.get(&mac) {
+            Some(Place::Silent(silent)) => self.add_silent(*silent, node),
+            Some(Place::Stands(_)) => {}
+            _ => return,
+        }
+        self.by_mac.insert(mac, Place::Stands(node));
+    }
+
+    /// What is at `place` has sent a packet of a connection of `node`: both are
+    /// one machine, or passed on by one.
+    pub(crate) fn belongs(&mut self, mac: Mac, place: Place, node: usize) {
+        match place {
+            Place::Fixed(_) => {}
+            Place::Node(other) => self.unite(other, node),
+            Place::Stands(_) | Place::Silent(_) => self.answers(mac, node),
+        }
+    }
+
+    fn unite(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.machine(a), self.machine(b));
+        let guessed = |node: usize| self.nodes[node].id.is_guessed();
+        if a != b && guessed(a) && guessed(b) {
+            self.nodes[a.max(b)].same_as = Some(a.min(b));
+        }
+    }
+
+    /// The first node of the machine that this one is.
+    pub(crate) fn machine(&self, mut node: usize) -> usize {
+        while let Some(earlier) = self.nodes[node].same_as {
+            node = earlier;
+        }
+        node
+    }
+
+    pub(crate) fn counters(&mut self, node: usize) -> &mut Counters {
+        &mut self.nodes[node].counters
+    }
+
+    /// Counts a packet of a node.
+    pub(crate) fn count(&mut self, node: usize, undecodable: bool) {
+        let counters = self.counters(node);
+        counters.packets += 1;
+        counters.undecodable += u64::from(undecodable);
+    }
+
+    /// Counts a packet that was sent to a silent address.
+    pub(crate) fn count_silent(&mut self, silent: usize, undecodable: bool) {
+        let silent = &mut self.silent[silent];
+        silent.packets += 1;
+        silent.undecodable += u64::from(undecodable);
+    }
+
+    /// What the stack calls a node.
+    pub(crate) fn index(&self, node: usize) -> usize {
+        self.nodes[node].index
+    }
+
+    /// The node that the stack calls so.
+    pub(crate) fn by_index(&self, index: usize) -> Option<usize> {
+        self.nodes.iter().position(|node| node.index == index)
+    }
+
+    /// The name of the machine that a node is.
+    pub(crate) fn name(&self, node: usize) -> String {
+        self.nodes[self.machine(node)].id.to_string()
+    }
+
+    /// Was a node found by its MAC address only?
+    pub(crate) fn is_guessed(&self, node: usize) -> bool {
+        self.nodes[node].id.is_guessed()
+    }
+
+    /// Silent addresses with packets become nodes: nobody can be asked any more.
+    pub(crate) fn end(&mut self, stack: &mut dyn Stack) -> Result<(), StackError> {
+        for silent in 0..self.silent.len() {
+            if self.silent[silent].packets > 0 {
+                self.node_at(stack, Place::Silent(silent))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The machines, in the order in which they appeared.
+    pub(crate) fn report(&self) -> Vec<NodeReport> {
+        let mut machines: Vec<(u64, Counters)> = self
+            .nodes
+            .iter()
+            .map(|node| (node.first, Counters::default()))
+            .collect();
+        for (number, node) in self.nodes.iter().enumerate() {
+            let machine = &mut machines[self.machine(number)];
+            machine.0 = machine.0.min(node.first);
+            machine.1.add_packets_of(&node.counters);
+            machine.1.add_flows_of(&node.counters);
+        }
+        let mut rows: Vec<(u64, NodeReport)> = Vec::new();
+        for (number, (first, counters)) in machines.into_iter().enumerate() {
+            if self.nodes[number].same_as.is_none() {
+                let node = self.name(number);
+                rows.push((first, NodeReport { node, counters }));
+            }
+        }
+        rows.sort_by_key(|(first, _)| *first);
+        rows.into_iter().map(|(_, row)| row).collect()
+    }
+}
