@@ -76,6 +76,9 @@ impl Source for Registry {
 }
 
 fn gauge(index: usize) -> Option<(&'static CStr, u64)> {
+    if index == 0 {
+        builtin::tell_counts();
+    }
     let gauges = builtin::gauges();
     match index {
         0 => Some((c"tuples", gauges.tuples)),

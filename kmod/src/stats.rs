@@ -6,7 +6,9 @@
 //!
 //! Counters are striped, so that CPUs do not take a cache line away from each
 //! other: a thread counts in the stripe that its stack chooses, and it is one
-//! relaxed addition for whichever thread. Reading adds the stripes up, so that the
+//! relaxed addition for whichever thread. What nearly every call comes to is
+//! counted by the registry, under the lock that it takes anyway, and added here when
+//! somebody reads. Reading adds the stripes up, so that the
 //! numbers of one reading are not of one instant.
 //!
 //! One table has all of them: the name in `include/clinet.h`, the name of the
@@ -182,11 +184,19 @@ pub fn counters() -> &'static Counters {
     SHARED.get(stack::stripe(STRIPES)).unwrap_or(first)
 }
 
-/// The counters of a flow for this thread, which others may share.
+/// The counters of outgoing TCP, incoming TCP, and UDP for this thread, which others
+/// may share.
+#[inline]
+#[must_use]
+pub fn flows() -> &'static [FlowCounters; 3] {
+    &counters().flows
+}
+
+/// The one of [`flows`] for a protocol and direction.
 #[inline]
 #[must_use]
 pub fn flow(protocol: Protocol, direction: Direction) -> &'static FlowCounters {
-    let [tcp_out, tcp_in, udp] = &counters().flows;
+    let [tcp_out, tcp_in, udp] = flows();
     match (protocol, direction) {
         (Protocol::Tcp, Direction::Outgoing) => tcp_out,
         (Protocol::Tcp, Direction::Incoming) => tcp_in,
@@ -194,7 +204,8 @@ pub fn flow(protocol: Protocol, direction: Direction) -> &'static FlowCounters {
     }
 }
 
-/// What a counter has come to.
+/// The sum of a counter over all stripes.
+#[must_use]
 pub fn sum(counter: fn(&Counters) -> &Counter) -> u64 {
     SHARED.iter().map(|stripe| counter(stripe).get()).sum()
 }

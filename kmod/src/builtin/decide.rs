@@ -88,17 +88,14 @@ impl Builtin {
     #[inline(always)]
     fn answer(&self, question: Question<'_>, verdict: Verdict) -> Result<(), Errno> {
         let (stack, tuple, direction) = question;
-        let flow = stats::flow(tuple.protocol, direction);
         match verdict {
             Verdict::Registered => {
-                flow.cf_registered.bump();
                 probe::register(tuple.as_probe(), stack);
                 let outgoing = direction == Direction::Outgoing;
                 probe::accept(tuple.as_probe(), stack, outgoing, c"registered");
                 Ok(())
             }
             Verdict::OwnedBy(owner) => {
-                flow.cf_owned.bump();
                 refuse(question, owner, c"owned by another node", Errno::ADDRINUSE)
             }
             verdict => self.accept_or_refuse(question, verdict),
@@ -112,19 +109,24 @@ impl Builtin {
         let (stack, tuple, direction) = question;
         let flow = stats::flow(tuple.protocol, direction);
         let (counter, reason, is_full) = match verdict {
-            Verdict::NotShared => (&flow.cf_not_shared, c"not shared", false),
-            Verdict::Unspecified => (&flow.cf_no_address, c"no local address", false),
-            Verdict::Full(Full::Udp) => (&flow.cf_udp_full, c"UDP's share is full", true),
-            Verdict::Full(Full::Addresses) => {
-                (&flow.cf_addresses_full, c"too many local addresses", true)
-            }
-            Verdict::Full(_) => (&flow.cf_full, c"full", true),
-            Verdict::Late => (&flow.cf_late, c"no memory", true),
+            Verdict::NotShared => (Some(&flow.cf_not_shared), c"not shared", false),
+            Verdict::Unspecified => (Some(&flow.cf_no_address), c"no local address", false),
+            Verdict::Full(Full::Udp) => (Some(&flow.cf_udp_full), c"UDP's share is full", true),
+            Verdict::Full(Full::Addresses) => (
+                Some(&flow.cf_addresses_full),
+                c"too many local addresses",
+                true,
+            ),
+            Verdict::Full(_) => (Some(&flow.cf_full), c"full", true),
+            Verdict::Late => (Some(&flow.cf_late), c"no memory", true),
+            // Counted by the registry.
             Verdict::Registered | Verdict::Repeated | Verdict::OwnedBy(_) => {
-                (&flow.cf_repeated, c"registered before", false)
+                (None, c"registered before", false)
             }
         };
-        counter.bump();
+        if let Some(counter) = counter {
+            counter.bump();
+        }
         if is_full && self.full_refuses {
             return refuse(question, 0, reason, Errno::ADDRNOTAVAIL);
         }
@@ -169,7 +171,6 @@ pub fn disconnect(stack: StackId, tuple: &FiveTuple) -> Ended {
     let ended = builtin.registry.disconnect(stack, tuple);
     match ended {
         Ended::Removed => {
-            counters().cs_removed.bump();
             probe::remove(tuple.as_probe(), stack, c"disconnect");
         }
         Ended::Kept | Ended::Doubtful => {}

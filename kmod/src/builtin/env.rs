@@ -38,6 +38,10 @@ impl Env for Kernel {
         super::maintain::wake();
     }
 
+    fn no_scratch() -> Self::Scratch {
+        KmemSlice::empty()
+    }
+
     #[inline]
     fn prefetch(address: usize) {
         cpu::prefetch_to_write(address);

@@ -10,7 +10,7 @@ use super::{BUILTIN, Builtin, TICK, node, tick};
 use crate::kernel::once::Once;
 use crate::kernel::{kmem, probe, time};
 use crate::registry::{Busy, Cursor, Pass, Swept, TableEntry, Why};
-use crate::stats::counters;
+use crate::stats::{self, counters};
 
 /// What wakes the module's task.
 static WAKER: Once<fn()> = Once::new();
@@ -54,6 +54,22 @@ pub struct Gauges {
     pub nodes: u64,
     /// Kernel memory of the module, in bytes.
     pub bytes: u64,
+}
+
+/// Adds what the registry counted to the counters, so that they are complete. Takes
+/// each shard's lock in turn.
+pub fn tell_counts() {
+    let Some(builtin) = BUILTIN.get() else {
+        return;
+    };
+    builtin.registry.take_counts(|counts| {
+        counters().cs_removed.add(counts.removed);
+        for (flow, counted) in stats::flows().iter().zip(&counts.flows) {
+            flow.cf_registered.add(counted.registered);
+            flow.cf_repeated.add(counted.repeated);
+            flow.cf_owned.add(counted.owned);
+        }
+    });
 }
 
 /// What there is now. Takes each shard's lock in turn.

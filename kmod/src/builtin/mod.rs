@@ -31,7 +31,9 @@ pub use cluster::{
     full_refuses, install, node, purge, query, resync_begin, resync_end, set_addresses, withdraw,
 };
 pub use decide::{bind, connect, disconnect, ignores, unbind};
-pub use maintain::{clear_all, clear_local, gauges, list, maintain, seconds, set_waker, sweep};
+pub use maintain::{
+    clear_all, clear_local, gauges, list, maintain, seconds, set_waker, sweep, tell_counts,
+};
 pub use provider::{associate, is_associated, is_built_in};
 
 use env::Kernel;

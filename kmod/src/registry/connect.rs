@@ -102,6 +102,11 @@ impl<E: Env> Registry<E> {
             return Tried::at_rest(Verdict::Late);
         };
         let verdict = self.register_tcp(&mut table, hash, &key, direction, via);
+        let [outgoing, incoming, _] = &mut table.counts.flows;
+        match direction {
+            Direction::Outgoing => outgoing.count(verdict),
+            Direction::Incoming => incoming.count(verdict),
+        }
         let grows = table.grows().then_some(hash);
         Tried { verdict, grows }
     }
@@ -274,6 +279,7 @@ impl<E: Env> Registry<E> {
             Left::Nothing => {
                 let entry = *entry;
                 self.remove(table, hash, at, &entry);
+                table.counts.removed += 1;
                 Ended::Removed
             }
         }
@@ -390,12 +396,17 @@ impl<E: Env> Registry<E> {
         self.endpoint_generation(&Key::endpoint(key.local(), key.lport()))
     }
 
-    /// A 5-tuple of UDP that is registered by somebody: as [`Registry::owner`].
+    /// Another node that owns a 5-tuple of UDP, for a question, which is counted.
     pub(super) fn owner_of(&self, local: Numbered<'_, E>, hash: Hash, key: &Key) -> Option<Node> {
-        let table = self.lock(hash, local)?;
-        match table.get(table.find(hash, key)?)?.kind() {
+        let mut table = self.lock(hash, local)?;
+        let owner = match table.get(table.find(hash, key)?)?.kind() {
             Kind::Other(owner, epoch) => self.owner(owner, epoch),
             _ => None,
+        };
+        if let Some(owner) = owner {
+            let [.., udp] = &mut table.counts.flows;
+            udp.count(Verdict::OwnedBy(owner));
         }
+        owner
     }
 }

@@ -232,6 +232,8 @@ impl<E: Env> Registry<E> {
                 }
             },
         };
+        let [.., udp] = &mut table.counts.flows;
+        udp.count(verdict);
         let grows = table.grows().then_some(hash);
         Tried { verdict, grows }
     }

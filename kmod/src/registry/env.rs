@@ -75,6 +75,9 @@ pub trait Env: Sized + 'static {
     /// any context.
     fn wake();
 
+    /// No memory for a sweep.
+    fn no_scratch() -> Self::Scratch;
+
     /// Asks for the cache line at an address, which will be written. May do
     /// nothing.
     fn prefetch(address: usize);

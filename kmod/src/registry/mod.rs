@@ -58,13 +58,14 @@ use env::{Env, Lock, Word};
 use growth::{STEPS, Step, segments_for};
 use hash::{Hash, Secret};
 pub use list::{Cursor, ROOM, TableEntry};
-use names::{Meaning, Names, Numbered};
+use names::{Meaning, Names, NoName, Numbered};
 use pool::{Pool, Pools};
 pub use remote::{NotInstalled, TooMany};
 use reserve::Reserve;
 use shard::{Guard, Shard};
 use shared::{NotAList, Shared};
 pub use sweep::{ASKED, Asked, Busy, Pass, Swept, Why};
+use table::Counts;
 
 /// A node of the cluster; 0 is none.
 pub type Node = u32;
@@ -319,7 +320,10 @@ impl<E: Env> Registry<E> {
         }
         let meaning = local(stack, addr);
         let added = self.locals.add(&meaning, || self.tell_tallies());
-        let local = added.ok_or(Verdict::Full(Full::Addresses))?;
+        let local = added.map_err(|none| match none {
+            NoName::TooMany => Verdict::Full(Full::Addresses),
+            NoName::Busy => Verdict::Late,
+        })?;
         // Whoever takes the address from the set retires its names after that:
         // either this one too, or it is seen here that the address is gone.
         if !self.is_shared(addr) {
@@ -457,8 +461,18 @@ impl<E: Env> Registry<E> {
 
     /// Gives numbers of names back that no entry has.
     pub fn collect(&self) {
-        self.locals.collect(|| self.tell_tallies());
-        self.owners.collect(|| self.tell_tallies());
+        for names in [&self.locals, &self.owners] {
+            let _others_turn = names.collect(|| self.tell_tallies());
+        }
+    }
+
+    /// Hands what was counted since the last time to `each`, for one shard after the
+    /// other.
+    pub fn take_counts(&self, mut each: impl FnMut(&Counts)) {
+        for shard in self.shards.iter() {
+            let counts = core::mem::take(&mut shard.lock().counts);
+            each(&counts);
+        }
     }
 
     /// Is anything dead that a sweep would drop?

@@ -31,7 +31,7 @@ const LIVE: u64 = 1;
 const RETIRED: u64 = 2;
 /// The number means nothing; a search goes on behind it.
 const LEFT: u64 = 3;
-/// [`Names::collect`] found no entry, and looks once more.
+/// [`Names::collect`] found no entry. Gone soon, unless somebody wants it.
 const LEAVING: u64 = 4;
 
 const STATE: u64 = 7;
@@ -59,6 +59,14 @@ impl<E: Env> Name<E> {
             state: E::Word::new(FREE),
             entries: E::Word::new(0),
             note: E::Word::new(0),
+        }
+    }
+
+    fn meaning(&self, state: u64) -> Meaning {
+        let [a, b] = &self.words;
+        Meaning {
+            words: [a.load(), b.load()],
+            tag: (state >> 32) as u32,
         }
     }
 }
@@ -153,7 +161,21 @@ pub struct Names<E: Env> {
     /// There was no room for a name; nobody looks for some before
     /// [`Names::collect`].
     exhausted: E::Word,
+    /// A thread looks which names are not needed any more.
+    collecting: E::Word,
 }
+
+/// Why there is no number for a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoName {
+    /// All are in use.
+    TooMany,
+    /// Another thread looks which are not needed any more: soon.
+    Busy,
+}
+
+/// Names that are looked at in one hold of the lock.
+const CHUNK: usize = 64;
 
 /// Names at most: three quarters of [`NAMES`], so that searches stay short.
 pub const MOST: usize = NAMES / 4 * 3;
@@ -165,6 +187,7 @@ impl<E: Env> Names<E> {
             names,
             used: E::Lock::new(0),
             exhausted: E::Word::new(0),
+            collecting: E::Word::new(0),
         }
     }
 
@@ -207,124 +230,176 @@ impl<E: Env> Names<E> {
     fn find_after(&self, first: usize, meaning: &Meaning) -> Option<Numbered<'_, E>> {
         let mut number = first;
         for _ in 0..self.names.len() {
-            match self.names.get(number)?.state.load() & STATE {
+            let name = self.names.get(number)?;
+            let state = name.state.load();
+            match state & STATE {
                 FREE => return None,
-                LEAVING => {
-                    // Whoever collects decides about it in a moment.
-                    let decided = self.used.lock();
-                    if let Some(found) = self.at(number, meaning) {
-                        return Some(found);
-                    }
-                    drop(decided);
+                LEAVING if (state >> 32) as u32 == meaning.tag => {
+                    self.keep(name);
                 }
                 _ => {}
             }
-            number = (number + 1) % NAMES;
             if let Some(found) = self.at(number, meaning) {
                 return Some(found);
             }
-        }
-        None
-    }
-
-    /// Adds a name, or finds it. `None`: there are too many. `tell` has all shards
-    /// tell their tallies; no shard is locked.
-    #[cold]
-    pub fn add(&self, meaning: &Meaning, tell: impl Fn()) -> Option<Numbered<'_, E>> {
-        if self.exhausted.load() != 0 {
-            return None;
-        }
-        let mut used = self.used.lock();
-        if let Some(found) = self.find_locked(meaning) {
-            return Some(found);
-        }
-        if *used >= MOST {
-            self.collect_locked(&mut used, tell);
-            if *used >= MOST {
-                self.exhausted.store(1);
-                return None;
-            }
-        }
-        let mut number = first(meaning);
-        for _ in 0..self.names.len() {
-            let name = self.names.get(number)?;
-            let state = name.state.load();
-            if matches!(state & STATE, FREE | LEFT) {
-                *used += 1;
-                let [a, b] = &name.words;
-                a.store(meaning.words[0]);
-                b.store(meaning.words[1]);
-                name.note.store(0);
-                let turn = state.wrapping_add(TURN) & TURNS;
-                let state = u64::from(meaning.tag) << 32 | turn | LIVE;
-                name.state.store(state);
-                return Some(Numbered {
-                    number: number as u16,
-                    state,
-                    name,
-                });
-            }
             number = (number + 1) % NAMES;
         }
         None
     }
 
-    /// As [`Names::find`], with the lock held: nothing is leaving.
-    fn find_locked(&self, meaning: &Meaning) -> Option<Numbered<'_, E>> {
+    /// A name is wanted again, or may be, before it is gone.
+    fn keep(&self, name: &Name<E>) {
+        let _used = self.used.lock();
+        let state = name.state.load();
+        if state & STATE == LEAVING {
+            name.state.store(state & !STATE | LIVE);
+        }
+    }
+
+    /// Adds a name, or finds it. `tell` has all shards tell their tallies; no shard is
+    /// locked.
+    ///
+    /// # Errors
+    ///
+    /// There are too many, or another thread looks which are not needed any more.
+    #[cold]
+    pub fn add(&self, meaning: &Meaning, tell: impl Fn()) -> Result<Numbered<'_, E>, NoName> {
+        if self.exhausted.load() != 0 {
+            return Err(NoName::TooMany);
+        }
+        if let Some(added) = self.try_add(meaning) {
+            return Ok(added);
+        }
+        if !self.collect(tell) {
+            return Err(NoName::Busy);
+        }
+        self.try_add(meaning).ok_or_else(|| {
+            self.exhausted.store(1);
+            NoName::TooMany
+        })
+    }
+
+    fn try_add(&self, meaning: &Meaning) -> Option<Numbered<'_, E>> {
+        let mut used = self.used.lock();
+        let mut number = first(meaning);
+        let mut free = None;
+        for _ in 0..self.names.len() {
+            let name = self.names.get(number)?;
+            let state = name.state.load();
+            if state & STATE == LEAVING {
+                name.state.store(state & !STATE | LIVE);
+            }
+            if let Some(found) = self.at(number, meaning) {
+                return Some(found);
+            }
+            if matches!(state & STATE, FREE | LEFT) {
+                free = free.or(Some((number, name, state)));
+            }
+            if state & STATE == FREE {
+                break;
+            }
+            number = (number + 1) % NAMES;
+        }
+        let (number, name, state) = free.filter(|_| *used < MOST)?;
+        *used += 1;
+        let [a, b] = &name.words;
+        a.store(meaning.words[0]);
+        b.store(meaning.words[1]);
+        name.note.store(0);
+        let turn = state.wrapping_add(TURN) & TURNS;
+        let state = u64::from(meaning.tag) << 32 | turn | LIVE;
+        name.state.store(state);
+        Some(Numbered {
+            number: number as u16,
+            state,
+            name,
+        })
+    }
+
+    /// As [`Names::find`], with the lock held.
+    fn find_locked(&self, meaning: &Meaning) -> Option<&Name<E>> {
         let first = first(meaning);
-        (0..self.names.len()).find_map(|step| self.at((first + step) % NAMES, meaning))
+        let names = (0..self.names.len()).map(|step| self.names.get((first + step) % NAMES));
+        let names = names.map_while(|name| name.filter(|name| name.state.load() & STATE != FREE));
+        let [a, b] = meaning.words;
+        let mut names = names.filter(|name| matches!(name.state.load() & STATE, LIVE | LEAVING));
+        names.find(|name| {
+            let [c, d] = &name.words;
+            let tag = (name.state.load() >> 32) as u32;
+            (c.load(), d.load(), tag) == (a, b, meaning.tag)
+        })
     }
 
-    /// Gives numbers back that no entry has. `tell` as for [`Names::add`]; sleeps
-    /// for nothing but locks.
-    pub fn collect(&self, tell: impl Fn()) {
+    /// Gives numbers back that no entry has; for the task, and for whoever finds no
+    /// room. `tell` as for [`Names::add`]. False: another thread is at it.
+    ///
+    /// Two looks: what has no entry leaves; what still has none and is not wanted
+    /// again after all shards were locked once more is gone. Whoever adds an entry
+    /// asks [`Numbered::holds`] with the shard locked: either its entry is told
+    /// the second time, or it sees that the name leaves, and keeps it. The lock is held
+    /// for a few names at a time.
+    pub fn collect(&self, tell: impl Fn()) -> bool {
+        if self.collecting.swap(1) != 0 {
+            return false;
+        }
         self.exhausted.store(0);
-        self.collect_locked(&mut self.used.lock(), tell);
-    }
-
-    /// Two looks: what has no entry leaves, and is not found any more; what has none
-    /// after all shards were locked once more is gone. Whoever adds an entry
-    /// asks [`Numbered::holds`] with the shard locked: either its entry is told the
-    /// second time, or it sees that the name leaves.
-    fn collect_locked(&self, used: &mut usize, tell: impl Fn()) {
         tell();
         let mut any = false;
-        for name in self.names.iter() {
+        self.change_all(|_, name| {
             let state = name.state.load();
-            let (is_live, has_none) = (state & STATE == LIVE, name.entries.load() == 0);
-            if is_live && has_none {
+            let has_none = name.entries.load() == 0;
+            if has_none && state & STATE == LIVE {
                 name.state.store(state & !STATE | LEAVING);
             }
-            any |= has_none && (is_live || state & STATE == RETIRED);
-        }
-        if !any {
-            return;
-        }
-        tell();
-        for name in self.names.iter() {
-            let state = name.state.load();
-            let gone = name.entries.load() == 0;
-            match state & STATE {
-                LEAVING | RETIRED if gone => {
-                    name.state.store(state & !STATE | LEFT);
-                    *used = used.saturating_sub(1);
+            any |= has_none && matches!(state & STATE, LIVE | RETIRED);
+        });
+        if any {
+            tell();
+            self.change_all(|used, name| {
+                let state = name.state.load();
+                let gone = name.entries.load() == 0;
+                match state & STATE {
+                    LEAVING | RETIRED if gone => {
+                        name.state.store(state & !STATE | LEFT);
+                        *used = used.saturating_sub(1);
+                    }
+                    LEAVING => name.state.store(state & !STATE | LIVE),
+                    _ => {}
                 }
-                LEAVING => name.state.store(state & !STATE | LIVE),
-                _ => {}
-            }
+            });
+            self.shorten_searches();
         }
-        self.shorten_searches();
+        self.collecting.store(0);
+        true
+    }
+
+    fn change_all(&self, mut change: impl FnMut(&mut usize, &Name<E>)) {
+        for names in self.names.chunks(CHUNK) {
+            let mut used = self.used.lock();
+            names.iter().for_each(|name| change(&mut used, name));
+        }
     }
 
     /// A search may end at a number that means nothing if it would end behind it.
     fn shorten_searches(&self) {
-        let mut ends = false;
-        for name in self.names.iter().rev().chain(self.names.iter().rev()) {
-            let state = name.state.load();
-            if state & STATE == LEFT && ends {
-                name.state.store(state & !STATE | FREE);
+        for chunk in (0..2 * NAMES / CHUNK).rev() {
+            let _used = self.used.lock();
+            for number in (0..CHUNK)
+                .rev()
+                .map(|place| (chunk * CHUNK + place) % NAMES)
+            {
+                let state =
+                    |number: usize| self.names.get(number % NAMES).map(|name| name.state.load());
+                let (Some(this), Some(next)) = (state(number), state(number + 1)) else {
+                    continue;
+                };
+                if let Some(name) = self.names.get(number)
+                    && this & STATE == LEFT
+                    && next & STATE == FREE
+                {
+                    name.state.store(this & !STATE | FREE);
+                }
             }
-            ends = name.state.load() & STATE == FREE;
         }
     }
 
@@ -349,11 +424,7 @@ impl<E: Env> Names<E> {
     fn meaning_if(&self, number: u16, wanted: impl Fn(u64) -> bool) -> Option<Meaning> {
         let name = self.names.get(usize::from(number))?;
         let state = name.state.load();
-        let [a, b] = &name.words;
-        wanted(state & STATE).then(|| Meaning {
-            words: [a.load(), b.load()],
-            tag: (state >> 32) as u32,
-        })
+        wanted(state & STATE).then(|| name.meaning(state))
     }
 
     /// Tag and note of a number that is in use.
@@ -368,8 +439,7 @@ impl<E: Env> Names<E> {
     /// it is not there.
     pub fn change_note(&self, meaning: &Meaning, change: impl FnOnce(u64) -> u64) -> Option<()> {
         let _used = self.used.lock();
-        let found = self.find_locked(meaning)?;
-        let note = found.note();
+        let note = &self.find_locked(meaning)?.note;
         note.store(change(note.load()));
         Some(())
     }
@@ -380,17 +450,15 @@ impl<E: Env> Names<E> {
         // Whoever adds a name looks again afterwards whether it is wanted. The lock
         // orders the two: that look comes after what was changed before this
         // call, or the name is seen below.
-        let _used = self.used.lock();
         let mut any = false;
-        for (number, name) in self.names.iter().enumerate() {
-            if self
-                .meaning(number as u16)
-                .is_some_and(|meaning| dead(&meaning))
-            {
-                name.state.store(name.state.load() & !STATE | RETIRED);
+        self.change_all(|_, name| {
+            let state = name.state.load();
+            let meaning = name.meaning(state);
+            if matches!(state & STATE, LIVE | LEAVING) && dead(&meaning) {
+                name.state.store(state & !STATE | RETIRED);
                 any = true;
             }
-        }
+        });
         any
     }
 

@@ -11,7 +11,7 @@
 
 use super::entry::{Entry, Kind};
 use super::env::{Env, Word};
-use super::names::Meaning;
+use super::names::{Meaning, NoName};
 use super::{Full, Node, ROUNDS, Registry, Verdict, key, local};
 use crate::flow::{FiveTuple, Protocol};
 
@@ -126,13 +126,21 @@ impl<E: Env> Registry<E> {
             .map_err(|verdict| match verdict {
                 Verdict::Unspecified => NotInstalled::Invalid,
                 Verdict::NotShared => NotInstalled::NotShared,
+                Verdict::Late => NotInstalled::Late,
                 _ => NotInstalled::Full(Full::Addresses),
             })?;
         let meaning = owner(node);
         let found = self.owners.find(&meaning);
-        let name = found
-            .or_else(|| self.owners.add(&meaning, || self.tell_tallies()))
-            .ok_or(NotInstalled::Full(Full::Nodes))?;
+        let name =
+            match found {
+                Some(name) => name,
+                None => self.owners.add(&meaning, || self.tell_tallies()).map_err(
+                    |none| match none {
+                        NoName::TooMany => NotInstalled::Full(Full::Nodes),
+                        NoName::Busy => NotInstalled::Late,
+                    },
+                )?,
+            };
         let key = key(local, tuple);
         let hash = key.hash(&self.secret);
         let over = match tuple.protocol {
@@ -267,7 +275,8 @@ impl<E: Env> Registry<E> {
             result = change(&mut epochs, sweeps);
             epochs.into()
         });
-        self.dirty.store(1);
+        // Not a store: a sweep that takes this mark away has to see the epochs.
+        self.dirty.swap(1);
         Some(result)
     }
 

@@ -116,10 +116,11 @@ impl Swept {
 }
 
 /// A sweep under way.
-struct Sweep<F> {
+struct Sweep<E: Env, F> {
     pass: Pass,
     tick: u8,
     swept: Swept,
+    asked: E::Scratch,
     /// Is told of each 5-tuple that goes.
     gone: F,
 }
@@ -163,6 +164,7 @@ impl<E: Env> Registry<E> {
             pass,
             tick,
             swept: Swept::default(),
+            asked: core::mem::replace(&mut *self.scratch.lock(), E::no_scratch()),
             gone,
         };
         if pass == Pass::Clear {
@@ -180,6 +182,7 @@ impl<E: Env> Registry<E> {
         if let Some(begun) = begun {
             self.done.store(begun);
         }
+        *self.scratch.lock() = sweep.asked;
         Ok(sweep.swept)
     }
 
@@ -194,7 +197,7 @@ impl<E: Env> Registry<E> {
         Some(self.begun.add(1).wrapping_add(1))
     }
 
-    fn sweep_all(&self, shard: &Shard<E>, sweep: &mut Sweep<impl FnMut(&TableEntry, Why)>) {
+    fn sweep_all(&self, shard: &Shard<E>, sweep: &mut Sweep<E, impl FnMut(&TableEntry, Why)>) {
         let end = {
             let mut table = shard.lock();
             table.swept = true;
@@ -209,7 +212,7 @@ impl<E: Env> Registry<E> {
     }
 
     /// Drops what is too old, if the shard has any such entry.
-    fn age(&self, shard: &Shard<E>, sweep: &mut Sweep<impl FnMut(&TableEntry, Why)>) {
+    fn age(&self, shard: &Shard<E>, sweep: &mut Sweep<E, impl FnMut(&TableEntry, Why)>) {
         let end = {
             let mut table = shard.lock();
             let oldest = table.oldest;
@@ -237,7 +240,7 @@ impl<E: Env> Registry<E> {
         shard: &Shard<E>,
         first: usize,
         oldest: &mut u8,
-        sweep: &mut Sweep<impl FnMut(&TableEntry, Why)>,
+        sweep: &mut Sweep<E, impl FnMut(&TableEntry, Why)>,
     ) {
         let mut at = first;
         let end = first.saturating_add(GLANCE);
@@ -289,9 +292,8 @@ impl<E: Env> Registry<E> {
         &self,
         shard: &Shard<E>,
         buckets: Range<usize>,
-        sweep: &mut Sweep<impl FnMut(&TableEntry, Why)>,
+        sweep: &mut Sweep<E, impl FnMut(&TableEntry, Why)>,
     ) {
-        let mut asked = self.scratch.lock();
         let mut unknown = 0;
         let mut table = shard.lock();
         for index in buckets {
@@ -309,7 +311,7 @@ impl<E: Env> Registry<E> {
                     }
                     Fate::Goes(why) => self.go(&mut table, (at, &entry), why, sweep),
                     Fate::Asks => {
-                        if let Some(slot) = asked.get_mut(unknown) {
+                        if let Some(slot) = sweep.asked.get_mut(unknown) {
                             *slot = Asked { at, entry };
                             unknown += 1;
                         }
@@ -321,7 +323,7 @@ impl<E: Env> Registry<E> {
             }
         }
         drop(table);
-        self.ask(shard, asked.get(..unknown).unwrap_or(&[]), sweep);
+        self.ask(shard, unknown, sweep);
     }
 
     /// Drops entries whose endpoint moved on. Endpoints are in other shards, so
@@ -329,11 +331,14 @@ impl<E: Env> Registry<E> {
     fn ask(
         &self,
         shard: &Shard<E>,
-        asked: &[Asked],
-        sweep: &mut Sweep<impl FnMut(&TableEntry, Why)>,
+        asked: usize,
+        sweep: &mut Sweep<E, impl FnMut(&TableEntry, Why)>,
     ) {
         let mut known: Option<(Key, Option<u8>)> = None;
-        for Asked { at, entry } in asked {
+        for number in 0..asked {
+            let Some(Asked { at, entry }) = sweep.asked.get(number).copied() else {
+                return;
+            };
             let key = Key::endpoint(entry.local(), entry.ports().0);
             let generation = match known {
                 Some((endpoint, generation)) if endpoint == key => generation,
@@ -344,8 +349,8 @@ impl<E: Env> Registry<E> {
                 continue;
             }
             let mut table = shard.lock();
-            if table.get(*at) == Some(entry) {
-                self.go(&mut table, (*at, entry), Why::Dead, sweep);
+            if table.get(at) == Some(&entry) {
+                self.go(&mut table, (at, &entry), Why::Dead, sweep);
             }
         }
     }
@@ -356,7 +361,7 @@ impl<E: Env> Registry<E> {
         table: &mut Table<E>,
         (at, entry): (At, &Entry),
         why: Why,
-        sweep: &mut Sweep<impl FnMut(&TableEntry, Why)>,
+        sweep: &mut Sweep<E, impl FnMut(&TableEntry, Why)>,
     ) {
         let hash: Hash = entry.hash(&self.secret);
         self.remove(table, hash, at, entry);

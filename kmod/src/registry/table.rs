@@ -9,6 +9,7 @@
 //! free place; every bucket that it went past counts it. There is no wrapping
 //! around: behind the last home there are [`PAD`] buckets more.
 
+use super::Verdict;
 use super::bucket::{Bucket, older};
 use super::entry::{Entry, Key};
 use super::env::{Env, SEGMENT};
@@ -38,6 +39,7 @@ pub struct Table<E: Env> {
     pub(super) credit: Credit,
     pub(super) locals: Tallies,
     pub(super) owners: Tallies,
+    pub(super) counts: Counts,
     /// An audit is under way: what is registered counts as seen.
     pub(super) audited: bool,
     /// A sweep is at it: nothing moves.
@@ -48,6 +50,41 @@ pub struct Table<E: Env> {
     pub(super) replaced: u32,
     /// The entries that a step of growth moves; not on the stack of a hook.
     pub(super) moving: [Entry; BATCH],
+}
+
+/// What became of calls: counted under the lock that they take anyway, and told
+/// by [`super::Registry::take_counts`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Entries whose last reference ended.
+    pub removed: u64,
+    /// Of outgoing TCP, incoming TCP, and UDP.
+    pub flows: [FlowCounts; 3],
+}
+
+/// What became of the questions of one protocol and direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowCounts {
+    /// New entries.
+    pub registered: u64,
+    /// Ours already.
+    pub repeated: u64,
+    /// Another node's.
+    pub owned: u64,
+}
+
+impl FlowCounts {
+    /// Counts a verdict that is one of these three.
+    #[inline(always)]
+    pub(super) fn count(&mut self, verdict: Verdict) {
+        let count = match verdict {
+            Verdict::Registered => &mut self.registered,
+            Verdict::Repeated => &mut self.repeated,
+            Verdict::OwnedBy(_) => &mut self.owned,
+            _ => return,
+        };
+        *count += 1;
+    }
 }
 
 /// Where an entry is: bucket and place.
@@ -77,6 +114,7 @@ impl<E: Env> Table<E> {
             credit: Credit::default(),
             locals: Tallies::default(),
             owners: Tallies::default(),
+            counts: Counts::default(),
             audited: false,
             swept: false,
             oldest: None,

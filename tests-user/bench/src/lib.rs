@@ -8,6 +8,7 @@
 //! ```text
 //! cli        options; which rows, what comes out
 //!   report   the tables and the JSON
+//!   chart    latency over the number of tuples, as SVG
 //!   bench    what the rows share: settings, c, results
 //!     rows   one file for each kind of measurement
 //!       peers   the module, dashmap, hashbrown, papaya, scc: one loop each

@@ -27,6 +27,7 @@ mod behaviour;
 mod growth;
 mod invariants;
 mod listing;
+mod loom;
 mod memory;
 mod model;
 mod names;
@@ -120,6 +121,10 @@ impl Env for Std {
 
     fn wake() {
         WAKES.set(WAKES.get() + 1);
+    }
+
+    fn no_scratch() -> Box<[Asked]> {
+        Box::new([])
     }
 
     fn prefetch(_: usize) {}

@@ -107,9 +107,14 @@ fn what_is_not_unicast_is_never_shared() {
         assert_eq!(fixture.connect(&flow), Verdict::NotShared);
         assert_eq!(fixture.0.install(2, &flow), Err(NotInstalled::NotShared));
         assert_eq!(fixture.0.bind(0, &at(addr, udp(1)).endpoint(), 0), None);
-        assert_eq!(fixture.0.share(&[addr.words()]), Err(NotAList));
     }
     assert_eq!(fixture.0.addresses(), 0);
+    for addr in [Addr::v4([224, 0, 0, 1]), Addr::v4([255; 4]), six(0xff, 2)] {
+        assert_eq!(fixture.0.share(&[addr.words()]), Err(NotAList), "{addr:?}");
+    }
+    // Of loopback there is no need, but a machine may have nothing else.
+    assert_eq!(fixture.0.share(&[six(0, 1).words()]), Ok(()));
+    assert!(fixture.0.is_shared(&six(0, 1)));
 }
 
 /// Each entry says by its ports whose it is: no number has ever two meanings.

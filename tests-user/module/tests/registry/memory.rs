@@ -12,12 +12,12 @@ use super::*;
 
 /// A machine with a small table.
 fn small(refuse: u64) -> Loaded {
-    let loaded = Loaded::new(&[("clinet_max_tuples", 4096), ("clinet_full_refuse", refuse)]);
+    let loaded = Loaded::new(&[("clinet_max_tuples", 2048), ("clinet_full_refuse", refuse)]);
     loaded.kernel.settle();
     loaded
 }
 
-const GROWN: u32 = 3000;
+const GROWN: u32 = 1200;
 /// More than the reserve has memory for.
 const MORE: u32 = 23_000;
 

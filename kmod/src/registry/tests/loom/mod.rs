@@ -2,8 +2,8 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! All orders of a few calls, within the memory model: every load may see
-//! every value that its ordering allows.
+//! All orders of a few calls, or as many as [`MOST`] allows, within the memory
+//! model: every load may see every value that its ordering allows.
 //!
 //! Thousands of words make a registry, and a handful of them change in a
 //! scenario. Only those are loom's; the others are plain words that must stay
@@ -11,12 +11,15 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use ::loom::model::Builder;
 use ::loom::sync as watched;
 use ::loom::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use ::loom::thread;
 
+use super::layout::Layout;
+use super::names::node;
 use super::*;
 
 mod calls;
@@ -62,10 +65,6 @@ impl Word for WorldWord {
         self.change(|word| word.fetch_add(value, AcqRel))
     }
 
-    fn or(&self, bits: u64) -> u64 {
-        self.change(|word| word.fetch_or(bits, AcqRel))
-    }
-
     fn swap(&self, value: u64) -> u64 {
         self.change(|word| word.swap(value, AcqRel))
     }
@@ -98,15 +97,18 @@ impl<T> Lock<T> for watched::Mutex<T> {
 impl Env for World {
     type Lock<T: Send + 'static> = watched::Mutex<T>;
     type Word = WorldWord;
-    type Buckets = Vec<Bucket>;
-    type Regions = Box<[Region<Self>]>;
+    type Segment = Box<Segment>;
+    type Directory = Vec<Option<Box<Segment>>>;
+    type Shards = Box<[Shard<Self>]>;
     type Names = Box<[Name<Self>]>;
     type Words = Arc<[WorldWord]>;
     type Scratch = Box<[Asked]>;
 
-    fn no_buckets() -> Vec<Bucket> {
-        Vec::new()
+    fn segment() -> Option<Box<Segment>> {
+        boxed_segment()
     }
+
+    fn wake() {}
 
     fn prefetch(_: usize) {}
 
@@ -120,52 +122,50 @@ struct Scene {
     locals: BTreeSet<usize>,
     owners: BTreeSet<usize>,
     shared: BTreeSet<usize>,
-    regions: usize,
+    shards: usize,
     most: usize,
+    /// How often a thread is stopped where it need not wait.
+    preemptions: usize,
 }
+
+/// So long a scene is played in other orders.
+const MOST: Duration = Duration::from_secs(10);
+
+/// Homes of a shard, so that a sweep has little to look at.
+const HOMES: u32 = 4;
 
 impl Scene {
     /// With these addresses, and nodes 2 and 3.
     fn new(addresses: &[Addr]) -> Self {
-        let Fixture(registry) = Fixture::new(SETTINGS, 1);
+        let local = |addr: &Addr| local(0, addr);
         let mut scene = Self {
-            locals: BTreeSet::new(),
-            owners: BTreeSet::new(),
+            locals: numbers(addresses.iter().map(local)),
+            owners: numbers([2, 3].map(node).into_iter()),
             shared: BTreeSet::new(),
-            regions: 1,
+            shards: 1,
             most: 100,
+            preemptions: 2,
         };
         for address in addresses {
-            let name = registry.locals.find_or_add(&local(0, address)).unwrap();
-            scene.locals.insert(name.number.into());
-            // The same on an empty table, where it may have the first choice.
-            let Fixture(alone) = Fixture::new(SETTINGS, 1);
-            let name = alone.locals.find_or_add(&local(0, address)).unwrap();
-            scene.locals.insert(name.number.into());
             let words: Arc<[AtomicU64]> = (0..shared::WORDS).map(|_| AtomicU64::new(0)).collect();
             let set = Shared::<Std>::new(words.clone());
             for _ in 0..2 {
                 set.set(&[address.words()]).unwrap();
             }
-            let used = words
-                .iter()
-                .enumerate()
-                .filter(|(_, word)| Word::load(*word) != 0);
+            let words = words.iter().enumerate();
+            let used = words.filter(|(_, word)| Word::load(*word) != 0);
             scene
                 .shared
                 .extend(used.flat_map(|(place, _)| [place & !1, place | 1]));
         }
-        scene.add_nodes(&[2, 3, 2]);
         scene
     }
 
-    /// Nodes, each of which comes after the one before has left.
-    fn add_nodes(&mut self, nodes: &[Node]) {
-        let Fixture(registry) = Fixture::new(SETTINGS, 1);
-        for node in nodes {
-            let name = registry.owners.find_or_add(&owner(*node)).unwrap();
-            self.owners.insert(name.number.into());
-            registry.leave(*node);
+    /// For parts that take long.
+    fn long(addresses: &[Addr]) -> Self {
+        Self {
+            preemptions: 1,
+            ..Self::new(addresses)
         }
     }
 
@@ -176,71 +176,91 @@ impl Scene {
             WATCHED.set(true);
             made
         }
-        let word = |watch| watched(watch, || WorldWord::new(0));
         let names = |seen: &BTreeSet<usize>| {
-            let names = (0..NAMES)
-                .map(|n| watched(seen.contains(&n), Name::new))
-                .collect();
-            let leaves = |n: usize| seen.iter().any(|name| name / 64 == n);
-            (
-                names,
-                (0..super::names_of::WORDS)
-                    .map(|n| word(leaves(n)))
-                    .collect(),
-            )
-        };
-        let memory = Memory {
-            regions: (0..self.regions).map(|_| Region::new()).collect(),
-            locals: names(&self.locals),
-            owners: names(&self.owners),
-            shared: (0..shared::WORDS)
-                .map(|n| word(self.shared.contains(&n)))
-                .collect(),
-            wanting: [(); MARKS].map(|()| word(true)).into(),
-            scratch: vec![Asked::default(); ASKED].into(),
+            let names = (0..NAMES).map(|n| watched(seen.contains(&n), Name::new));
+            names.collect()
         };
         let settings = Settings {
             most: self.most,
+            most_udp: self.most,
             ..SETTINGS
         };
-        let registry = Registry::new(settings, secret(1), memory);
-        assert!(registry.prepare(0, allocate));
+        let memory = Memory {
+            locals: names(&self.locals),
+            owners: names(&self.owners),
+            shared: (0..shared::WORDS)
+                .map(|n| watched(self.shared.contains(&n), || WorldWord::new(0)))
+                .collect(),
+            ..memory(&settings, self.shards)
+        };
+        let registry: Registry<World> = Registry::new(settings, secret(1), memory);
+        for shard in registry.shards.iter() {
+            let mut table = shard.lock();
+            assert!(table.give(0, boxed_segment().unwrap()).is_none());
+            table.layout = Layout::new(HOMES);
+            table.grow_at = u32::MAX;
+        }
         registry
     }
 
-    /// Runs `one`, `two` and `three` at once in all orders, after `before`;
-    /// `after` gets what they answered.
-    fn play<A: 'static, B: 'static, C: 'static>(
+    /// Runs `one` and `two` at once in all orders, after `before`; `after` gets what
+    /// they answered.
+    fn play<A: 'static, B: 'static>(
+        self,
+        before: fn(&Registry<World>),
+        (one, two): (Part<A>, Part<B>),
+        after: fn(&Registry<World>, A, B),
+    ) {
+        self.check(move |registry| {
+            before(registry);
+            let one = start(registry, one);
+            let two = two(registry);
+            after(registry, one.join().unwrap(), two);
+        });
+    }
+
+    /// As [`Scene::play`], for three at once.
+    fn play_three<A: 'static, B: 'static, C: 'static>(
         self,
         before: fn(&Registry<World>),
         (one, two, three): (Part<A>, Part<B>, Part<C>),
         after: fn(&Registry<World>, A, B, C),
     ) {
+        self.check(move |registry| {
+            before(registry);
+            let (one, two) = (start(registry, one), start(registry, two));
+            let three = three(registry);
+            after(registry, one.join().unwrap(), two.join().unwrap(), three);
+        });
+    }
+
+    fn check(self, scene: impl Fn(&Arc<Registry<World>>) + Send + Sync + 'static) {
         let mut builder = Builder::new();
-        builder.preemption_bound = Some(2);
+        builder.preemption_bound = Some(self.preemptions);
         builder.max_branches = 20_000;
+        builder.max_duration = Some(MOST);
         builder.check(move || {
             let registry = Arc::new(self.registry());
-            before(&registry);
-            let one = thread::spawn({
-                let registry = registry.clone();
-                move || one(&registry)
-            });
-            let two = thread::spawn({
-                let registry = registry.clone();
-                move || two(&registry)
-            });
-            let third = three(&registry);
-            after(&registry, one.join().unwrap(), two.join().unwrap(), third);
+            scene(&registry);
             invariants::check(&registry);
         });
     }
 }
 
+fn start<T: 'static>(registry: &Arc<Registry<World>>, part: Part<T>) -> thread::JoinHandle<T> {
+    let registry = registry.clone();
+    thread::spawn(move || part(&registry))
+}
+
 type Part<T> = fn(&Registry<World>) -> T;
 
-fn idle(_: &Registry<World>) {}
-
-fn connect(registry: &Registry<World>, tuple: &FiveTuple) -> Verdict {
-    registry.ask(0, tuple, true, 0)
+/// The numbers that these names may get.
+fn numbers(meanings: impl Iterator<Item = Meaning>) -> BTreeSet<usize> {
+    let names = || Names::<Std>::new((0..NAMES).map(|_| Name::new()).collect());
+    let together = names();
+    let both = meanings.flat_map(|meaning| {
+        // And on an empty table, where it may have the first choice.
+        [&together, &names()].map(|names| names.add(&meaning, || ()).unwrap().number)
+    });
+    both.map(usize::from).collect()
 }

@@ -4,7 +4,7 @@
 
 //! Numbers whose meaning changes under a call.
 
-use super::super::names::{rival_nodes, rivals};
+use super::super::names::{at, rival_nodes, rivals};
 use super::*;
 
 /// Either the one who adds the name sees that its address is not shared any
@@ -12,24 +12,18 @@ use super::*;
 #[test]
 fn no_name_outlives_its_address_in_the_set() {
     Scene::new(&[v4(10), v4(11)]).play(
-        idle,
+        |_| (),
         (
             |registry| connect(registry, &tcp(1)),
-            idle,
             |registry| registry.share(&[v4(11).words()]).unwrap(),
         ),
-        |registry, verdict, (), ()| {
+        |registry, verdict, ()| {
             assert!(matches!(verdict, Verdict::Registered | Verdict::NotShared));
             assert!(registry.locals.find(&local(0, &v4(10))).is_none());
             registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
             assert!(registry.is_empty());
         },
     );
-}
-
-fn at(addr: Addr, mut tuple: FiveTuple) -> FiveTuple {
-    tuple.local.addr = addr;
-    tuple
 }
 
 std::thread_local! {
@@ -48,37 +42,29 @@ fn two() -> FiveTuple {
 /// The number of the first address is swept and given to the second one,
 /// whose entry nobody else's call may touch.
 fn while_the_number_changes_hands(call: Part<()>) {
-    Scene::new(&[one().local.addr, two().local.addr]).play(
+    Scene::long(&[one().local.addr, two().local.addr]).play(
         |registry| {
             connect(registry, &one());
             registry.bind(0, &endpoint_of(one()), 0);
         },
-        (call, idle, |registry| {
+        (call, |registry| {
             registry.share(&[two().local.addr.words()]).unwrap();
             registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+            registry.collect();
             registry.bind(0, &endpoint_of(two()), 0);
             connect(registry, &two())
         }),
-        |registry, (), (), verdict| {
+        |registry, (), verdict| {
             assert_eq!(verdict, Verdict::Registered);
             assert_eq!(registry.query(0, &two()), (Verdict::Repeated, 1));
+            let udp = FiveTuple {
+                protocol: Protocol::Udp,
+                ..two()
+            };
             registry.bind(0, &endpoint_of(two()), 0);
-            connect(
-                registry,
-                &FiveTuple {
-                    protocol: Protocol::Udp,
-                    ..two()
-                },
-            );
+            connect(registry, &udp);
             registry.unbind(0, &endpoint_of(two()));
-            let (verdict, _) = registry.query(
-                0,
-                &FiveTuple {
-                    protocol: Protocol::Udp,
-                    ..two()
-                },
-            );
-            assert_eq!(verdict, Verdict::Repeated);
+            assert_eq!(registry.query(0, &udp), (Verdict::Repeated, 1));
             assert_eq!(registry.len(), 2);
         },
     );
@@ -125,14 +111,13 @@ fn a_purged_node_comes_back_beside_a_connect() {
         |registry| assert!(registry.install(2, &tcp(1)).is_ok()),
         (
             |registry| connect(registry, &tcp(1)),
-            idle,
             |registry| {
                 assert!(registry.leave(2));
                 registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
-                registry.install(2, &tcp(1)).map(drop)
+                registry.install(2, &tcp(1))
             },
         ),
-        |registry, connected, (), installed| {
+        |registry, connected, installed| {
             let (verdict, references) = registry.query(0, &tcp(1));
             match connected {
                 Verdict::Registered => {
@@ -161,12 +146,11 @@ fn no_purge_is_forgotten_by_a_sweep_that_begins() {
         },
         (
             |registry| assert!(registry.leave(2)),
-            idle,
             |registry| {
                 let _swept = registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
             },
         ),
-        |registry, (), (), ()| {
+        |registry, (), ()| {
             assert!(registry.is_dirty() || registry.is_empty());
         },
     );
@@ -182,8 +166,8 @@ std::thread_local! {
 #[test]
 fn a_number_gets_no_second_meaning_under_a_withdraw() {
     let (one, two) = NODES.with(|nodes| *nodes);
-    let mut scene = Scene::new(&[v4(10)]);
-    scene.add_nodes(&[one, two]);
+    let mut scene = Scene::long(&[v4(10)]);
+    scene.owners = numbers([one, two].map(node).into_iter());
     scene.play(
         |registry| {
             let (one, _) = NODES.with(|nodes| *nodes);
@@ -191,15 +175,15 @@ fn a_number_gets_no_second_meaning_under_a_withdraw() {
         },
         (
             |registry| registry.withdraw(NODES.with(|nodes| nodes.0), &tcp(1)),
-            idle,
             |registry| {
                 let (one, two) = NODES.with(|nodes| *nodes);
                 assert!(registry.leave(one));
                 registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+                registry.collect();
                 assert!(registry.install(two, &tcp(1)).is_ok());
             },
         ),
-        |registry, withdrawn, (), ()| {
+        |registry, withdrawn, ()| {
             assert!(withdrawn.is_some());
             let (_, two) = NODES.with(|nodes| *nodes);
             assert_eq!(registry.query(0, &tcp(1)), (Verdict::OwnedBy(two), 0));
@@ -207,8 +191,7 @@ fn a_number_gets_no_second_meaning_under_a_withdraw() {
     );
 }
 
-/// From an uncounted bind on no unbind drops anything: a bind whose address
-/// just left the set is none.
+/// A bind whose address just left the set is none.
 #[test]
 fn a_bind_beside_a_change_of_the_set_is_counted_or_nobodys() {
     Scene::new(&[v4(10), v4(11)]).play(
@@ -217,12 +200,11 @@ fn a_bind_beside_a_change_of_the_set_is_counted_or_nobodys() {
         },
         (
             |registry| registry.bind(0, &endpoint(53), 0),
-            idle,
             |registry| registry.share(&[v4(11).words()]).unwrap(),
         ),
-        |registry, counted, (), ()| {
+        |registry, counted, ()| {
             assert_ne!(counted, Some(false));
-            assert_eq!(registry.uncounted.load(), 0);
+            assert_eq!(Word::load(&registry.any_uncounted), 0);
         },
     );
 }
@@ -231,8 +213,8 @@ fn a_bind_beside_a_change_of_the_set_is_counted_or_nobodys() {
 #[test]
 fn a_number_of_a_node_gets_no_second_meaning_under_an_install() {
     let (one, two) = NODES.with(|nodes| *nodes);
-    let mut scene = Scene::new(&[v4(10)]);
-    scene.add_nodes(&[one, two]);
+    let mut scene = Scene::long(&[v4(10)]);
+    scene.owners = numbers([one, two].map(node).into_iter());
     scene.play(
         |registry| {
             let (one, _) = NODES.with(|nodes| *nodes);
@@ -240,15 +222,15 @@ fn a_number_of_a_node_gets_no_second_meaning_under_an_install() {
         },
         (
             |registry| registry.install(NODES.with(|nodes| nodes.0), &tcp(1)),
-            idle,
             |registry| {
                 let (one, two) = NODES.with(|nodes| *nodes);
                 assert!(registry.leave(one));
                 registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+                registry.collect();
                 assert!(registry.install(two, &tcp(3)).is_ok());
             },
         ),
-        |registry, installed, (), ()| {
+        |registry, installed, ()| {
             assert!(installed.is_ok());
             let (one, two) = NODES.with(|nodes| *nodes);
             let (verdict, _) = registry.query(0, &tcp(1));
@@ -262,7 +244,7 @@ fn a_number_of_a_node_gets_no_second_meaning_under_an_install() {
 /// number meant before: he finds it as it is, or not yet.
 #[test]
 fn a_name_is_found_with_the_state_that_its_number_has_then() {
-    Scene::new(&[one().local.addr, two().local.addr]).play(
+    Scene::long(&[one().local.addr, two().local.addr]).play(
         |registry| {
             connect(registry, &one());
         },
@@ -271,26 +253,69 @@ fn a_name_is_found_with_the_state_that_its_number_has_then() {
                 let found = registry.locals.find(&local(0, &two().local.addr));
                 found.is_none_or(|found| found.holds())
             },
-            idle,
             |registry| {
-                assert!(registry.locals.retire(&local(0, &one().local.addr)));
-                registry.dirty.store(1);
-                registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+                assert_eq!(registry.end(0, &one()), Some(true));
+                registry.collect();
                 connect(registry, &two())
             },
         ),
-        |_, holds, (), verdict| assert_eq!((holds, verdict), (true, Verdict::Registered)),
+        |_, holds, verdict| assert_eq!((holds, verdict), (true, Verdict::Registered)),
+    );
+}
+
+/// Either the name stays, or whoever inserts sees that it leaves and takes a new one.
+#[test]
+fn no_number_is_given_back_under_an_insert() {
+    Scene::long(&[one().local.addr, two().local.addr]).play(
+        |registry| {
+            connect(registry, &one());
+            registry.end(0, &one());
+        },
+        (
+            |registry| connect(registry, &one()),
+            |registry| {
+                registry.collect();
+                connect(registry, &two())
+            },
+        ),
+        |registry, one_is, two_is| {
+            assert_eq!((one_is, two_is), (Verdict::Registered, Verdict::Registered));
+            for flow in [one(), two()] {
+                assert_eq!(registry.query(0, &flow), (Verdict::Repeated, 1));
+            }
+            assert_eq!(registry.addresses(), 2);
+        },
+    );
+}
+
+#[test]
+fn a_disconnect_is_known_beside_those_who_give_numbers_back() {
+    Scene::new(&[v4(10)]).play_three(
+        |registry| {
+            connect(registry, &tcp(1));
+        },
+        (
+            |registry| registry.end(0, &tcp(1)),
+            |registry| registry.collect(),
+            |registry| connect(registry, &tcp(2)),
+        ),
+        |registry, ended, (), verdict| {
+            assert_eq!((ended, verdict), (Some(true), Verdict::Registered));
+            assert_eq!(registry.query(0, &tcp(2)), (Verdict::Repeated, 1));
+            registry.end(0, &tcp(2));
+            registry.collect();
+            assert_eq!(registry.addresses(), 0);
+        },
     );
 }
 
 /// The set that is looked at is written again meanwhile.
 #[test]
 fn an_address_that_stays_in_the_set_is_shared_all_the_time() {
-    Scene::new(&[v4(10), v4(11)]).play(
+    Scene::long(&[v4(10), v4(11)]).play(
         |registry| registry.share(&[v4(10).words()]).unwrap(),
         (
             |registry| registry.is_shared(&v4(10)) && !registry.excludes(&v4(10)),
-            idle,
             |registry| {
                 registry
                     .share(&[v4(10), v4(11)].map(|addr| addr.words()))
@@ -298,7 +323,7 @@ fn an_address_that_stays_in_the_set_is_shared_all_the_time() {
                 registry.share(&[v4(10).words()]).unwrap();
             },
         ),
-        |_, shared, (), ()| assert!(shared),
+        |_, shared, ()| assert!(shared),
     );
 }
 
@@ -308,9 +333,8 @@ fn the_filter_excludes_nothing_that_became_shared() {
         |registry| registry.share(&[v4(10).words()]).unwrap(),
         (
             |registry| registry.is_shared(&v4(11)) && registry.excludes(&v4(11)),
-            idle,
             |registry| registry.share(&[v4(11).words()]).unwrap(),
         ),
-        |_, excluded, (), ()| assert!(!excluded),
+        |_, excluded, ()| assert!(!excluded),
     );
 }

@@ -13,10 +13,9 @@ fn one_of_connect_and_install_wins_for_udp() {
         |registry| assert!(registry.is_empty()),
         (
             |registry| connect(registry, &udp(1)),
-            idle,
-            |registry| registry.install(2, &udp(1)).map(drop),
+            |registry| registry.install(2, &udp(1)),
         ),
-        |registry, connected, (), installed| {
+        |registry, connected, installed| {
             let now = registry.query(0, &udp(1));
             match connected {
                 Verdict::Registered => {
@@ -42,13 +41,12 @@ fn what_is_registered_after_a_bind_outlives_a_connect_from_before_it() {
         },
         (
             |registry| connect(registry, &udp(1)),
-            idle,
             |registry| {
                 assert_eq!(registry.bind(0, &udp(1).endpoint(), 0), Some(true));
                 connect(registry, &udp(1))
             },
         ),
-        |registry, _, (), verdict| {
+        |registry, _, verdict| {
             assert!(matches!(verdict, Verdict::Registered | Verdict::Repeated));
             let (now, references) = registry.query(0, &udp(1));
             assert_eq!(now, Verdict::Repeated);
@@ -66,14 +64,13 @@ fn an_endpoint_moves_on_under_an_install() {
             connect(registry, &udp(1));
         },
         (
-            |registry| registry.install(2, &udp(1)).map(drop),
-            idle,
+            |registry| registry.install(2, &udp(1)),
             |registry| {
                 assert_eq!(registry.bind(0, &udp(1).endpoint(), 0), Some(true));
                 connect(registry, &udp(1))
             },
         ),
-        |registry, installed, (), connected| {
+        |registry, installed, connected| {
             let now = registry.query(0, &udp(1));
             match connected {
                 Verdict::Registered => {
@@ -100,12 +97,11 @@ fn a_sweep_drops_what_it_asked_about_and_nothing_else() {
         },
         (
             |registry| connect(registry, &udp(1)),
-            idle,
             |registry| {
                 let _swept = registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
             },
         ),
-        |registry, verdict, (), ()| {
+        |registry, verdict, ()| {
             assert_eq!(verdict, Verdict::Registered);
             assert_eq!(registry.query(0, &udp(1)), (Verdict::Repeated, 1));
             assert_eq!(registry.len(), 1);
@@ -128,12 +124,11 @@ fn no_generation_is_free_before_a_whole_sweep() {
                     connect(registry, &udp(n));
                 }
             },
-            idle,
             |registry| {
                 let _swept = registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
             },
         ),
-        |registry, (), (), ()| {
+        |registry, (), ()| {
             assert!(registry.unbind(0, &udp(1).endpoint()));
             invariants::check_of_one_thread(registry);
         },
@@ -145,7 +140,7 @@ fn no_generation_is_free_before_a_whole_sweep() {
 fn what_is_registered_during_a_sweep_is_not_too_young_for_the_next_one() {
     Scene::new(&[v4(10)]).play(
         |registry| {
-            // What the region knows of is gone, so that all it knows comes from
+            // What the shard knows of is gone, so that all it knows comes from
             // this sweep.
             connect(registry, &udp(1));
             assert!(registry.unbind(0, &udp(1).endpoint()));
@@ -156,14 +151,13 @@ fn what_is_registered_during_a_sweep_is_not_too_young_for_the_next_one() {
         },
         (
             |registry| registry.ask(0, &udp(2), true, SETTINGS.age),
-            idle,
             |registry| {
                 let _swept = registry
                     .sweep(Pass::Age, SETTINGS.age + 1, |_, _| {})
                     .unwrap();
             },
         ),
-        |registry, verdict, (), ()| {
+        |registry, verdict, ()| {
             assert_eq!(verdict, Verdict::Registered);
             invariants::check_of_one_thread(registry);
         },
