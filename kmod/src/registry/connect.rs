@@ -71,15 +71,27 @@ impl<E: Env> Registry<E> {
         direction: Direction,
         via: Via,
     ) -> Verdict {
-        self.until_it_is_not_late(|| self.try_tcp(stack, tuple, direction, via))
+        self.until_it_is_not_late(stack, tuple, |local| {
+            self.try_tcp(local, tuple, direction, via)
+        })
     }
 
     /// Tries until there is a place, and goes on with the growth of what was tried.
     /// The stack that a try needs is free again by then.
     #[inline(always)]
-    pub(super) fn until_it_is_not_late(&self, mut attempt: impl FnMut() -> Tried) -> Verdict {
+    pub(super) fn until_it_is_not_late<'a>(
+        &'a self,
+        stack: StackId,
+        tuple: &FiveTuple,
+        mut attempt: impl FnMut(Numbered<'a, E>) -> Tried,
+    ) -> Verdict {
         for _ in 0..ROUNDS {
-            let Tried { verdict, grows } = attempt();
+            let local = match self.local(stack, &tuple.local.addr) {
+                Ok(local) => local,
+                Err(Verdict::Late) => continue,
+                Err(verdict) => return verdict,
+            };
+            let Tried { verdict, grows } = attempt(local);
             if let Some(hash) = grows {
                 self.grow(hash);
             }
@@ -91,11 +103,13 @@ impl<E: Env> Registry<E> {
     }
 
     #[inline(never)]
-    fn try_tcp(&self, stack: StackId, tuple: &FiveTuple, direction: Direction, via: Via) -> Tried {
-        let local = match self.local(stack, &tuple.local.addr) {
-            Ok(local) => local,
-            Err(verdict) => return Tried::at_rest(verdict),
-        };
+    fn try_tcp(
+        &self,
+        local: Numbered<'_, E>,
+        tuple: &FiveTuple,
+        direction: Direction,
+        via: Via,
+    ) -> Tried {
         let key = key(local, tuple);
         let hash = key.hash(&self.secret);
         let Some(mut table) = self.lock(hash, local) else {

@@ -160,21 +160,19 @@ impl<E: Env> Registry<E> {
     #[inline(always)]
     pub fn connect_udp(&self, stack: StackId, tuple: &FiveTuple, via: Via, tick: u8) -> Verdict {
         let mut in_the_way = None;
-        self.until_it_is_not_late(|| self.try_udp(stack, tuple, (via, tick), &mut in_the_way))
+        self.until_it_is_not_late(stack, tuple, |local| {
+            self.try_udp(local, tuple, (via, tick), &mut in_the_way)
+        })
     }
 
     #[inline(never)]
     fn try_udp(
         &self,
-        stack: StackId,
+        local: Numbered<'_, E>,
         tuple: &FiveTuple,
         (via, tick): (Via, u8),
         in_the_way: &mut InTheWay,
     ) -> Tried {
-        let local = match self.local(stack, &tuple.local.addr) {
-            Ok(local) => local,
-            Err(verdict) => return Tried::at_rest(verdict),
-        };
         let key = key(local, tuple);
         let hash = key.hash(&self.secret);
         let endpoint = Key::endpoint(local.number, key.lport());

@@ -258,7 +258,9 @@ impl<E: Env> Table<E> {
     /// Takes a segment that [`Step::Needs`] asked for; gives it back if another
     /// caller has brought it.
     pub fn give(&mut self, number: usize, segment: E::Segment) -> Option<E::Segment> {
-        match self.directory.get_mut(number) {
+        // Others may have changed the layout since.
+        let wanted = number < self.segments().max(1);
+        match self.directory.get_mut(number).filter(|_| wanted) {
             Some(place @ None) => {
                 *place = Some(segment);
                 None

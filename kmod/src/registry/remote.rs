@@ -67,8 +67,10 @@ impl From<Epochs> for u64 {
     }
 }
 
-/// Epochs that may pass without a sweep, of 256 that can be told apart.
+/// Epochs that may pass without a sweep, of 256 that can be told apart: by purges,
+/// and by resynchronisations, which leave some for a purge.
 const MOST_PASSED: u8 = 250;
+const MOST_BEGUN: u8 = 200;
 
 impl Epochs {
     /// Does what was named in this epoch count?
@@ -77,12 +79,13 @@ impl Epochs {
         epoch.wrapping_sub(self.floor) <= self.present.wrapping_sub(self.floor)
     }
 
-    /// The next epoch; `begun` and `done` sweeps have been.
-    fn advance(&mut self, begun: u32, done: u32) -> Result<(), TooMany> {
+    /// The next epoch, if fewer than `most` passed; `begun` and `done` sweeps have
+    /// been.
+    fn advance(&mut self, (begun, done): (u32, u32), most: u8) -> Result<(), TooMany> {
         if done.wrapping_sub(self.pass).cast_signed() > 0 {
             self.passed = self.present.wrapping_sub(self.floor);
         }
-        if self.passed >= MOST_PASSED {
+        if self.passed >= most {
             return Err(TooMany);
         }
         self.passed += 1;
@@ -230,8 +233,8 @@ impl<E: Env> Registry<E> {
     ///
     /// That happened too often since the last sweep.
     pub fn purge(&self, node: Node) -> Option<Result<(), TooMany>> {
-        self.change_epochs(node, |epochs, (begun, done)| {
-            epochs.advance(begun, done)?;
+        self.change_epochs(node, |epochs, sweeps| {
+            epochs.advance(sweeps, MOST_PASSED)?;
             epochs.floor = epochs.present;
             Ok(())
         })
@@ -243,7 +246,7 @@ impl<E: Env> Registry<E> {
     ///
     /// As for [`Registry::purge`].
     pub fn resync_begin(&self, node: Node) -> Option<Result<(), TooMany>> {
-        self.change_epochs(node, |epochs, (begun, done)| epochs.advance(begun, done))
+        self.change_epochs(node, |epochs, sweeps| epochs.advance(sweeps, MOST_BEGUN))
     }
 
     /// What was not named since [`Registry::resync_begin`] is dead; all that is
@@ -253,8 +256,9 @@ impl<E: Env> Registry<E> {
     ///
     /// None.
     pub fn resync_end(&self, node: Node) -> Option<Result<(), TooMany>> {
-        self.change_epochs(node, |epochs, _| {
+        self.change_epochs(node, |epochs, (begun, _)| {
             epochs.floor = epochs.present;
+            epochs.pass = begun;
             Ok(())
         })
     }
