@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! TCP connections: which node a segment belongs to, and what it means there.
+//! What is known of each 5-tuple of TCP.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -10,36 +10,35 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use crate::decode::TcpHeader;
-use crate::flows::{Ends, Flows, Moment, Tuple};
-use crate::machines::{Mac, Place};
-use crate::stack::{Answer, Direction, Protocol, StackError};
-use crate::tcp::{Sender, State, Streams, Syn};
+use crate::flows::{Moment, Tuple};
+use crate::machines::Mac;
+use crate::tcp::{Sender, State, Streams};
 
 /// A flow that came in by a silent MAC address, until a node answers.
-struct Waiting {
-    mac: Mac,
-    began: Moment,
+pub(crate) struct Waiting {
+    pub(crate) mac: Mac,
+    pub(crate) began: Moment,
     /// The SYN that began it; `None`: first seen in mid-stream.
-    syn: Option<TcpHeader>,
-    streams: Streams,
-    over: bool,
+    pub(crate) syn: Option<TcpHeader>,
+    pub(crate) streams: Streams,
+    pub(crate) over: bool,
 }
 
 /// What is known of a 5-tuple.
 #[derive(Default)]
-struct Entry {
+pub(crate) struct Entry {
     /// By node. One, unless two nodes have used the 5-tuple.
-    flows: SmallVec<[(usize, State); 1]>,
-    waiting: Option<Box<Waiting>>,
+    pub(crate) flows: SmallVec<[(usize, State); 1]>,
+    pub(crate) waiting: Option<Box<Waiting>>,
 }
 
 impl Entry {
-    fn state(&mut self, node: usize) -> Option<&mut State> {
+    pub(crate) fn state(&mut self, node: usize) -> Option<&mut State> {
         let mut flows = self.flows.iter_mut();
         flows.find(|(of, _)| *of == node).map(|(_, state)| state)
     }
 
-    fn set(&mut self, node: usize, new: State) {
+    pub(crate) fn set(&mut self, node: usize, new: State) {
         match self.state(node) {
             Some(state) => *state = new,
             None => self.flows.push((node, new)),
@@ -47,7 +46,7 @@ impl Entry {
     }
 
     /// The node with a flow that this segment can be one of.
-    fn fitting(&self, sender: Sender, header: &TcpHeader) -> Option<usize> {
+    pub(crate) fn fitting(&self, sender: Sender, header: &TcpHeader) -> Option<usize> {
         let mut flows = self.flows.iter();
         flows
             .find(|(_, state)| state.fits(sender, header))
@@ -55,7 +54,7 @@ impl Entry {
     }
 
     /// The node that holds the 5-tuple.
-    fn holder(&self) -> Option<usize> {
+    pub(crate) fn holder(&self) -> Option<usize> {
         let mut flows = self.flows.iter();
         flows
             .find(|(_, state)| matches!(state, State::Open { .. }))
@@ -65,7 +64,9 @@ impl Entry {
 
 /// All 5-tuples of TCP.
 pub(crate) struct Connections {
-    entries: HashMap<Tuple, Entry, RandomState>,
+    pub(crate) entries: HashMap<Tuple, Entry, RandomState>,
+    /// How many of them wait for an answer.
+    pub(crate) waiting: usize,
     /// Ended flows, oldest first, with the serial of their ending.
     endings: VecDeque<(Tuple, usize, u64)>,
     remembered: usize,
@@ -77,30 +78,44 @@ impl Connections {
     pub(crate) fn new(remembered: usize) -> Self {
         Self {
             entries: HashMap::default(),
+            waiting: 0,
             endings: VecDeque::new(),
             remembered,
             serial: 0,
         }
     }
 
-    fn state(&mut self, tuple: &Tuple, node: usize) -> Option<&mut State> {
+    pub(crate) fn state(&mut self, tuple: &Tuple, node: usize) -> Option<&mut State> {
         self.entries.get_mut(tuple)?.state(node)
     }
 
-    fn take_waiting(
+    pub(crate) fn take_waiting(
         &mut self,
         tuple: &Tuple,
         wanted: impl FnOnce(&Waiting) -> bool,
     ) -> Option<Waiting> {
         let entry = self.entries.get_mut(tuple)?;
-        if wanted(entry.waiting.as_deref()?) {
-            entry.waiting.take().map(|waiting| *waiting)
-        } else {
-            None
+        if !wanted(entry.waiting.as_deref()?) {
+            return None;
         }
+        self.waiting -= 1;
+        entry.waiting.take().map(|waiting| *waiting)
     }
 
-    fn remember_ending(&mut self, tuple: &Tuple, node: usize) {
+    pub(crate) fn wait(&mut self, tuple: &Tuple, waiting: Waiting) {
+        self.waiting += 1;
+        let entry = self.entries.entry(*tuple).or_default();
+        entry.waiting = Some(Box::new(waiting));
+    }
+
+    /// The serial of the next ending.
+    pub(crate) fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    /// Remembers the last ending, and forgets the oldest if they are too many.
+    pub(crate) fn remember_ending(&mut self, tuple: &Tuple, node: usize) {
         self.endings.push_back((*tuple, node, self.serial));
         while self.endings.len() > self.remembered {
             let Some((tuple, node, ending)) = self.endings.pop_front() else {
@@ -117,438 +132,5 @@ impl Connections {
                 self.entries.remove(&tuple);
             }
         }
-    }
-}
-
-/// Whom a segment to a shared address is for.
-#[derive(Clone, Copy)]
-enum Receiver {
-    Node(usize),
-    /// Whoever will answer for this address.
-    Unknown(Mac),
-}
-
-impl Flows<'_> {
-    pub(crate) fn tcp(
-        &mut self,
-        moment: Moment,
-        sent: &Tuple,
-        ends: Ends,
-        header: &TcpHeader,
-    ) -> Result<(), StackError> {
-        let received = sent.reversed();
-        self.settle(sent);
-        self.settle(&received);
-        let source = match ends.source {
-            Some(place) => Some(self.sender(sent, place, ends.source_mac(), header)?),
-            None => None,
-        };
-        let receiver = match ends.destination {
-            Some(place) => Some(self.receiver(&received, place, ends.destination_mac(), header)?),
-            None => None,
-        };
-        self.count(source, receiver, ends.destination);
-        // It answers what a refused flow would have sent.
-        if let (Some(_), Some(Receiver::Node(node))) = (source, receiver)
-            && self.is_refused(&received, node, Some(Direction::Outgoing))
-        {
-            return Ok(());
-        }
-        if let Some(node) = source {
-            self.answer(sent, node, header);
-            self.tcp_on_node(moment, sent, node, Sender::Local, header);
-            // What a refused flow would send is not there to be received.
-            if self.is_refused(sent, node, None) {
-                return Ok(());
-            }
-        }
-        match receiver {
-            Some(Receiver::Node(node)) => {
-                self.tcp_on_node(moment, &received, node, Sender::Foreign, header);
-            }
-            Some(Receiver::Unknown(mac)) => self.wait(moment, &received, mac, header)?,
-            None => {}
-        }
-        Ok(())
-    }
-
-    fn count(
-        &mut self,
-        source: Option<usize>,
-        receiver: Option<Receiver>,
-        destination: Option<Place>,
-    ) {
-        if let Some(node) = source {
-            self.machines.count(node, false);
-        }
-        match (receiver, destination) {
-            (Some(Receiver::Node(node)), _) => {
-                if Some(node) != source {
-                    self.machines.count(node, false);
-                }
-            }
-            (Some(Receiver::Unknown(_)), Some(Place::Silent(silent))) => {
-                self.machines.count_silent(silent, false);
-            }
-            (Some(Receiver::Unknown(_)), Some(Place::Stands(node))) => {
-                self.machines.count(node, false);
-            }
-            _ => {}
-        }
-    }
-
-    /// The node of a machine that has a flow with this 5-tuple.
-    fn own_flow(&self, tuple: &Tuple, node: usize) -> Option<usize> {
-        let entry = self.connections.entries.get(tuple)?;
-        let machine = self.machines.machine(node);
-        let mut nodes = entry.flows.iter().map(|(of, _)| *of);
-        nodes.find(|of| self.machines.machine(*of) == machine)
-    }
-
-    fn fitting(&self, tuple: &Tuple, sender: Sender, header: &TcpHeader) -> Option<usize> {
-        self.connections.entries.get(tuple)?.fitting(sender, header)
-    }
-
-    /// Which node sent this segment: the one that has its MAC address, unless
-    /// another's connection goes on by way of that address.
-    fn sender(
-        &mut self,
-        tuple: &Tuple,
-        place: Place,
-        mac: Option<Mac>,
-        header: &TcpHeader,
-    ) -> Result<usize, StackError> {
-        match place {
-            Place::Fixed(node) => return Ok(node),
-            Place::Node(node) => {
-                if let Some(own) = self.own_flow(tuple, node) {
-                    return Ok(own);
-                }
-            }
-            Place::Stands(_) | Place::Silent(_) => {}
-        }
-        if let Some(node) = self.fitting(tuple, Sender::Local, header) {
-            // Whoever takes an address over resets what he does not know.
-            if let Some(mac) = mac.filter(|_| !header.rst) {
-                self.machines.belongs(mac, place, node);
-            }
-            return Ok(node);
-        }
-        let node = self.machines.sender(self.stack, place, tuple.local)?;
-        Ok(self.own_flow(tuple, node).unwrap_or(node))
-    }
-
-    /// Which node receives this segment.
-    fn receiver(
-        &mut self,
-        tuple: &Tuple,
-        place: Place,
-        mac: Option<Mac>,
-        header: &TcpHeader,
-    ) -> Result<Receiver, StackError> {
-        let is_first = header.is_first();
-        match (place, mac) {
-            (Place::Fixed(node), _) => Ok(Receiver::Node(node)),
-            (Place::Node(node), _) => {
-                let own = self.own_flow(tuple, node);
-                let other = || {
-                    self.fitting(tuple, Sender::Foreign, header)
-                        .filter(|_| !is_first)
-                };
-                Ok(Receiver::Node(own.or_else(other).unwrap_or(node)))
-            }
-            (Place::Stands(_) | Place::Silent(_), Some(mac)) => {
-                if let Some(node) = self.fitting(tuple, Sender::Foreign, header) {
-                    return Ok(Receiver::Node(node));
-                }
-                let entry = self.connections.entries.get(tuple);
-                let late = entry
-                    .filter(|entry| !is_first && entry.waiting.is_none())
-                    .and_then(|entry| entry.flows.last());
-                Ok(match late {
-                    Some((node, _)) => Receiver::Node(*node),
-                    None => Receiver::Unknown(mac),
-                })
-            }
-            (place, None) => Ok(Receiver::Node(self.machines.node_at(self.stack, place)?)),
-        }
-    }
-
-    /// What waits for a MAC address that has sent meanwhile is for that node.
-    fn settle(&mut self, tuple: &Tuple) {
-        let machines = &self.machines;
-        let sends = |waiting: &Waiting| match machines.known(waiting.mac) {
-            Some(Place::Node(node)) => Some(node),
-            _ => None,
-        };
-        let Some(waiting) = self
-            .connections
-            .take_waiting(tuple, |waiting| sends(waiting).is_some())
-        else {
-            return;
-        };
-        if let Some(node) = sends(&waiting) {
-            let node = self.own_flow(tuple, node).unwrap_or(node);
-            self.resolve(tuple, waiting, node);
-        }
-    }
-
-    /// A segment to an address for which nobody has answered yet.
-    fn wait(
-        &mut self,
-        moment: Moment,
-        tuple: &Tuple,
-        mac: Mac,
-        header: &TcpHeader,
-    ) -> Result<(), StackError> {
-        let entry = self.connections.entries.entry(*tuple).or_default();
-        if let Some(waiting) = &mut entry.waiting {
-            let again = waiting
-                .syn
-                .is_some_and(|syn| syn.sequence == header.sequence);
-            if again || !header.is_first() {
-                waiting.mac = mac;
-                waiting.over |= waiting.streams.segment(Sender::Foreign, header);
-                return Ok(());
-            }
-            if let Some(waiting) = self.connections.take_waiting(tuple, |_| true) {
-                self.resolve_unanswered(tuple, waiting)?;
-            }
-        }
-        let mut streams = Streams::default();
-        let over = streams.segment(Sender::Foreign, header);
-        let entry = self.connections.entries.entry(*tuple).or_default();
-        entry.waiting = Some(Box::new(Waiting {
-            mac,
-            began: moment,
-            syn: header.is_first().then_some(*header),
-            streams,
-            over,
-        }));
-        Ok(())
-    }
-
-    /// A node sends on a 5-tuple: is that the answer somebody waits for? If it
-    /// has a flow there already, only what acknowledges the new SYN is.
-    fn answer(&mut self, tuple: &Tuple, node: usize, header: &TcpHeader) {
-        let is_new = self.own_flow(tuple, node).is_none();
-        let is_answer = |waiting: &Waiting| {
-            !header.is_first()
-                && (is_new || waiting.syn.is_none() || waiting.streams.answers(header))
-        };
-        let Some(waiting) = self.connections.take_waiting(tuple, is_answer) else {
-            return;
-        };
-        self.take_over(tuple, &waiting, node);
-        self.machines.answers(waiting.mac, node);
-        self.resolve(tuple, waiting, node);
-    }
-
-    /// The foreign end has begun anew by way of the same address, for which
-    /// another node stood: what it had with that one is over.
-    fn take_over(&mut self, tuple: &Tuple, waiting: &Waiting, node: usize) {
-        if waiting.syn.is_some()
-            && let Some(Place::Stands(before)) = self.machines.known(waiting.mac)
-            && let Some(old) = self.own_flow(tuple, before)
-            && self.machines.machine(old) != self.machines.machine(node)
-            && let Some(State::Open { .. }) = self.connections.state(tuple, old)
-        {
-            self.end_flow(tuple, old);
-        }
-    }
-
-    /// A waiting flow turns out to be this node's.
-    fn resolve(&mut self, tuple: &Tuple, waiting: Waiting, node: usize) {
-        let Waiting {
-            began,
-            syn,
-            streams: known,
-            over,
-            ..
-        } = waiting;
-        let Some(syn) = syn else {
-            let entry = self.connections.entries.entry(*tuple).or_default();
-            if entry.state(node).is_none() {
-                entry.set(node, State::Midstream { streams: known });
-                self.machines.counters(node).tcp_midstream += 1;
-            }
-            return;
-        };
-        self.tcp_syn(began, tuple, node, Sender::Foreign, &syn);
-        if let Some(State::Open { isn, streams, .. }) = self.connections.state(tuple, node)
-            && *isn == syn.sequence
-        {
-            *streams = known;
-            if over {
-                self.end_flow(tuple, node);
-            }
-        }
-    }
-
-    /// Nobody has answered. Then it is for whom the address stands, or itself
-    /// is a node; but what holds the 5-tuple already is not contradicted by
-    /// that.
-    fn resolve_unanswered(&mut self, tuple: &Tuple, waiting: Waiting) -> Result<(), StackError> {
-        let entry = self.connections.entries.get(tuple);
-        let node = match (
-            entry.and_then(Entry::holder),
-            self.machines.known(waiting.mac),
-        ) {
-            (Some(holder), Some(Place::Silent(_) | Place::Stands(_))) => {
-                self.machines.answers(waiting.mac, holder);
-                holder
-            }
-            (_, Some(place)) => self.machines.node_at(self.stack, place)?,
-            (_, None) => return Ok(()),
-        };
-        let node = self.own_flow(tuple, node).unwrap_or(node);
-        self.resolve(tuple, waiting, node);
-        Ok(())
-    }
-
-    /// Resolves all that nobody has answered.
-    pub(crate) fn end_tcp(&mut self) -> Result<(), StackError> {
-        let mut unanswered: Vec<(Tuple, Waiting)> = Vec::new();
-        for (tuple, entry) in &mut self.connections.entries {
-            if let Some(waiting) = entry.waiting.take() {
-                unanswered.push((*tuple, *waiting));
-            }
-        }
-        unanswered.sort_by_key(|(_, waiting)| waiting.began.number);
-        for (tuple, waiting) in unanswered {
-            self.resolve_unanswered(&tuple, waiting)?;
-        }
-        Ok(())
-    }
-
-    fn is_refused(&mut self, tuple: &Tuple, node: usize, way: Option<Direction>) -> bool {
-        match self.connections.state(tuple, node) {
-            Some(State::Refused { direction, .. }) => way.is_none_or(|way| way == *direction),
-            _ => false,
-        }
-    }
-
-    fn tcp_on_node(
-        &mut self,
-        moment: Moment,
-        tuple: &Tuple,
-        node: usize,
-        sender: Sender,
-        header: &TcpHeader,
-    ) {
-        if header.is_first() {
-            self.tcp_syn(moment, tuple, node, sender, header);
-        } else {
-            self.tcp_segment(tuple, node, sender, header);
-        }
-    }
-
-    fn tcp_syn(
-        &mut self,
-        moment: Moment,
-        tuple: &Tuple,
-        node: usize,
-        sender: Sender,
-        header: &TcpHeader,
-    ) {
-        let syn = match self.connections.state(tuple, node) {
-            Some(state) => state.syn(sender, header.sequence),
-            None => Syn::Begins,
-        };
-        match syn {
-            Syn::Ignored => return,
-            Syn::Belongs => return self.tcp_segment(tuple, node, sender, header),
-            Syn::Replaces => self.tcp_end(tuple, node),
-            Syn::Begins | Syn::Crosses | Syn::AsksAgain => {}
-        }
-        if syn != Syn::AsksAgain {
-            let counters = self.machines.counters(node);
-            match sender.direction() {
-                Direction::Outgoing => counters.tcp_out += 1,
-                Direction::Incoming => counters.tcp_in += 1,
-            }
-        }
-        if syn == Syn::Crosses {
-            self.tcp_segment(tuple, node, sender, header);
-        } else {
-            self.tcp_ask(moment, tuple, node, sender, header);
-        }
-    }
-
-    fn tcp_ask(
-        &mut self,
-        moment: Moment,
-        tuple: &Tuple,
-        node: usize,
-        sender: Sender,
-        header: &TcpHeader,
-    ) {
-        let direction = sender.direction();
-        let isn = header.sequence;
-        let flow = tuple.with(Protocol::Tcp);
-        let index = self.machines.index(node);
-        let state = match self.stack.tcp_connect(index, direction, &flow) {
-            Answer::Accepted => {
-                self.machines.counters(node).tcp_open += 1;
-                let mut streams = Streams::default();
-                streams.segment(sender, header);
-                State::Open {
-                    direction,
-                    isn,
-                    streams,
-                }
-            }
-            Answer::Refused { errno, owner } => {
-                self.refusal(moment, node, direction, &flow, errno, owner);
-                State::Refused { direction, isn }
-            }
-        };
-        let entry = self.connections.entries.entry(*tuple).or_default();
-        entry.set(node, state);
-    }
-
-    fn tcp_segment(&mut self, tuple: &Tuple, node: usize, sender: Sender, header: &TcpHeader) {
-        let entry = self.connections.entries.entry(*tuple).or_default();
-        let over = match entry.state(node) {
-            Some(State::Open { streams, .. } | State::Midstream { streams }) => {
-                streams.segment(sender, header)
-            }
-            Some(State::Refused { .. } | State::Ended { .. }) => false,
-            None => {
-                self.machines.counters(node).tcp_midstream += 1;
-                let mut streams = Streams::default();
-                let over = streams.segment(sender, header);
-                entry.set(node, State::Midstream { streams });
-                over
-            }
-        };
-        if over {
-            self.end_flow(tuple, node);
-        }
-    }
-
-    /// A flow is over; it is remembered for a while.
-    fn end_flow(&mut self, tuple: &Tuple, node: usize) {
-        self.connections.serial += 1;
-        let serial = self.connections.serial;
-        let Some(state) = self.connections.state(tuple, node) else {
-            return;
-        };
-        let began = match state {
-            State::Open { direction, isn, .. } => Some((*direction, *isn)),
-            _ => None,
-        };
-        *state = State::Ended { began, serial };
-        if began.is_some() {
-            self.tcp_end(tuple, node);
-        }
-        self.connections.remember_ending(tuple, node);
-    }
-
-    /// Tells the stack that an accepted connection is over.
-    fn tcp_end(&mut self, tuple: &Tuple, node: usize) {
-        self.machines.counters(node).tcp_open -= 1;
-        let index = self.machines.index(node);
-        self.stack.tcp_end(index, &tuple.with(Protocol::Tcp));
     }
 }

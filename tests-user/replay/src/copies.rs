@@ -6,6 +6,7 @@
 
 use std::hash::BuildHasher;
 
+use etherparse::{IpNumber, ip_number};
 use foldhash::fast::RandomState;
 
 use crate::decode::{Macs, Packet};
@@ -13,6 +14,34 @@ use crate::decode::{Macs, Packet};
 /// How many packets are remembered. A router is done with one after a few; a
 /// port that mirrors both of its sides may mix them more.
 const REMEMBERED: usize = 1 << 14;
+
+/// What stays the same of a packet when it is routed, besides its addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    /// Of IPv4: identification, flags and fragment offset. 0 for IPv6.
+    fragment: u32,
+    protocol: u8,
+    /// Of what the IP header carries, in bytes.
+    len: usize,
+    /// TCP up to its flags, UDP up to its checksum. A router may change the TCP
+    /// checksum, when it lowers the maximum segment size.
+    head: [u8; 14],
+}
+
+impl Identity {
+    pub(crate) fn new(fragment: u32, protocol: IpNumber, len: usize, captured: &[u8]) -> Self {
+        let mut head = [0; 14];
+        let wanted = if protocol == ip_number::TCP { 14 } else { 8 };
+        let known = captured.len().min(wanted);
+        head[..known].copy_from_slice(&captured[..known]);
+        Self {
+            fragment,
+            protocol: protocol.0,
+            len,
+            head,
+        }
+    }
+}
 
 #[derive(Clone, Copy, Default)]
 struct Seen {

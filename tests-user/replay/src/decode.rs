@@ -10,6 +10,7 @@ use etherparse::{
 };
 
 use crate::capture::Record;
+use crate::copies::Identity;
 use crate::encapsulation::{self, Carried, Inside, Tunnel};
 use crate::link::{LinkType, behind_ether_type, ethernet};
 
@@ -53,6 +54,11 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
+    /// Has it passed a router? Senders begin with one of a few numbers.
+    pub(crate) fn is_routed(&self) -> bool {
+        !matches!(self.ttl, 0 | 1 | 30 | 32 | 60 | 64 | 128 | 255)
+    }
+
     /// The source and destination port, if it has them.
     pub(crate) fn ports(&self) -> Option<(u16, u16)> {
         match self.transport {
@@ -68,34 +74,6 @@ impl Packet {
                 },
             ) => Some((source, destination)),
             _ => None,
-        }
-    }
-}
-
-/// What stays the same of a packet when it is routed, besides its addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Identity {
-    /// Of IPv4: identification, flags and fragment offset. 0 for IPv6.
-    fragment: u32,
-    protocol: u8,
-    /// Of what the IP header carries, in bytes.
-    len: usize,
-    /// TCP up to its flags, UDP up to its checksum. A router may change the TCP
-    /// checksum, when it lowers the maximum segment size.
-    head: [u8; 14],
-}
-
-impl Identity {
-    fn new(fragment: u32, protocol: IpNumber, len: usize, captured: &[u8]) -> Self {
-        let mut head = [0; 14];
-        let wanted = if protocol == ip_number::TCP { 14 } else { 8 };
-        let known = captured.len().min(wanted);
-        head[..known].copy_from_slice(&captured[..known]);
-        Self {
-            fragment,
-            protocol: protocol.0,
-            len,
-            head,
         }
     }
 }

@@ -76,6 +76,8 @@ pub(crate) struct Ends {
     pub(crate) source: Option<Place>,
     pub(crate) destination: Option<Place>,
     macs: Option<(Mac, Mac)>,
+    /// The packet has passed a router.
+    pub(crate) routed: bool,
 }
 
 impl Ends {
@@ -250,6 +252,7 @@ impl<'a> Flows<'a> {
             source: place(&packet.source, macs.map(|m| m.0), ports.map(|p| p.0))?,
             destination: place(&packet.destination, macs.map(|m| m.1), ports.map(|p| p.1))?,
             macs,
+            routed: packet.is_routed(),
         })
     }
 
@@ -264,7 +267,7 @@ impl<'a> Flows<'a> {
     ) -> Result<(), StackError> {
         let undecodable = packet.transport.is_err();
         let source = match ends.source {
-            Some(place) => Some(self.machines.sender(self.stack, place, tuple.local)?),
+            Some(place) => Some(self.sender_by_address(tuple, place, ends)?),
             None => None,
         };
         if let Some(node) = source {
@@ -299,8 +302,28 @@ impl<'a> Flows<'a> {
         Ok(())
     }
 
+    /// The node that sends from a shared address, as far as no connection tells.
+    pub(crate) fn sender_by_address(
+        &mut self,
+        tuple: &Tuple,
+        place: Place,
+        ends: Ends,
+    ) -> Result<usize, StackError> {
+        self.machines
+            .sender(self.stack, place, tuple.local, ends.routed)
+    }
+
     fn udp_send(&mut self, moment: Moment, node: usize, flow: &FiveTuple) {
-        let answer = self.stack.udp_send(self.machines.index(node), flow);
+        let mut answer = self.stack.udp_send(self.machines.index(node), flow);
+        // Held by what turned out to be the same machine.
+        if let Answer::Refused {
+            owner: Some(owner), ..
+        } = answer.answer
+            && let Some(holder) = self.machines.by_index(owner)
+            && self.machines.machine(holder) == self.machines.machine(node)
+        {
+            answer = self.stack.udp_send(owner, flow);
+        }
         let counters = self.machines.counters(node);
         counters.udp_sends += 1;
         counters.udp_asked += u64::from(answer.asked);

@@ -12,8 +12,8 @@
 //! * `link`, `encapsulation`, `decode`: from link-layer frame to TCP and UDP
 //!   header.
 //! * `copies`, `machines`: which node a packet is of.
-//! * `tcp`: the life of one TCP flow, `connections`: all of them, `flows`: the
-//!   packets and the questions.
+//! * `tcp`: the life of one TCP flow, `connections`: all of them, `segments`:
+//!   whose a segment is, `questions`: what it means there, `flows`: all packets.
 //! * [`Stack`]: what is driven; [`ModelStack`] is a plain one.
 //!
 //! # Nodes
@@ -34,6 +34,8 @@
 //! * A MAC address that sends a segment of another node's TCP connection, by
 //!   its sequence and acknowledgement numbers, or repeats its SYN, is the same
 //!   machine's. A RST says nothing: who takes an address over sends it too.
+//! * Packets whose time to live says that they have passed a router bring that
+//!   router's MAC address; two of these from one shared address are one node.
 //!
 //! All these are guesses, and a refusal says whether it rests on them.
 //! [`Options::named`] says which machine has which MAC addresses, and
@@ -94,7 +96,9 @@ mod flows;
 mod link;
 mod machines;
 mod model;
+mod questions;
 mod report;
+mod segments;
 mod stack;
 mod tcp;
 

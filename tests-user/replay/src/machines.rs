@@ -69,8 +69,8 @@ pub(crate) struct Machines {
     by_mac: HashMap<Mac, Place, RandomState>,
     named: HashMap<Mac, NodeId>,
     silent: Vec<Silent>,
-    /// Which node sent from a shared address last.
-    senders: HashMap<u128, usize, RandomState>,
+    /// Which node sent from a shared address last, and whether by a router.
+    senders: HashMap<u128, (usize, bool), RandomState>,
 }
 
 impl Machines {
@@ -173,33 +173,54 @@ impl Machines {
     }
 
     /// The node that sends from a shared address by way of a place. A virtual
-    /// MAC address is that of whoever else sends from there.
+    /// MAC address is that of whoever else sends from there; and those of two
+    /// routers do not tell two machines behind them apart.
     pub(crate) fn sender(
         &mut self,
         stack: &mut dyn Stack,
         place: Place,
         address: u128,
+        routed: bool,
     ) -> Result<usize, StackError> {
         let before = self.senders.get(&address).copied();
-        if let (Place::Silent(silent), Some(before)) = (place, before) {
-            let mac = self.silent[silent].mac;
-            if is_virtual(mac) {
-                self.answers(mac, before);
-                return Ok(self.machine(before));
-            }
-            if let NodeId::Mac(known) = self.nodes[before].id
-                && is_virtual(known)
-            {
-                self.rename(before, known, mac);
-                self.add_silent(silent, before);
-                return Ok(self.machine(before));
+        if let Some((before, was_routed)) = before {
+            if routed && was_routed {
+                self.is_way_to(place, before);
+            } else if let Place::Silent(silent) = place {
+                self.be_virtual(silent, before);
             }
         }
+        let place = match place {
+            Place::Silent(silent) => self.by_mac[&self.silent[silent].mac],
+            place => place,
+        };
         let node = self.node_at(stack, place)?;
-        if before != Some(node) {
-            self.senders.insert(address, node);
+        if before != Some((node, routed)) {
+            self.senders.insert(address, (node, routed));
         }
         Ok(node)
+    }
+
+    fn is_way_to(&mut self, place: Place, node: usize) {
+        match place {
+            Place::Silent(silent) => self.answers(self.silent[silent].mac, node),
+            Place::Node(other) => self.unite(other, node),
+            Place::Fixed(_) | Place::Stands(_) => {}
+        }
+    }
+
+    /// If one of a new MAC address and the node that sent before is virtual,
+    /// the other is the same machine.
+    fn be_virtual(&mut self, silent: usize, before: usize) {
+        let mac = self.silent[silent].mac;
+        if is_virtual(mac) {
+            self.answers(mac, before);
+        } else if let NodeId::Mac(known) = self.nodes[before].id
+            && is_virtual(known)
+        {
+            self.rename(before, known, mac);
+            self.add_silent(silent, before);
+        }
     }
 
     /// A node that was known by a virtual MAC address shows its own.
@@ -223,6 +244,7 @@ impl Machines {
         match self.by_mac.get(&mac) {
             Some(Place::Silent(silent)) => self.add_silent(*silent, node),
             Some(Place::Stands(_)) => {}
+            None if !self.named.contains_key(&mac) => {}
             _ => return,
         }
         self.by_mac.insert(mac, Place::Stands(node));

@@ -162,6 +162,9 @@ impl Streams {
             let near = other.sent.map(|(_, next)| near(tcp.acknowledgment, next));
             near == Some(true)
         };
+        if tcp.syn && side.isn.is_some_and(|isn| isn != tcp.sequence) {
+            return false;
+        }
         let continues = match (side.sent, other.acked) {
             (Some((_, next)), _) => near(tcp.sequence, next),
             (None, Some(acked)) => near(tcp.sequence, acked),

@@ -319,3 +319,70 @@ fn a_refusal_says_whether_its_nodes_are_guessed() {
     let both = named(&[("a", &[NODE_A]), ("b", &[NODE_B])]);
     assert_eq!(guessed(&both), [false]);
 }
+
+/// The shared address is behind two routers, of which each passes some on.
+#[test]
+fn routers_are_not_told_apart() {
+    let send = |router, ttl| {
+        let mut send = frame(router, PEER, &datagram(LOCAL, FOREIGN));
+        send[22] = ttl;
+        send
+    };
+    let far = [send(NODE_A, 57), send(NODE_B, 57), send(NODE_A, 57)];
+    let report = replay_frames(&far);
+    assert_eq!(nodes(&report), [(A, 3, 0, 0, 0)]);
+    let near = [send(NODE_A, 64), send(NODE_B, 64)];
+    assert_eq!(replay_frames(&near).totals.refused, 1);
+    let other = frame(NODE_B, PEER, &datagram("192.0.2.20:1", FOREIGN));
+    let mut options = options();
+    options.shared.push("192.0.2.20".parse().unwrap());
+    let known = [vec![other], far.to_vec()].concat();
+    let report = try_replay(&pcap(1, &known), &options).unwrap();
+    assert_eq!((report.nodes.len(), report.totals.refused), (1, 0));
+}
+
+/// Its module is asked before another node's question.
+#[test]
+fn a_syn_waits_no_longer_when_its_address_has_sent() {
+    let mut a = Talk::new(NODE_A, LOCAL, FOREIGN);
+    a.back(SYN, 7, 0, b"");
+    let known = frame(NODE_A, PEER, &datagram("192.0.2.10:9", FOREIGN));
+    let mut b = Talk::new(NODE_B, LOCAL, FOREIGN);
+    b.out(SYN, 1000, 0, b"");
+    let frames = [a.frames.clone(), vec![known.clone()], b.frames].concat();
+    assert_eq!(
+        nodes(&replay_frames(&frames)),
+        [(A, 2, 0, 1, 0), (B, 1, 1, 0, 1)]
+    );
+    let mut next = Talk::new(NODE_A, LOCAL, FOREIGN);
+    next.back(SYN, 8, 0, b"").out(RST | ACK, 0, 9, b"");
+    let report = replay_frames(&[a.frames, vec![known], next.frames].concat());
+    assert_eq!(nodes(&report), [(A, 4, 0, 2, 0)]);
+    assert_eq!(report.totals.tcp_open, 0);
+}
+
+#[test]
+fn what_goes_to_a_router_is_for_whom_it_forwards() {
+    let first = frame(NODE_A, ROUTER, &datagram(LOCAL, FOREIGN));
+    let copy = routed(&first, ROUTER, PEER);
+    let back = frame(PEER, ROUTER, &datagram("198.51.100.9:1", "192.0.2.10:2"));
+    assert_eq!(
+        nodes(&replay_frames(&[first, copy, back])),
+        [(A, 2, 0, 0, 0)]
+    );
+}
+
+/// It does not know the connection that it takes over with the address.
+#[test]
+fn a_reset_does_not_make_one_machine_of_two() {
+    let mut a = Talk::new(NODE_A, LOCAL, FOREIGN);
+    a.connect(1000);
+    let mut b = Talk::new(NODE_B, LOCAL, FOREIGN);
+    b.out(RST, 1001, 0, b"");
+    let mut own = Talk::new(NODE_B, "192.0.2.10:40001", FOREIGN);
+    own.connect(2000);
+    let frames = [a.frames, b.frames, own.frames].concat();
+    let report = replay_frames(&frames);
+    assert_eq!(nodes(&report), [(A, 4, 1, 0, 0), (B, 3, 1, 0, 0)]);
+    assert_eq!(report.totals.tcp_open, 1);
+}
