@@ -3,9 +3,11 @@
 # file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
 # Every recipe that compiles runs through tools/toolchain, which installs what
-# is missing and sets the environment.
+# is missing and sets the environment; Q shows one line of its progress.
 T = tools/toolchain
+Q = $T tools/quietly
 
+crates = build/crates
 module = build/kernel/misc/amd64/clinet
 lab = build/lab
 foreign = $(patsubst tests-user/foreign/%.c,build/foreign/%, \
@@ -27,7 +29,7 @@ DESTDIR =
 REPO =
 version = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: all module lab demo bench test check-module fmt lint doc headers \
+.PHONY: all module lab demo bench test check-module fmt lint doc headers columns \
 	reproducible scripts man install package vm-test fuzz mutants \
 	captures clean help FORCE
 
@@ -43,13 +45,13 @@ demo: $(module) $(lab) $(foreign) ## Show two nodes sharing an address, and a ca
 	@$(lab) replay tests-user/captures/tcp-two-nodes.pcap \
 		--shared 192.0.2.10 2001:db8::10
 
-test: fmt lint doc headers scripts man check-module reproducible $(foreign) $(rust_provider) ## Run all checks and tests
+test: fmt lint doc headers columns scripts man check-module reproducible $(foreign) $(rust_provider) ## Run all checks and tests
 	$T tools/run-tests
 
 bench: $(module) ## Measure the registry beside its peers (BENCH=--help: options)
 	$T cargo bench --locked -p clinet-bench -- \
-		--json $(CURDIR)/build/bench.json --svg $(CURDIR)/build/bench.svg \
-		$(BENCH)
+		--json "$(CURDIR)/build/bench.json" \
+		--svg "$(CURDIR)/build/bench.svg" $(BENCH)
 
 check-module: $(module) $(lab) ## Check the module file against the kernel's rules
 	$(lab) check $(module)
@@ -57,11 +59,11 @@ check-module: $(module) $(lab) ## Check the module file against the kernel's rul
 fmt: ## Check the format of the Rust sources
 	$T cargo fmt --all --check
 
-lint: ## Lint for the host and for the kernel target
+lint: $(crates) ## Lint for the host and for the kernel target
 	$T cargo clippy --locked --workspace --all-targets -- -D warnings
 	$T tools/kernel-cargo clippy --package clinet --lib -- -D warnings
 
-doc: ## Build the documentation in target/doc
+doc: $(crates) ## Build the documentation in target/doc
 	$T env RUSTDOCFLAGS="-D warnings" \
 		cargo doc --locked --workspace --exclude clinet --no-deps
 	$T env RUSTDOCFLAGS="-D warnings" \
@@ -80,9 +82,17 @@ headers: ## Compile the public headers as C99 and C++, for kernel and user
 		done; \
 	done; done
 
+columns: ## Refuse lines of C with more than 80 columns
+	@for file in include/*.h include/kern/*/*.h kmod/glue/*.[ch] \
+	    tests-user/foreign/*.[ch] examples/*.c; do \
+		expand "$$file" | awk -v file="$$file" 'length > 80 { \
+			print file ":" NR ": more than 80 columns"; bad = 1 \
+		} END { exit bad }' || bad=1; \
+	done; exit $${bad:-0}
+
 scripts: ## Lint the shell scripts
-	$T shellcheck tools/* kmod/link .ci/run tests-user/captures/make-captures \
-		tests-user/pkg/tests/fake-vm
+	$T shellcheck tools/* kmod/link .ci/run tests-user/captures/*-capture* \
+		tests-user/pkg/tests/fake-vm tests-user/pkg/tests/fake-apt
 	$T perl -c pkg/vm/sockets.pl
 
 man: ## Lint the manual pages
@@ -93,7 +103,19 @@ man: ## Lint the manual pages
 install: $(module) ## Install below DESTDIR, or on illumos into the system
 	@tools/install-files pkg/clinet.p5m "$(DESTDIR)"
 
-package: $(module) ## Publish the IPS package to REPO (on OmniOS)
+# The tools are looked for before anything is built.
+package: ## Publish the IPS package to REPO (on OmniOS)
+	@for tool in pkgmogrify pkglint pkgsend; do \
+		command -v $$tool >/dev/null || { \
+			echo "make package: no $$tool here; OmniOS has it" >&2; \
+			exit 2; \
+		}; \
+	done
+	@test -n "$(REPO)" || { \
+		echo "make package: where to? REPO=FOLDER or REPO=URL" >&2; \
+		exit 2; \
+	}
+	@$(MAKE) module
 	pkgmogrify -D VERSION=$(version) pkg/clinet.p5m >build/clinet.p5m
 	pkglint build/clinet.p5m
 	pkgsend -s "$(REPO)" publish -d . build/clinet.p5m
@@ -121,35 +143,44 @@ fuzz: ## Fuzz the loader for a minute (needs cargo-fuzz and a nightly Rust)
 mutants: $(foreign) $(rust_provider) ## Change the module place by place: what do no tests notice? (MUTANTS='-f FILE')
 	$T tools/mutants $(MUTANTS)
 
-captures: ## Make the captures of tests-user/captures again (root)
+captures: $(lab) $(module) ## Make the captures of tests-user/captures again (root)
 	tests-user/captures/make-captures
 
 clean: ## Remove everything that was built
 	rm -rf build target
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1:\2/p' Makefile | \
-		awk -F: '{ printf "  %-14s %s\n", $$1, $$2 }'
+	@awk -F':.*## ' '/^[a-z-]*:.*## / { printf "  %-13s %s\n", $$1, $$2 }' \
+		Makefile
+
+# What is to be downloaded is said before, once for each Cargo.lock.
+$(crates): Cargo.lock
+	@$T tools/fetch-crates
+	@mkdir -p build
+	@touch $@
 
 # Cargo knows best whether there is something to do.
-$(module): FORCE
-	@$T tools/build-module clinet mapfiles/clinet.map $@
+$(module): FORCE $(crates)
+	@$Q build/module.log "Compiling the module" \
+		tools/build-module clinet mapfiles/clinet.map $@
 
-$(rust_provider): FORCE
-	@$T tools/build-module provider-rust examples/provider-rust/provider.map $@
+$(rust_provider): FORCE $(crates)
+	@$Q build/provider.log "Compiling the Rust example" \
+		tools/build-module provider-rust examples/provider-rust/provider.map $@
 
-$(lab): FORCE
-	@$T cargo build --locked --release -p lab
+$(lab): FORCE $(crates)
+	@$Q build/lab.log "Compiling the tool" \
+		cargo build --locked --release -p lab
 	@mkdir -p build
 	@cmp -s target/release/lab $@ || cp target/release/lab $@
 
 build/foreign/%: tests-user/foreign/%.c tests-user/foreign/recorder.h \
 		include/*.h include/kern/*/*.h kmod/cflags
 	@mkdir -p build/foreign
-	$T sh -c '$$CLINET_CC $(cflags) -Itests-user/foreign -c -o $@ $<'
+	@$T sh -c '$$CLINET_CC $(cflags) -Itests-user/foreign -c -o $@ $<'
 
 build/foreign/example: examples/provider.c include/*.h include/kern/*/*.h kmod/cflags
 	@mkdir -p build/foreign
-	$T sh -c '$$CLINET_CC $(cflags) -c -o $@ $<'
+	@$T sh -c '$$CLINET_CC $(cflags) -c -o $@ $<'
 
 FORCE:

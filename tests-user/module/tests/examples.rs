@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The providers of `examples/`, which README shows, in C and in Rust.
+//! The providers of `examples/`, which docs/providers.md shows, in C and in Rust.
 
 use clinet_kernel::Module;
 use clinet_module_tests::{EADDRINUSE, Loaded, SLOTS, TCP, Tuple, built, read};

@@ -3,7 +3,9 @@
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
 //! What is around the module on a machine: the package, the manual pages and
-//! the script that tries it on a VM.
+//! the script that tries it on a VM; and what a newcomer reads and runs first.
+
+pub mod page;
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -120,4 +122,26 @@ pub fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root());
     command
+}
+
+/// The variables that C has for /etc/system: name, first value, volatile.
+///
+/// # Panics
+///
+/// If the source cannot be read.
+#[must_use]
+pub fn variables() -> Vec<(String, String, bool)> {
+    let source = read("kmod/glue/clinet.c");
+    let lines = source.lines().filter_map(|line| {
+        let (is_volatile, rest) = match line.strip_prefix("volatile ") {
+            Some(rest) => (true, rest),
+            None => (false, line),
+        };
+        let rest = rest
+            .strip_prefix("uint32_t ")
+            .or(rest.strip_prefix("char *"))?;
+        let (name, value) = rest.strip_suffix(';')?.split_once(" = ")?;
+        Some((name.to_owned(), value.to_owned(), is_volatile))
+    });
+    lines.collect()
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use clinet_attach_tests::Machine;
 use clinet_module_tests::{module_file, root, symbol_names};
-use clinet_pkg_tests::read;
+use clinet_pkg_tests::{read, variables};
 
 const PAGE: &str = "pkg/man/clinet.4";
 
@@ -69,23 +69,6 @@ fn tunables() -> Vec<Tunable> {
             }
         })
         .collect()
-}
-
-/// The variables that C has for /etc/system: name, first value, volatile.
-fn variables() -> Vec<(String, String, bool)> {
-    let source = read("kmod/glue/clinet.c");
-    let lines = source.lines().filter_map(|line| {
-        let (is_volatile, rest) = match line.strip_prefix("volatile ") {
-            Some(rest) => (true, rest),
-            None => (false, line),
-        };
-        let rest = rest
-            .strip_prefix("uint32_t ")
-            .or(rest.strip_prefix("char *"))?;
-        let (name, value) = rest.strip_suffix(';')?.split_once(" = ")?;
-        Some((name.to_owned(), value.to_owned(), is_volatile))
-    });
-    lines.collect()
 }
 
 #[test]

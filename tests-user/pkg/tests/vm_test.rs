@@ -6,6 +6,7 @@
 //! machine where everything is as it should be, and of machines where one
 //! thing is not.
 
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use clinet_module_tests::root;
@@ -27,7 +28,9 @@ impl Run {
     /// On a machine with these faults.
     fn on(fault: &str) -> Self {
         let state: TempDir = tempfile::tempdir().expect("a folder");
-        let fake = root().join("tests-user/pkg/tests/fake-vm");
+        // VM_SSH is words, and the project's folder may have blanks in its name.
+        let fake = state.path().join("fake-vm");
+        symlink(root().join("tests-user/pkg/tests/fake-vm"), &fake).expect("a link");
         let fake = fake.to_str().expect("a plain name");
         // As users call it.
         let output = command("tools/vm-test")

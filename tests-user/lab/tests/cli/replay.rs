@@ -61,15 +61,6 @@ fn the_module_answers_a_capture_as_a_plain_model_does() {
 }
 
 #[test]
-fn readme_shows_a_replay_as_it_is() {
-    let path = root().join("tests-user/captures/tcp-two-nodes.snoop");
-    let path = path.display().to_string();
-    let run = run(&["replay", &path, "--shared", SHARED[0], SHARED[1]]);
-    let readme = fs::read_to_string(root().join("README.md")).expect("README");
-    assert!(readme.contains(&run.out), "{}", run.out);
-}
-
-#[test]
 fn a_capture_that_ends_inside_a_packet_gives_what_it_had() {
     let whole = fs::read(root().join("tests-user/captures/tcp-in.pcap")).expect("a capture");
     let folder = tempfile::tempdir().expect("a folder");
