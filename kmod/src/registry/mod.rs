@@ -247,6 +247,10 @@ impl<E: Env> Registry<E> {
         let mean = self.settings.most / self.shards.len().max(1);
         let segments = segments_for(mean + 6 * (mean.isqrt() + 1));
         for shard in self.shards.iter() {
+            let mut table = shard.lock();
+            table.prepare(segments);
+            shard.note_homes(&table);
+            drop(table);
             for number in 0..segments {
                 let Some(segment) = E::segment() else {
                     return false;
@@ -254,9 +258,6 @@ impl<E: Env> Registry<E> {
                 let left_over = shard.lock().give(number, segment);
                 drop(left_over);
             }
-            let mut table = shard.lock();
-            table.prepare(segments);
-            shard.note_homes(&table);
         }
         true
     }
