@@ -156,7 +156,6 @@ impl<E: Env> Table<E> {
     pub fn find(&self, hash: Hash, key: &Key) -> Option<At> {
         let home = self.layout.home(hash.fraction());
         let bucket = self.bucket(home)?;
-        E::prefetch_bucket(core::ptr::from_ref(bucket).addr());
         match bucket.find(hash.fingerprint(), key) {
             Some(place) => Some(At::new(home, place)),
             None if bucket.overflow() == 0 => None,
