@@ -136,7 +136,7 @@ struct Scene {
 }
 
 /// So long a scene is played in other orders.
-const MOST: Duration = Duration::from_secs(10);
+const MOST: Duration = Duration::from_secs(4);
 
 /// Homes of a shard, so that a sweep has little to look at.
 const HOMES: u32 = 4;
@@ -246,6 +246,8 @@ impl Scene {
         builder.preemption_bound = Some(self.preemptions);
         builder.max_branches = 20_000;
         builder.max_duration = Some(MOST);
+        // The duration is looked at so often only.
+        builder.checkpoint_interval = 100;
         builder.check(move || {
             let registry = Arc::new(self.registry());
             scene(&registry);
