@@ -87,6 +87,20 @@ pub(crate) fn shown(family: u16, address: Ipv6Addr) -> IpAddr {
     }
 }
 
+/// The address that getsockname shows of an endpoint, as ip keeps it: its
+/// source, else what it was bound to.
+pub(crate) fn shown_source(family: u16, source: Ipv6Addr, bound: Ipv6Addr) -> Ipv6Addr {
+    let is_chosen = if family == AF_INET {
+        !is_any(source)
+    } else {
+        source != UNSET
+    };
+    match if is_chosen { source } else { bound } {
+        UNSET if family == AF_INET => ANY_V4,
+        address => address,
+    }
+}
+
 pub(crate) fn is_mapped(address: Ipv6Addr) -> bool {
     address.to_ipv4_mapped().is_some()
 }

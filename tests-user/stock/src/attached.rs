@@ -13,6 +13,7 @@ use clinet_kernel::{Context, Kernel, guard};
 
 use crate::hooks::{Held, Hook, HookCall, Provider};
 use crate::ip::Ip;
+use crate::release::Release;
 use crate::stack::lock;
 
 /// How many machines of one process may have the model at a time.
@@ -180,7 +181,7 @@ impl Attached {
     /// If the kernel has a `drv/ip`, or too many machines of this process have
     /// one.
     pub fn new(kernel: Arc<Kernel>) -> Self {
-        Self::with_provider(kernel, |variables| variables)
+        Self::with_provider(kernel, Release::default(), |variables| variables)
     }
 
     /// The same with somebody between ip and the variables: `provider` makes
@@ -191,6 +192,7 @@ impl Attached {
     /// As [`Attached::new`].
     pub(crate) fn with_provider<P: Provider + 'static>(
         kernel: Arc<Kernel>,
+        release: Release,
         provider: impl FnOnce(Arc<Machine>) -> Arc<P>,
     ) -> Self {
         let mut slots = ATTACHED
@@ -216,7 +218,7 @@ impl Attached {
             variables,
         }));
         let shared = Arc::new(Shared {
-            ip: Ip::new(provider),
+            ip: Ip::of_release(provider, release),
             kernel,
         });
         *slot = Arc::downgrade(&shared);

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::net::Ipv6Addr;
 
-use crate::address::{AF_INET, IpVersion, UNSET, is_any};
+use crate::address::{IpVersion, UNSET, shown_source};
 use crate::errno::Errno;
 
 /// The tunable after which a connect is given up, in milliseconds.
@@ -78,7 +78,8 @@ pub(crate) struct Conn {
     pub family: u16,
     pub version: IpVersion,
     pub state: TcpState,
-    /// What bind was given.
+    /// What bind was given, also after `bind(NULL)`; nothing of an accepted
+    /// connection.
     pub bound: Ipv6Addr,
     /// `conn_laddr_v6`: what the hooks are told.
     pub laddr: Ipv6Addr,
@@ -88,6 +89,8 @@ pub(crate) struct Conn {
     pub faddr: Ipv6Addr,
     pub fport: u16,
     pub v6only: bool,
+    /// SO_EXCLBIND
+    pub exclbind: bool,
     /// The ports in the header template, which outlives a failed connect.
     pub template: Option<(u16, u16)>,
     /// The place in the connected hash.
@@ -119,6 +122,7 @@ impl Conn {
             faddr: UNSET,
             fport: 0,
             v6only: false,
+            exclbind: false,
             template: None,
             connected_hash: None,
             announced: false,
@@ -143,13 +147,10 @@ impl Conn {
         }
     }
 
-    /// The address that getsockname shows.
+    /// The address that getsockname shows: without a source, what bind was
+    /// given the last time.
     pub fn name(&self) -> Ipv6Addr {
-        if is_any(self.saddr) && self.family == AF_INET {
-            IpVersion::V4.any()
-        } else {
-            self.saddr
-        }
+        shown_source(self.family, self.saddr, self.bound)
     }
 
     /// What becomes of an endpoint whose connection ended while a program has
@@ -158,11 +159,7 @@ impl Conn {
         self.version = IpVersion::of_family(self.family);
         self.state = TcpState::Idle;
         self.laddr = UNSET;
-        self.saddr = if is_any(self.bound) {
-            UNSET
-        } else {
-            self.bound
-        };
+        self.saddr = UNSET;
         self.lport = 0;
         self.faddr = UNSET;
         self.fport = 0;
@@ -186,9 +183,7 @@ impl Sonode {
         self.resolved = true;
         self.cannot_send = true;
         self.cannot_receive = true;
-        if error != 0 {
-            self.error = error;
-        }
+        self.error = error;
     }
 
     pub fn take_error(&mut self) -> Errno {

@@ -11,6 +11,7 @@ pub type Errno = i32;
 mod numbers {
     use super::Errno;
 
+    pub const ENXIO: Errno = 6;
     pub const EBADF: Errno = 9;
     pub const EAGAIN: Errno = 11;
     pub const EACCES: Errno = 13;

@@ -121,8 +121,6 @@ pub struct HookCall {
     pub held: Held,
     /// Is the caller an interrupt thread?
     pub interrupt: bool,
-    /// Is it the end of TIME_WAIT?
-    pub time_wait_end: bool,
 }
 
 impl HookCall {

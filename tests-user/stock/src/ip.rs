@@ -12,8 +12,9 @@ use crate::address::{AF_INET, AF_INET6};
 use crate::conn::Conn;
 use crate::hooks::Provider;
 use crate::raw::Raw;
+use crate::release::Release;
 use crate::socket::{Kind, Socket};
-use crate::stack::{Provoked, Stack};
+use crate::stack::{Groups, Provoked, Stack};
 use crate::udp::Udp;
 use crate::walk::Torn;
 
@@ -22,15 +23,22 @@ use crate::walk::Torn;
 /// stack. Its hooks are called through a [`Provider`].
 pub struct Ip {
     provider: Arc<dyn Provider>,
+    release: Release,
     stacks: RwLock<BTreeMap<i32, Arc<Stack>>>,
     pub(crate) torn: Torn,
 }
 
 impl Ip {
-    /// An ip with the global stack.
+    /// The ip of 2015, with the global stack.
     pub fn new(provider: Arc<dyn Provider>) -> Self {
+        Self::of_release(provider, Release::Y2015)
+    }
+
+    /// The ip of that kernel, with the global stack.
+    pub fn of_release(provider: Arc<dyn Provider>, release: Release) -> Self {
         let ip = Self {
             provider,
+            release,
             stacks: RwLock::default(),
             torn: Torn::default(),
         };
@@ -40,7 +48,7 @@ impl Ip {
 
     /// Adds a stack; one of that id is replaced, its sockets stay in the old.
     pub fn add_stack(&self, id: i32) {
-        let stack = Arc::new(Stack::new(id, self.provider.clone()));
+        let stack = Arc::new(Stack::new(id, self.provider.clone(), self.release));
         self.stacks
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -109,6 +117,15 @@ impl Ip {
         self.must_have(stack).set_interface(name, up)
     }
 
+    /// What becomes of IPv6 datagrams to groups; they are sent at first.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such stack.
+    pub fn set_groups(&self, stack: i32, groups: Groups) {
+        self.must_have(stack).set_groups(groups);
+    }
+
     /// Processes the packets that wait, as the squeue's worker does.
     pub fn settle(&self) {
         for stack in self.stacks() {
@@ -123,6 +140,11 @@ impl Ip {
             let time = squeue.state.now + milliseconds;
             squeue.advance_to(time);
         }
+    }
+
+    /// Milliseconds since the stack was made.
+    pub(crate) fn now(&self, stack: i32) -> u64 {
+        self.must_have(stack).enter().state.now
     }
 
     /// Lets time pass until no timer runs, and returns how many TCP conns are

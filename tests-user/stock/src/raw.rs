@@ -10,9 +10,11 @@ use std::sync::Mutex;
 
 use crate::address::{AF_INET, IpVersion, UNSET, is_any, is_mapped};
 use crate::errno::{
-    EADDRNOTAVAIL, EAGAIN, EDESTADDRREQ, EHOSTUNREACH, EISCONN, ENETUNREACH, Errno,
+    EADDRNOTAVAIL, EAGAIN, EDESTADDRREQ, EINVAL, EISCONN, ENETUNREACH, ENOTCONN, EPIPE, EPROTO,
+    Errno,
 };
-use crate::stack::{Stack, lock};
+use crate::socket::Shutdown;
+use crate::stack::{NoWay, Stack, lock};
 
 /// What a program receives of an IPv4 packet besides its payload.
 const IPV4_HEADER: usize = 20;
@@ -21,6 +23,11 @@ const IPV4_HEADER: usize = 20;
 struct State {
     laddr: Ipv6Addr,
     peer: Option<(Ipv6Addr, u16)>,
+    is_bound: bool,
+    /// sockfs's side: it was connected once, and what was shut down.
+    was_connected: bool,
+    cannot_send: bool,
+    cannot_receive: bool,
     received: VecDeque<usize>,
 }
 
@@ -33,6 +40,10 @@ impl Default for Raw {
         Self(Mutex::new(State {
             laddr: UNSET,
             peer: None,
+            is_bound: false,
+            was_connected: false,
+            cannot_send: false,
+            cannot_receive: false,
             received: VecDeque::new(),
         }))
     }
@@ -43,36 +54,98 @@ impl Raw {
         if !is_any(address) && !stack.has_address(address) {
             return Err(EADDRNOTAVAIL);
         }
-        lock(&self.0).laddr = address;
+        let mut state = lock(&self.0);
+        if state.is_bound || state.cannot_send {
+            return Err(EINVAL);
+        }
+        state.laddr = address;
+        state.is_bound = true;
+        Ok(())
+    }
+
+    /// `bind(NULL)`.
+    pub fn unbind(&self) -> Result<(), Errno> {
+        let mut state = lock(&self.0);
+        if state.cannot_send {
+            return Err(EINVAL);
+        }
+        if !std::mem::take(&mut state.is_bound) {
+            return Err(EPROTO);
+        }
+        state.laddr = UNSET;
+        state.peer = None;
         Ok(())
     }
 
     pub fn connect(&self, stack: &Stack, to: Ipv6Addr, port: u16) -> Result<(), Errno> {
-        let source = stack.source_for(to).ok_or(ENETUNREACH)?;
+        let source = stack.source_for(to).map_err(|_| ENETUNREACH)?;
         let mut state = lock(&self.0);
         if is_any(state.laddr) {
             state.laddr = source;
         }
         state.peer = Some((to, port));
+        state.is_bound = true;
+        state.was_connected = true;
         Ok(())
+    }
+
+    /// `connect(NULL)`.
+    pub fn disconnect(&self) -> Result<(), Errno> {
+        lock(&self.0).peer.take().map(drop).ok_or(EINVAL)
+    }
+
+    /// `shutdown`.
+    pub fn shutdown(&self, how: Shutdown) -> Result<(), Errno> {
+        let mut state = lock(&self.0);
+        if !state.was_connected {
+            return Err(ENOTCONN);
+        }
+        state.cannot_send |= how.ends_sending();
+        if how.ends_receiving() {
+            state.cannot_receive = true;
+            state.received.clear();
+        }
+        Ok(())
+    }
+
+    /// `setsockopt`, of which nothing is kept.
+    pub fn set_option(&self, check: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+        if lock(&self.0).cannot_send {
+            return Err(EINVAL);
+        }
+        check()
+    }
+
+    pub fn is_readable(&self) -> bool {
+        let state = lock(&self.0);
+        state.cannot_receive || !state.received.is_empty()
     }
 
     pub fn send(&self, stack: &Stack, to: Option<Ipv6Addr>, length: usize) -> Result<usize, Errno> {
         let mut state = lock(&self.0);
+        if state.cannot_send {
+            return Err(EPIPE);
+        }
         let to = match (to, state.peer) {
             (Some(_), Some(_)) => return Err(EISCONN),
             (Some(to), None) => to,
             (None, Some((to, _))) => to,
             (None, None) => return Err(EDESTADDRREQ),
         };
-        stack.source_for(to).ok_or(EHOSTUNREACH)?;
+        stack.source_for(to).map_err(NoWay::errno)?;
         let header = if is_mapped(to) { IPV4_HEADER } else { 0 };
-        state.received.push_back(header + length);
+        if !state.cannot_receive {
+            state.received.push_back(header + length);
+        }
         Ok(length)
     }
 
     pub fn receive(&self) -> Result<usize, Errno> {
-        lock(&self.0).received.pop_front().ok_or(EAGAIN)
+        let mut state = lock(&self.0);
+        match state.received.pop_front() {
+            None if state.cannot_receive => Ok(0),
+            length => length.ok_or(EAGAIN),
+        }
     }
 
     /// The address that getsockname shows.
@@ -86,6 +159,7 @@ impl Raw {
     }
 
     pub fn peer(&self) -> Option<(Ipv6Addr, u16)> {
-        lock(&self.0).peer
+        let state = lock(&self.0);
+        state.peer.filter(|_| !state.cannot_send)
     }
 }

@@ -14,12 +14,20 @@ use crate::hooks::{Hook, HookCall, Provider};
 use crate::stack::lock;
 
 /// Answers for connect2 calls that match, after some that are accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     /// Only outgoing calls, only incoming ones, or all.
     pub outgoing: Option<bool>,
+    /// Only calls of this protocol.
+    pub protocol: Option<u8>,
+    /// Only calls with this local address.
+    pub local: Option<IpAddr>,
+    /// Only calls with this local port.
+    pub local_port: Option<u16>,
     /// Only calls with this foreign address.
     pub foreign: Option<IpAddr>,
+    /// Only calls with this foreign port.
+    pub foreign_port: Option<u16>,
     /// So many matching calls are accepted first.
     pub skip: u64,
     /// Then so many get `value`; `None` is all of them.
@@ -30,13 +38,15 @@ pub struct Policy {
 
 impl Policy {
     fn matches(&self, call: &HookCall) -> bool {
-        let same_way = self
-            .outgoing
-            .is_none_or(|outgoing| call.outgoing == Some(outgoing));
-        let same_address = self
-            .foreign
-            .is_none_or(|foreign| call.faddr.map(kept) == Some(kept(foreign)));
-        same_way && same_address
+        fn is<T: PartialEq>(wanted: Option<T>, got: Option<T>) -> bool {
+            wanted.is_none() || wanted == got
+        }
+        is(self.outgoing, call.outgoing)
+            && is(self.protocol, Some(call.protocol))
+            && is(self.local.map(kept), Some(kept(call.laddr)))
+            && is(self.local_port, call.lport)
+            && is(self.foreign.map(kept), call.faddr.map(kept))
+            && is(self.foreign_port, call.fport)
     }
 
     /// The answer to a matching call.

@@ -4,22 +4,25 @@
 
 //! Sockets, as programs see them.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::address::{AF_INET, AF_INET6, IpVersion, kept, shown};
 use crate::conn::{Conn, ConnId, TcpState};
 use crate::errno::{
-    EAFNOSUPPORT, EAGAIN, EBADF, ECONNABORTED, ECONNREFUSED, EINPROGRESS, EINVAL, ENOTCONN,
-    EOPNOTSUPP, Errno,
+    EAFNOSUPPORT, EAGAIN, EBADF, ECONNABORTED, ECONNREFUSED, EHOSTUNREACH, EINPROGRESS, EINVAL,
+    ENOPROTOOPT, ENOTCONN, ENXIO, EOPNOTSUPP, Errno,
 };
 #[cfg(doc)]
 use crate::ip::Ip;
-use crate::option::SocketOption;
+use crate::option::{Argument, SocketOption};
 use crate::raw::Raw;
-use crate::sockfs::{may_bind, tcp_receive, tcp_send, wait_connected};
+use crate::sockfs::{may_bind, tcp_may_send, tcp_receive, tcp_send, wait_connected};
 use crate::stack::{Squeue, Stack, lock};
 use crate::udp::{Udp, UdpState};
+
+/// The index of lo0.
+const LOOPBACK_INDEX: i64 = 1;
 
 #[derive(Debug)]
 pub(crate) enum Kind {
@@ -37,6 +40,16 @@ pub enum Shutdown {
     Write,
     /// SHUT_RDWR
     Both,
+}
+
+impl Shutdown {
+    pub(crate) fn ends_sending(self) -> bool {
+        self != Self::Read
+    }
+
+    pub(crate) fn ends_receiving(self) -> bool {
+        self != Self::Write
+    }
 }
 
 /// A socket. All methods may be called by several threads at once. Dropping
@@ -112,7 +125,7 @@ impl Socket {
                 squeue.tcp_unbind(*id)
             }
             Kind::Udp(udp) => udp.unbind(&self.stack),
-            Kind::Raw(_) => Err(EINVAL),
+            Kind::Raw(raw) => raw.unbind(),
         }
     }
 
@@ -140,21 +153,28 @@ impl Socket {
             Kind::Tcp(id) => {
                 self.start_connect(to, port)?;
                 let mut squeue = self.enter(*id)?;
-                if squeue
-                    .conn(*id)
-                    .sonode
-                    .as_ref()
-                    .is_some_and(|so| so.nonblocking)
-                {
+                if self.stack.release.drains_squeue() {
+                    squeue.settle();
+                }
+                let sonode = squeue.conn(*id).sonode.as_ref();
+                if sonode.is_some_and(|so| so.nonblocking && !so.resolved) {
                     return Err(EINPROGRESS);
                 }
                 wait_connected(&mut squeue, *id)
             }
-            Kind::Udp(udp) => match self.take_error() {
-                0 => udp.connect(&self.stack, to, port),
-                pending => Err(pending),
-            },
+            Kind::Udp(udp) => {
+                self.check_error()?;
+                udp.connect(&self.stack, to, port)
+            }
             Kind::Raw(raw) => raw.connect(&self.stack, to, port),
+        }
+    }
+
+    /// The pending error comes before anything else that a connect does.
+    fn check_error(&self) -> Result<(), Errno> {
+        match self.take_error() {
+            0 => Ok(()),
+            error => Err(error),
         }
     }
 
@@ -193,9 +213,11 @@ impl Socket {
     ///
     /// As [`Socket::bind`].
     pub fn disconnect(&self) -> Result<(), Errno> {
+        self.check_error()?;
         match &self.kind {
+            Kind::Tcp(_) => Err(EINVAL),
             Kind::Udp(udp) => udp.disconnect(),
-            _ => Err(EINVAL),
+            Kind::Raw(raw) => raw.disconnect(),
         }
     }
 
@@ -266,7 +288,14 @@ impl Socket {
             None => None,
         };
         match &self.kind {
-            Kind::Tcp(id) => tcp_send(&mut self.enter(*id)?, *id, length),
+            Kind::Tcp(id) => {
+                let mut squeue = self.enter(*id)?;
+                if control {
+                    tcp_may_send(&mut squeue, *id)?;
+                    return Err(EOPNOTSUPP);
+                }
+                tcp_send(&mut squeue, *id, length)
+            }
             Kind::Udp(udp) => udp.send(&self.stack, to, control, length),
             Kind::Raw(raw) => raw.send(&self.stack, to.map(|to| to.0), length),
         }
@@ -292,17 +321,25 @@ impl Socket {
     ///
     /// As [`Socket::bind`].
     pub fn shutdown(&self, how: Shutdown) -> Result<(), Errno> {
-        let Kind::Tcp(id) = self.kind else {
-            return Err(ENOTCONN);
+        let id = match &self.kind {
+            Kind::Tcp(id) => *id,
+            Kind::Udp(udp) => return udp.shutdown(how),
+            Kind::Raw(raw) => return raw.shutdown(how),
         };
         let mut squeue = self.enter(id)?;
         squeue.settle();
         let sonode = squeue.conn(id).sonode.as_mut();
         let sonode = sonode.filter(|so| so.connected).ok_or(ENOTCONN)?;
-        sonode.cannot_receive |= how != Shutdown::Write;
-        sonode.cannot_send |= how != Shutdown::Read;
-        if how != Shutdown::Read {
+        if how.ends_receiving() {
+            sonode.cannot_receive = true;
+            sonode.received = 0;
+        }
+        if how.ends_sending() {
+            sonode.cannot_send = true;
             squeue.on_squeue(id, |squeue| squeue.end_sending(id));
+        }
+        if self.stack.release.drains_squeue() {
+            squeue.settle();
         }
         Ok(())
     }
@@ -323,22 +360,61 @@ impl Socket {
         }
     }
 
-    /// `setsockopt`; `value` tells on from off where there is only that.
-    pub fn set_option(&self, option: SocketOption, value: i64) {
+    /// `setsockopt` with a value of the size that the option has; what wants a
+    /// structure gets an `int`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::bind`].
+    pub fn set_option(&self, option: SocketOption, value: i64) -> Result<(), Errno> {
+        let check = || self.check_option(option, value);
         match &self.kind {
             Kind::Tcp(id) => {
-                if let Ok(mut squeue) = self.enter(*id) {
-                    set_tcp_option(squeue.conn(*id), option, value);
-                }
+                let mut squeue = self.enter(*id)?;
+                set_tcp_option(squeue.conn(*id), option, value, check)
             }
-            Kind::Udp(udp) => udp.set_option(option, value),
-            Kind::Raw(_) => {}
+            Kind::Udp(udp) => udp.set_option(option, value, check),
+            Kind::Raw(raw) => raw.set_option(check),
+        }
+    }
+
+    /// What the protocol says of an option before it takes it.
+    fn check_option(&self, option: SocketOption, value: i64) -> Result<(), Errno> {
+        let is_tcp = matches!(self.kind, Kind::Tcp(_));
+        if !option.is_of(is_tcp, self.stack.release) {
+            return Err(ENOPROTOOPT);
+        }
+        let wrong_family = option.is_ipv4() && self.family == AF_INET6
+            || option.is_ipv6() && self.family == AF_INET;
+        let is_loopback = |value: i64| matches!(value, 0 | LOOPBACK_INDEX);
+        match option.argument() {
+            _ if wrong_family => Err(EINVAL),
+            Argument::Int(_, _) if value == 0 && option == SocketOption::IPV6_UNICAST_HOPS => {
+                Err(EINVAL)
+            }
+            Argument::Int(least, most) if (least..=most).contains(&value) => Ok(()),
+            Argument::Int(_, _) | Argument::Structure => Err(EINVAL),
+            Argument::Byte => Ok(()),
+            Argument::Interface if is_loopback(value) => Ok(()),
+            Argument::Interface if option == SocketOption::IPV6_MULTICAST_IF => Err(EINVAL),
+            Argument::Interface => Err(ENXIO),
+            Argument::Address => {
+                let address = Ipv4Addr::from((value as u32).to_le_bytes());
+                let is_known =
+                    address.is_unspecified() || self.stack.has_address(address.to_ipv6_mapped());
+                is_known.then_some(()).ok_or(EHOSTUNREACH)
+            }
         }
     }
 
     /// SO_LINGER with a time of 0: close resets the connection.
     pub fn set_linger0(&self) {
-        self.set_option(SocketOption::SO_LINGER, 0);
+        if let Kind::Tcp(id) = self.kind
+            && let Ok(mut squeue) = self.enter(id)
+            && let Some(sonode) = &mut squeue.conn(id).sonode
+        {
+            sonode.linger0 = true;
+        }
     }
 
     /// Whether a TCP socket's connect waits.
@@ -364,6 +440,28 @@ impl Socket {
         squeue.settle();
         let sonode = squeue.conn(id).sonode.as_ref();
         sonode.is_some_and(|so| so.connected || so.error != 0)
+    }
+
+    /// Does poll show POLLIN? It does for a pending error, for the end of what
+    /// can be received, and for a connection that waits for accept.
+    pub fn is_readable(&self) -> bool {
+        match &self.kind {
+            Kind::Tcp(id) => {
+                let Ok(mut squeue) = self.enter(*id) else {
+                    return false;
+                };
+                squeue.settle();
+                let sonode = squeue.conn(*id).sonode.as_ref();
+                sonode.is_some_and(|so| {
+                    so.received > 0 || so.cannot_receive || so.error != 0 || !so.queue.is_empty()
+                })
+            }
+            Kind::Udp(udp) => {
+                let conn = lock(&udp.0);
+                conn.error != 0 || conn.cannot_receive || !conn.received.is_empty()
+            }
+            Kind::Raw(raw) => raw.is_readable(),
+        }
     }
 
     /// SO_ERROR: the pending error, which is then none.
@@ -415,7 +513,7 @@ impl Socket {
             }
             Kind::Udp(udp) => {
                 let conn = lock(&udp.0);
-                if conn.state != UdpState::Connected {
+                if conn.state != UdpState::Connected || conn.cannot_send {
                     return None;
                 }
                 (conn.faddr, conn.fport)
@@ -456,17 +554,27 @@ impl Socket {
     }
 }
 
-fn set_tcp_option(conn: &mut Conn, option: SocketOption, value: i64) {
+fn set_tcp_option(
+    conn: &mut Conn,
+    option: SocketOption,
+    value: i64,
+    check: impl FnOnce() -> Result<(), Errno>,
+) -> Result<(), Errno> {
     let Some(sonode) = &mut conn.sonode else {
-        return;
+        return Err(EBADF);
     };
+    if sonode.cannot_send {
+        return Err(EINVAL);
+    }
+    check()?;
     match option {
         SocketOption::SO_REUSEADDR => sonode.reuseaddr = value != 0,
-        SocketOption::SO_LINGER => sonode.linger0 = true,
+        SocketOption::SO_EXCLBIND | SocketOption::TCP_EXCLBIND => conn.exclbind = value != 0,
         SocketOption::IPV6_V6ONLY => conn.v6only = value != 0,
         SocketOption::TCP_CONN_ABORT_THRESHOLD => {
             conn.abort_threshold = u64::try_from(value).unwrap_or(0);
         }
         _ => {}
     }
+    Ok(())
 }

@@ -57,7 +57,8 @@ pub(crate) fn wait_connected(squeue: &mut Squeue<'_>, id: ConnId) -> Result<(), 
     }
 }
 
-pub(crate) fn tcp_send(squeue: &mut Squeue<'_>, id: ConnId, length: usize) -> Result<usize, Errno> {
+/// What keeps a program from sending.
+pub(crate) fn tcp_may_send(squeue: &mut Squeue<'_>, id: ConnId) -> Result<(), Errno> {
     squeue.settle();
     let Some(sonode) = &mut squeue.conn(id).sonode else {
         return Err(ENOTCONN);
@@ -68,9 +69,15 @@ pub(crate) fn tcp_send(squeue: &mut Squeue<'_>, id: ConnId, length: usize) -> Re
     if sonode.error != 0 {
         return Err(sonode.take_error());
     }
-    if !sonode.connected {
-        return Err(ENOTCONN);
+    if sonode.connected {
+        Ok(())
+    } else {
+        Err(ENOTCONN)
     }
+}
+
+pub(crate) fn tcp_send(squeue: &mut Squeue<'_>, id: ConnId, length: usize) -> Result<usize, Errno> {
+    tcp_may_send(squeue, id)?;
     squeue.on_squeue(id, |squeue| squeue.send(id, Segment::Data(length)));
     squeue.settle();
     Ok(length)

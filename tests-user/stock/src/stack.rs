@@ -9,9 +9,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use crate::address::{is_any, is_multicast, kept};
+use crate::address::{is_any, is_mapped, is_multicast, kept};
 use crate::conn::{Conn, ConnId, TcpState, Timer};
+use crate::errno::{EHOSTUNREACH, Errno};
 use crate::hooks::{Held, Hook, HookCall, Provider, call};
+use crate::release::Release;
 use crate::tcp::Packet;
 use crate::udp::Udp;
 
@@ -19,6 +21,9 @@ use crate::udp::Udp;
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// The scope of a group that is for one link, in its second byte.
+const LINK_SCOPE: u8 = 2;
 
 /// A logical interface of lo0.
 #[derive(Debug)]
@@ -46,6 +51,37 @@ fn interfaces() -> Vec<Interface> {
         up: true,
     })
     .into()
+}
+
+/// What becomes of IPv6 datagrams to groups, which is the machine's affair.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Groups {
+    /// An interface takes them.
+    #[default]
+    Sent,
+    /// Their route rejects them: whoever sends is asked first.
+    Rejected,
+    /// No interface takes them: nobody is asked, and this is the error.
+    NoInterface(Errno),
+}
+
+/// Why there is no way to a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoWay {
+    /// A route that rejects: a sender finds it out after the question.
+    Rejected,
+    /// No route at all: known before anybody is asked.
+    None(Errno),
+}
+
+impl NoWay {
+    /// What a send to it gives.
+    pub fn errno(self) -> Errno {
+        match self {
+            Self::Rejected => EHOSTUNREACH,
+            Self::None(errno) => errno,
+        }
+    }
 }
 
 /// What happens next to an incoming SYN, once.
@@ -77,6 +113,8 @@ pub(crate) struct State {
 pub(crate) struct Stack {
     pub id: i32,
     pub provider: Arc<dyn Provider>,
+    pub release: Release,
+    groups: Mutex<Groups>,
     interfaces: RwLock<Vec<Interface>>,
     next_port: AtomicU16,
     pub squeue: Mutex<State>,
@@ -85,10 +123,12 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    pub fn new(id: i32, provider: Arc<dyn Provider>) -> Self {
+    pub fn new(id: i32, provider: Arc<dyn Provider>, release: Release) -> Self {
         Self {
             id,
             provider,
+            release,
+            groups: Mutex::default(),
             interfaces: RwLock::new(interfaces()),
             next_port: AtomicU16::new(FIRST_EPHEMERAL),
             squeue: Mutex::new(State {
@@ -138,14 +178,26 @@ impl Stack {
         interfaces.iter().any(is_it)
     }
 
-    /// The source for a destination, if there is a route to it.
-    pub fn source_for(&self, destination: Ipv6Addr) -> Option<Ipv6Addr> {
-        if is_multicast(destination) {
-            return destination
-                .to_ipv4_mapped()
-                .map(|_| Ipv4Addr::LOCALHOST.to_ipv6_mapped());
+    pub fn set_groups(&self, groups: Groups) {
+        *lock(&self.groups) = groups;
+    }
+
+    /// The source for a destination.
+    pub fn source_for(&self, destination: Ipv6Addr) -> Result<Ipv6Addr, NoWay> {
+        if !is_multicast(destination) {
+            let is_local = self.is_local(destination);
+            return is_local.then_some(destination).ok_or(NoWay::Rejected);
         }
-        self.is_local(destination).then_some(destination)
+        if is_mapped(destination) {
+            return Ok(Ipv4Addr::LOCALHOST.to_ipv6_mapped());
+        }
+        match *lock(&self.groups) {
+            // The smallest scope that is not smaller than the group's.
+            Groups::Sent if destination.octets()[1] & 0xf <= LINK_SCOPE => Ok(Ipv6Addr::LOCALHOST),
+            Groups::Sent => Ok(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1)),
+            Groups::Rejected => Err(NoWay::Rejected),
+            Groups::NoInterface(errno) => Err(NoWay::None(errno)),
+        }
     }
 
     /// Takes the logical interfaces of a name up or down, IPv4's and IPv6's;
@@ -181,7 +233,6 @@ impl Stack {
             fport: None,
             held: Held::Nothing,
             interrupt: false,
-            time_wait_end: false,
         }
     }
 
@@ -254,7 +305,7 @@ impl Squeue<'_> {
         match timer {
             Timer::Syn { sent } => self.syn_timer(id, sent),
             Timer::Fin => self.send_fin(id),
-            Timer::TimeWait => self.time_wait_end(id),
+            Timer::TimeWait => self.clean_death(id, 0),
         }
     }
 
@@ -265,21 +316,27 @@ impl Squeue<'_> {
 
     /// Is `port` taken for a bind to `laddr`? IPv4 and IPv6 have ports of their
     /// own. SO_REUSEADDR lets a bind share the port of whoever is connected, or
-    /// of another address; without it, a wildcard shares with nobody.
+    /// of another address; without it, and with SO_EXCLBIND of either, a
+    /// wildcard shares with nobody. An accepted connection was bound to none.
     pub fn is_port_taken(&mut self, id: ConnId, laddr: Ipv6Addr, port: u16, reuse: bool) -> bool {
-        let version = self.conn(id).version;
+        let Conn {
+            version, exclbind, ..
+        } = *self.conn(id);
         self.state.conns.iter().any(|(&other, conn)| {
-            let is_rival = other != id
-                && conn.lport == port
-                && conn.version == version
-                && conn.state >= TcpState::Bound
-                && !conn.dead;
+            let is_there =
+                other != id && conn.lport == port && conn.state >= TcpState::Bound && !conn.dead;
             let has_address = conn.bound == laddr;
-            is_rival
-                && if reuse {
+            let collides = has_address || is_any(laddr) || is_any(conn.bound);
+            let is_exclusive = (exclbind || conn.exclbind) && conn.state <= TcpState::Established;
+            is_there
+                && if is_exclusive {
+                    collides
+                } else if conn.version != version {
+                    false
+                } else if reuse {
                     has_address && conn.state <= TcpState::Listen
                 } else {
-                    has_address || is_any(laddr) || is_any(conn.bound)
+                    collides
                 }
         })
     }

@@ -8,15 +8,16 @@ use std::net::Ipv6Addr;
 use std::sync::{Arc, Mutex};
 
 use crate::address::{
-    AF_INET, ANY_V4, IpVersion, UNSET, is_any, is_mapped, is_multicast, loopback_for_any,
+    AF_INET, IpVersion, UNSET, is_any, is_mapped, is_multicast, loopback_for_any, shown_source,
 };
 use crate::errno::{
     EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EBADF, ECONNREFUSED, EDESTADDRREQ, EHOSTUNREACH, EINVAL,
-    EISCONN, ENETUNREACH, Errno,
+    EISCONN, ENETUNREACH, ENOTCONN, EPIPE, Errno,
 };
 use crate::hooks::{Held, Hook, HookCall};
 use crate::option::SocketOption;
-use crate::stack::{Stack, lock};
+use crate::socket::Shutdown;
+use crate::stack::{NoWay, Stack, lock};
 
 const IPPROTO_UDP: u8 = 17;
 
@@ -38,7 +39,10 @@ pub(crate) struct Endpoint {
     pub version: IpVersion,
     pub state: UdpState,
     pub bound: Ipv6Addr,
+    /// `conn_laddr_v6`: what the hooks are told.
     pub laddr: Ipv6Addr,
+    /// `conn_saddr_v6`: unset where it is bound to a group.
+    saddr: Ipv6Addr,
     pub lport: u16,
     pub faddr: Ipv6Addr,
     pub fport: u16,
@@ -46,8 +50,16 @@ pub(crate) struct Endpoint {
     last: (Ipv6Addr, u16),
     pub reuseaddr: bool,
     pub v6only: bool,
+    /// SO_EXCLBIND
+    exclbind: bool,
+    /// UDP_SND_TO_CONNECTED
+    sends_to_connected: bool,
     closed: bool,
     pub error: Errno,
+    /// sockfs's side: it was connected once, and what was shut down.
+    was_connected: bool,
+    pub cannot_send: bool,
+    pub cannot_receive: bool,
     /// The lengths of the datagrams that wait.
     pub received: std::collections::VecDeque<usize>,
 }
@@ -68,10 +80,15 @@ impl Endpoint {
 
     /// The address that getsockname shows.
     pub fn name(&self) -> Ipv6Addr {
-        if is_any(self.laddr) && self.family == AF_INET {
-            ANY_V4
+        shown_source(self.family, self.saddr, self.bound)
+    }
+
+    /// The source if nothing is connected.
+    fn bound_source(&self) -> Ipv6Addr {
+        if is_multicast(self.bound) {
+            UNSET
         } else {
-            self.laddr
+            self.bound
         }
     }
 
@@ -79,6 +96,7 @@ impl Endpoint {
     fn disconnected(&mut self) {
         self.state = UdpState::Idle;
         self.laddr = self.bound;
+        self.saddr = self.bound_source();
         self.faddr = UNSET;
         self.fport = 0;
         self.forget_last();
@@ -106,14 +124,20 @@ impl Udp {
             state: UdpState::Unbound,
             bound: UNSET,
             laddr: UNSET,
+            saddr: UNSET,
             lport: 0,
             faddr: UNSET,
             fport: 0,
             last: (UNSET, 0),
             reuseaddr: false,
             v6only: false,
+            exclbind: false,
+            sends_to_connected: false,
             closed: false,
             error: 0,
+            was_connected: false,
+            cannot_send: false,
+            cannot_receive: false,
             received: std::collections::VecDeque::new(),
         })))
     }
@@ -131,17 +155,22 @@ impl Udp {
             if conn.closed {
                 return Err(EBADF);
             }
+            if conn.cannot_send {
+                return Err(EINVAL);
+            }
+            let is_mapped_for_v6 = is_mapped(address) && conn.family != AF_INET;
+            if is_mapped_for_v6 && conn.v6only {
+                return Err(EADDRNOTAVAIL);
+            }
+            let is_group = is_multicast(address) && !is_mapped_for_v6;
+            if !is_any(address) && !is_group && !stack.has_address(address) {
+                return Err(EADDRNOTAVAIL);
+            }
             if conn.state != UdpState::Unbound {
                 return Err(EINVAL);
             }
-            if is_mapped(address) && conn.family != AF_INET && conn.v6only {
-                return Err(EADDRNOTAVAIL);
-            }
-            if !is_any(address) && !is_multicast(address) && !stack.has_address(address) {
-                return Err(EADDRNOTAVAIL);
-            }
             conn.version = IpVersion::of_address(address);
-            if port != 0 && !conn.reuseaddr && is_taken(&bound, conn.version, address, port) {
+            if port != 0 && is_taken(&bound, &conn, address, port) {
                 return Err(EADDRINUSE);
             }
             conn.lport = match port {
@@ -150,6 +179,7 @@ impl Udp {
             };
             conn.bound = address;
             conn.laddr = address;
+            conn.saddr = conn.bound_source();
             conn.state = UdpState::Idle;
             conn.forget_last();
             bound.push(self.clone());
@@ -175,9 +205,19 @@ impl Udp {
 
     /// `bind(NULL)`: tells first, then looks whether anything is bound.
     pub fn unbind(self: &Arc<Self>, stack: &Stack) -> Result<(), Errno> {
-        if lock(&self.0).closed {
-            return Err(EBADF);
+        {
+            let conn = lock(&self.0);
+            if conn.closed {
+                return Err(EBADF);
+            }
+            if conn.cannot_send {
+                return Err(EINVAL);
+            }
         }
+        self.do_unbind(stack)
+    }
+
+    fn do_unbind(self: &Arc<Self>, stack: &Stack) -> Result<(), Errno> {
         let call = self.unbind_call(stack);
         stack.call(call);
         let mut bound = lock(&stack.udp);
@@ -189,6 +229,7 @@ impl Udp {
         conn.state = UdpState::Unbound;
         conn.bound = UNSET;
         conn.laddr = UNSET;
+        conn.saddr = UNSET;
         conn.lport = 0;
         conn.faddr = UNSET;
         conn.fport = 0;
@@ -231,7 +272,7 @@ impl Udp {
         let did_bind = self.implicit_bind(stack)?;
         let result = self.do_connect(stack, to, port);
         if result.is_err() && did_bind {
-            self.unbind(stack)?;
+            self.do_unbind(stack)?;
         }
         result
     }
@@ -247,6 +288,8 @@ impl Udp {
             lock(&self.0).disconnected();
             return Err(EADDRNOTAVAIL);
         }
+        drop(bound);
+        lock(&self.0).was_connected = true;
         Ok(())
     }
 
@@ -254,22 +297,28 @@ impl Udp {
     /// peer as its most recent destination.
     fn begin_connect(&self, stack: &Stack, to: Ipv6Addr, port: u16) -> Result<HookCall, Errno> {
         let mut conn = lock(&self.0);
-        if port == 0 {
-            return Err(EADDRNOTAVAIL);
-        }
-        if !is_any(conn.bound) && is_mapped(conn.bound) != is_mapped(to) {
-            return Err(EADDRNOTAVAIL);
-        }
         let version = IpVersion::of_address(to);
-        if version == IpVersion::V4 && conn.v6only {
+        let is_bound_otherwise = !is_any(conn.bound) && is_mapped(conn.bound) != is_mapped(to);
+        let is_refused = version == IpVersion::V4 && conn.v6only;
+        if port == 0 || is_bound_otherwise || is_refused {
+            // An earlier connection is over, and nothing else changes.
+            if conn.state == UdpState::Connected {
+                conn.state = UdpState::Idle;
+            }
             return Err(EADDRNOTAVAIL);
         }
         conn.disconnected();
         conn.version = version;
         let to = loopback_for_any(to);
-        let source = stack.source_for(to).ok_or(ENETUNREACH)?;
+        let source = stack.source_for(to).map_err(|no_way| match no_way {
+            NoWay::Rejected => ENETUNREACH,
+            NoWay::None(errno) => errno,
+        })?;
+        if is_any(conn.saddr) {
+            conn.saddr = source;
+        }
         if is_any(conn.laddr) {
-            conn.laddr = source;
+            conn.laddr = conn.saddr;
         }
         conn.faddr = to;
         conn.fport = port;
@@ -298,27 +347,25 @@ impl Udp {
         control: bool,
         length: usize,
     ) -> Result<usize, Errno> {
-        self.implicit_bind(stack)?;
-        let error = std::mem::take(&mut lock(&self.0).error);
+        let error = {
+            let mut conn = lock(&self.0);
+            if conn.cannot_send {
+                return Err(EPIPE);
+            }
+            std::mem::take(&mut conn.error)
+        };
         if error != 0 {
             return Err(error);
         }
+        self.implicit_bind(stack)?;
         let Some((to, port)) = to else {
             return self.send_connected(stack, length);
         };
+        lock(&self.0).may_send_to(to)?;
         let to = loopback_for_any(to);
-        let must_ask = {
-            let conn = lock(&self.0);
-            if conn.state == UdpState::Connected {
-                return Err(EISCONN);
-            }
-            !is_any(conn.bound) && is_mapped(conn.bound) != is_mapped(to)
-        };
-        if must_ask {
-            return Err(EADDRNOTAVAIL);
-        }
         if control {
-            self.send_ancillary(stack, to, port, length)
+            // Nobody is asked, and the most recent destination stays.
+            self.transmit(stack, to, port, length)
         } else {
             self.send_to(stack, to, port, length)
         }
@@ -329,11 +376,9 @@ impl Udp {
         if conn.state != UdpState::Connected {
             return Err(EDESTADDRREQ);
         }
-        let ends = ((conn.laddr, conn.lport), (conn.faddr, conn.fport));
+        let ends = ((conn.saddr, conn.lport), (conn.faddr, conn.fport));
         drop(conn);
-        if stack.source_for(ends.1.0).is_none() {
-            return Err(EHOSTUNREACH);
-        }
+        stack.source_for(ends.1.0).map_err(NoWay::errno)?;
         if is_multicast(ends.1.0) {
             send_on_wire(stack, ends.0.0, ends.1.0);
             return Ok(length);
@@ -344,18 +389,8 @@ impl Udp {
         Ok(length)
     }
 
-    /// Nobody is asked, and the most recent destination stays.
-    fn send_ancillary(
-        &self,
-        stack: &Stack,
-        to: Ipv6Addr,
-        port: u16,
-        length: usize,
-    ) -> Result<usize, Errno> {
-        self.transmit(stack, to, port, length)
-    }
-
-    /// Asks unless this is the most recent destination.
+    /// Asks unless this is the most recent destination. A connected endpoint
+    /// sends to that alone.
     fn send_to(
         &self,
         stack: &Stack,
@@ -365,7 +400,14 @@ impl Udp {
     ) -> Result<usize, Errno> {
         let call = {
             let conn = lock(&self.0);
-            (!conn.has_last(to, port)).then(|| conn.question(stack, to, port, Held::Nothing))
+            let is_new = !conn.has_last(to, port);
+            if is_new && conn.state == UdpState::Connected {
+                return Err(EISCONN);
+            }
+            if is_new && let Err(NoWay::None(errno)) = stack.source_for(to) {
+                return Err(errno);
+            }
+            is_new.then(|| conn.question(stack, to, port, Held::Nothing))
         };
         let asked = call.is_some();
         if let Some(call) = call
@@ -389,16 +431,16 @@ impl Udp {
         port: u16,
         length: usize,
     ) -> Result<usize, Errno> {
-        let Some(source) = stack.source_for(to) else {
+        let source = stack.source_for(to).map_err(|no_way| {
             lock(&self.0).forget_last();
-            return Err(EHOSTUNREACH);
-        };
+            no_way.errno()
+        })?;
         let from = {
             let conn = lock(&self.0);
-            let source = if is_any(conn.bound) {
+            let source = if is_any(conn.saddr) {
                 source
             } else {
-                conn.bound
+                conn.saddr
             };
             (source, conn.lport)
         };
@@ -411,30 +453,83 @@ impl Udp {
 
     /// `setsockopt`. What changes routes, or headers of an endpoint that is not
     /// connected, makes it forget its most recent destination.
-    pub fn set_option(&self, option: SocketOption, value: i64) {
+    pub fn set_option(
+        &self,
+        option: SocketOption,
+        value: i64,
+        check: impl FnOnce() -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
         let mut conn = lock(&self.0);
+        if conn.closed {
+            return Err(EBADF);
+        }
+        if conn.cannot_send {
+            return Err(EINVAL);
+        }
+        check()?;
+        let on = value != 0;
         match option {
-            SocketOption::SO_REUSEADDR => conn.reuseaddr = value != 0,
-            SocketOption::IPV6_V6ONLY => conn.v6only = value != 0,
+            SocketOption::SO_ALLZONES if conn.state != UdpState::Unbound => return Err(EINVAL),
+            SocketOption::SO_REUSEADDR => conn.reuseaddr = on,
+            SocketOption::SO_EXCLBIND | SocketOption::UDP_EXCLBIND => conn.exclbind = on,
+            SocketOption::UDP_SND_TO_CONNECTED => conn.sends_to_connected = on,
+            SocketOption::IPV6_V6ONLY => conn.v6only = on,
             _ => {}
         }
-        if option.forgets_destination() && conn.state != UdpState::Connected {
+        if option.forgets_destination(conn.faddr != UNSET) {
             conn.forget_last();
         }
+        Ok(())
     }
 
-    /// The length of the next datagram.
+    /// `shutdown`. sockfs takes it of whoever was connected once.
+    pub fn shutdown(&self, how: Shutdown) -> Result<(), Errno> {
+        let mut conn = lock(&self.0);
+        if conn.closed {
+            return Err(EBADF);
+        }
+        if !conn.was_connected {
+            return Err(ENOTCONN);
+        }
+        conn.cannot_send |= how.ends_sending();
+        if how.ends_receiving() {
+            conn.cannot_receive = true;
+            conn.received.clear();
+        }
+        Ok(())
+    }
+
+    /// The length of the next datagram; 0 after the end of receiving.
     pub fn receive(&self) -> Result<usize, Errno> {
         let mut conn = lock(&self.0);
-        let error = std::mem::take(&mut conn.error);
-        if error != 0 {
-            return Err(error);
+        if let Some(length) = conn.received.pop_front() {
+            return Ok(length);
         }
-        conn.received.pop_front().ok_or(EAGAIN)
+        match std::mem::take(&mut conn.error) {
+            0 if conn.cannot_receive => Ok(0),
+            0 => Err(EAGAIN),
+            error => Err(error),
+        }
     }
 }
 
 impl Endpoint {
+    /// May it send to an address at all?
+    fn may_send_to(&self, to: Ipv6Addr) -> Result<(), Errno> {
+        if self.state == UdpState::Connected && !self.sends_to_connected {
+            return Err(EISCONN);
+        }
+        if self.family == AF_INET {
+            return Ok(());
+        }
+        let may = if is_mapped(to) {
+            !self.v6only && (is_mapped(self.saddr) || self.saddr == UNSET)
+        } else {
+            !is_mapped(self.saddr)
+        };
+        may.then_some(()).ok_or(EADDRNOTAVAIL)
+    }
+
     fn question(&self, stack: &Stack, to: Ipv6Addr, port: u16, held: Held) -> HookCall {
         let laddr = self.version.as_passed(self.laddr);
         HookCall {
@@ -474,18 +569,28 @@ fn deliver(stack: &Stack, from: (Ipv6Addr, u16), to: (Ipv6Addr, u16), length: us
     let bound = lock(&stack.udp);
     let receiver = bound.iter().find(|udp| lock(&udp.0).receives(from, to));
     if let Some(udp) = receiver {
-        lock(&udp.0).received.push_back(length);
+        let mut conn = lock(&udp.0);
+        if !conn.cannot_receive {
+            conn.received.push_back(length);
+        }
     }
     receiver.is_some()
 }
 
-/// Is the port taken for a bind to this address? A wildcard shares with nobody.
-fn is_taken(bound: &[Arc<Udp>], version: IpVersion, address: Ipv6Addr, port: u16) -> bool {
+/// Is the port taken for a bind of `conn` to this address? A wildcard shares
+/// with nobody, and SO_REUSEADDR shares with all but SO_EXCLBIND.
+fn is_taken(bound: &[Arc<Udp>], conn: &Endpoint, address: Ipv6Addr, port: u16) -> bool {
     bound.iter().any(|other| {
         let other = lock(&other.0);
+        let has_wildcard = is_any(address) || is_any(other.bound);
         other.lport == port
-            && other.version == version
-            && (is_any(address) || is_any(other.bound) || other.laddr == address)
+            && if conn.exclbind || other.exclbind {
+                has_wildcard || other.bound == address
+            } else {
+                !conn.reuseaddr
+                    && other.version == conn.version
+                    && (has_wildcard || other.laddr == address)
+            }
     })
 }
 

@@ -305,10 +305,11 @@ fn use_again(rng: &mut Rng, socket: &Socket) {
         _ => {
             let option = SocketOption::ALL[rng.usize(..SocketOption::ALL.len())];
             // Its value is a time, which would be a very short one.
-            if option != SocketOption::TCP_CONN_ABORT_THRESHOLD {
-                socket.set_option(option, 1);
+            if option == SocketOption::TCP_CONN_ABORT_THRESHOLD {
+                Ok(())
+            } else {
+                socket.set_option(option, 1)
             }
-            Ok(())
         }
     };
 }

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clinet_stock::Release;
 use clinet_stock::trace::{self, Difference, Scenario, TraceError};
 
 fn folder() -> PathBuf {
@@ -25,7 +26,7 @@ fn describe(scenario: &Scenario, differences: &[Difference]) -> String {
 #[test]
 fn every_scenario_is_played_as_it_was_recorded() {
     let scenarios = trace::read(&folder()).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(scenarios.len(), 236);
+    assert_eq!(scenarios.len(), 236 + 202);
     let different: Vec<String> = scenarios
         .iter()
         .map(|scenario| (scenario, trace::play(scenario)))
@@ -122,6 +123,123 @@ fn the_order_of_calls_is_compared() {
     assert!(difference.contains("step 5 (close l)"), "{difference}");
 }
 
+/// A step, or a call of a hook that another thread made.
+fn step(text: &str) -> String {
+    format!("{{{text},\"ret\":0,\"errno\":0}}")
+}
+
+fn scenario(events: &[String]) -> String {
+    let events = events.join(",");
+    format!(r#"{{"scenario":"s","family":"inet","events":[{events}]}}"#)
+}
+
+#[test]
+fn an_accept_in_the_background_ends_when_a_connection_comes() {
+    let (tcp, local) = (r#""af":2,"type":2,"protocol":0"#, r#""addr":"127.0.0.1""#);
+    let mut events = vec![
+        step(r#""step":"hooks","set":[]"#),
+        step(&format!(r#""step":"socket","sock":"l",{tcp}"#)),
+        step(&format!(r#""step":"bind","sock":"l",{local},"port":5001"#)),
+        step(r#""step":"listen","sock":"l","backlog":5"#),
+        step(r#""step":"accept","sock":"l","new":"a","background":true,"name":["127.0.0.1",5001]"#),
+        step(r#""step":"wait","ms":100"#),
+        step(&format!(r#""step":"socket","sock":"c",{tcp}"#)),
+        step(&format!(
+            r#""step":"connect","sock":"c",{local},"port":5001"#
+        )),
+        step(r#""step":"join""#),
+        step(r#""step":"send","sock":"a""#).replace("\"ret\":0", "\"ret\":4"),
+        step(r#""step":"recv","sock":"c""#).replace("\"ret\":0", "\"ret\":4"),
+    ];
+    assert_eq!(play(&scenario(&events)), []);
+    // Nobody comes in time.
+    events[5] = step(r#""step":"wait","ms":2000"#);
+    let late = play(&scenario(&events));
+    assert!(late[0].got.contains("errno 11"), "{late:?}");
+}
+
+#[test]
+fn calls_of_other_threads_come_anywhere_among_the_callers() {
+    let text = listen("", "");
+    let unlisten = r#"{"hook":"unlisten","#;
+    let (before, after) = text.split_once(unlisten).expect("an unlisten");
+    let (call, rest) = after.split_once("},").expect("the end of the call");
+    let disconnect = before
+        .rfind(r#"{"hook":"disconnect""#)
+        .expect("it is there");
+    let early = |mark: &str| {
+        let (steps, disconnect) = before.split_at(disconnect);
+        format!("{steps}{unlisten}{call}{mark}}},{disconnect}{rest}")
+    };
+    assert_eq!(play(&early(r#","same_thread":false"#)), []);
+    let ordered = only_difference(&early(""));
+    assert!(ordered.contains("step 5 (close l)"), "{ordered}");
+    // With the next step, but not with any.
+    let late = |after: &str| {
+        let step = step(after);
+        let rest = format!("{step},{unlisten}{call},\"same_thread\":false}},{rest}");
+        format!("{before}{rest}")
+    };
+    assert_eq!(play(&late(r#""step":"wait","ms":1"#)), []);
+    let two = format!(
+        r#"{},{{"step":"wait","ms":1"#,
+        step(r#""step":"wait","ms":1"#)
+    );
+    let two = late(two.trim_start_matches('{'));
+    assert_eq!(play(&two).len(), 2, "one is missing, one too much");
+}
+
+#[test]
+fn a_policy_takes_either_end_and_the_protocol() {
+    let udp = r#""af":2,"type":1,"protocol":0"#;
+    let send = r#""step":"sendto","sock":"u","addr":"127.0.0.1","port":7001"#;
+    for (policy, refuses) in [
+        (r#""faddr":"127.0.0.1","fport":7001"#, true),
+        (r#""addr":"127.0.0.1","port":7002"#, false),
+        (r#""laddr":"127.0.0.1""#, false),
+        (r#""lport":7005,"proto":17"#, true),
+        (r#""proto":6"#, false),
+    ] {
+        let answer = if refuses { 13 } else { 0 };
+        let sent = if refuses {
+            format!(r#"{{{send},"ret":-1,"errno":148}}"#)
+        } else {
+            format!(r#"{{{send},"ret":4,"errno":0}}"#)
+        };
+        let question = format!(
+            r#"{{"hook":"connect2","stack":0,"proto":17,"outgoing":true,"af":2,"laddr":"0.0.0.0","lport":7005,"faddr":"127.0.0.1","fport":7001,"answer":{answer}}}"#
+        );
+        let events = [
+            step(r#""step":"hooks","set":["connect2"]"#),
+            step(&format!(r#""step":"socket","sock":"u",{udp}"#)),
+            step(r#""step":"bind","sock":"u","name":["0.0.0.0",7005]"#),
+            step(&format!(
+                r#""step":"policy","dir":"any","value":13,{policy}"#
+            )),
+            sent,
+            question,
+        ];
+        assert_eq!(play(&scenario(&events)), [], "{policy}");
+    }
+}
+
+#[test]
+fn the_first_line_says_of_which_kernel_a_file_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("x.jsonl");
+    let of = |header: &str| {
+        std::fs::write(&file, format!("{header}{}\n", listen("", ""))).expect("it is written");
+        trace::read(&file).map(|scenarios| (scenarios[0].release, scenarios[0].line))
+    };
+    let release = |header| of(header).expect("a known kernel");
+    assert_eq!(release(""), (Release::Y2015, 1));
+    assert_eq!(release("{\"kernel\": 2021}\n"), (Release::Y2021, 2));
+    let text = "{\"kernel\": \"illumos of 2021-07\"}\n";
+    assert_eq!(release(text), (Release::Y2021, 2));
+    let error = of("{\"kernel\": 2018}\n").expect_err("not known");
+    assert!(error.to_string().contains("2015 and 2021"), "{error}");
+}
+
 #[test]
 fn what_the_model_does_not_know_is_no_pass() {
     let cases = [
@@ -133,15 +251,40 @@ fn what_the_model_does_not_know_is_no_pass() {
         (
             r#""backlog":5"#,
             r#""backlog":5,"zone":1"#,
+            "the argument zone of listen is not known",
+        ),
+        (
+            r#""step":"listen""#,
+            r#""option":"SO_NEW","level":65535,"optname":99,"value":1,"step":"setsockopt""#,
+            "the argument backlog of setsockopt is not known",
+        ),
+        (
+            r#""step":"listen","sock":"l","backlog":5"#,
+            r#""option":"SO_NEW","level":65535,"optname":99,"value":1,"step":"setsockopt","sock":"l""#,
+            "the socket option SO_NEW (option 99 of level 65535) is not known",
+        ),
+        (
+            r#""step":"listen","sock":"l","backlog":5"#,
+            r#""option":"SO_DEBUG","level":65535,"optname":4,"value":1,"step":"setsockopt","sock":"l""#,
+            "the socket option SO_DEBUG is not SO_REUSEADDR",
+        ),
+        (
+            r#""step":"listen","sock":"l","backlog":5"#,
+            r#""step":"poll","sock":"l","events":8,"timeout_ms":1"#,
+            "it polls for more than",
+        ),
+        (
+            r#"{"step":"listen","sock":"l","backlog":5"#,
+            r#"{"step":"policy","dir":"both","value":1"#,
+            "the direction both is not known",
+        ),
+        (
+            r#"{"hook":"listen","#,
+            r#"{"hook":"listen","zone":1,"#,
             "the argument zone is not known",
         ),
         (
-            r#""step":"listen""#,
-            r#""option":"IP_SEC_OPT","value":1,"step":"setsockopt""#,
-            "the socket option IP_SEC_OPT is not known",
-        ),
-        (
-            r#""step":"listen""#,
+            r#""step":"listen","sock":"l","backlog":5"#,
             r#""interface":"lo1","up":false,"step":"address""#,
             "the interface lo1 is not known",
         ),

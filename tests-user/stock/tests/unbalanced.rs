@@ -309,7 +309,7 @@ fn a_retry_on_a_refused_socket_leaves_nothing() {
 fn a_full_backlog_and_a_simultaneous_open_leave_nothing() {
     let node = node(&[]);
     let full = bound(&node, 5001);
-    full.listen(1).expect("it is bound");
+    full.listen(0).expect("it is bound");
     let first = node.ip().tcp(0, AF_INET);
     first.connect(LOCAL, 5001).expect("there is room");
     let late = node.ip().tcp(0, AF_INET);
@@ -448,7 +448,7 @@ fn each_question_of_udp_is_a_reference() {
         (SocketOption::IP_TOS, 3),
     ] {
         send_to(&socket, OTHER, 7001).expect("accepted");
-        socket.set_option(option, 1);
+        socket.set_option(option, 1).expect("it is set");
         send_to(&socket, OTHER, 7001).expect("accepted");
         let entry = format!("udp 127.0.0.1:15001 127.0.0.2:7001 x{references}");
         assert_eq!(entries(&node), [entry], "{option:?}");

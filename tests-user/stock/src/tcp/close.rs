@@ -20,24 +20,20 @@ const COLLECTOR: u64 = 5000;
 
 impl Squeue<'_> {
     /// The end of a conn that no program has: tells, and removes it.
-    pub fn close_conn(&mut self, id: ConnId, time_wait_end: bool) {
-        self.tell_disconnect(id, time_wait_end);
+    pub fn close_conn(&mut self, id: ConnId) {
+        self.tell_disconnect(id);
         self.hash_remove(id);
         self.state.conns.remove(&id);
     }
 
     /// The end of a connection by its peer or by a timer.
     pub fn clean_death(&mut self, id: ConnId, error: Errno) {
-        self.die(id, error, false);
-    }
-
-    fn die(&mut self, id: ConnId, error: Errno, time_wait_end: bool) {
         let conn = self.conn(id);
         if conn.sonode.is_none() {
-            self.close_conn(id, time_wait_end);
+            self.close_conn(id);
             return;
         }
-        self.tell_disconnect(id, time_wait_end);
+        self.tell_disconnect(id);
         self.hash_remove(id);
         let conn = self.conn(id);
         if conn.listener.is_some() {
@@ -49,7 +45,10 @@ impl Squeue<'_> {
         } else {
             conn.reinit();
         }
-        if let Some(sonode) = &mut conn.sonode {
+        // sockfs hears of no end in good order.
+        if error != 0
+            && let Some(sonode) = &mut conn.sonode
+        {
             sonode.is_disconnected(error);
         }
     }
@@ -76,7 +75,7 @@ impl Squeue<'_> {
             if !is_dead {
                 squeue.send(eager, Segment::Rst);
             }
-            squeue.close_conn(eager, false);
+            squeue.close_conn(eager);
         });
     }
 
@@ -85,11 +84,12 @@ impl Squeue<'_> {
         let conn = self.conn(id);
         let aborts = conn.sonode.take().is_some_and(|so| so.linger0);
         match conn.state {
-            state if state < TcpState::SynRcvd => self.close_conn(id, false),
+            state if state < TcpState::SynRcvd => self.close_conn(id),
             _ if aborts => {
                 self.send(id, Segment::Rst);
-                self.close_conn(id, false);
+                self.close_conn(id);
             }
+            TcpState::TimeWait => self.append_time_wait(id),
             _ => self.end_sending(id),
         }
     }
@@ -104,7 +104,7 @@ impl Squeue<'_> {
         for eager in eagers {
             self.on_squeue(eager, |squeue| {
                 squeue.send(eager, Segment::Rst);
-                squeue.close_conn(eager, false);
+                squeue.close_conn(eager);
             });
         }
     }
@@ -139,15 +139,26 @@ impl Squeue<'_> {
     pub fn begin_time_wait(&mut self, id: ConnId) {
         let conn = self.conn(id);
         conn.state = TcpState::TimeWait;
-        let after = if is_loopback(conn.laddr) {
+        conn.exclbind = false;
+        if conn.sonode.is_some() {
+            self.set_timer(id, TIME_WAIT, Timer::TimeWait);
+        } else {
+            self.append_time_wait(id);
+        }
+    }
+
+    /// What no program has waits on a list of ip's; a kernel of 2021 ends it
+    /// instead, as all connections here are over loopback.
+    fn append_time_wait(&mut self, id: ConnId) {
+        if self.stack.release.loopback_skips_time_wait() {
+            self.close_conn(id);
+            return;
+        }
+        let after = if is_loopback(self.conn(id).laddr) {
             COLLECTOR
         } else {
             TIME_WAIT
         };
         self.set_timer(id, after, Timer::TimeWait);
-    }
-
-    pub fn time_wait_end(&mut self, id: ConnId) {
-        self.die(id, 0, true);
     }
 }

@@ -6,7 +6,7 @@
 
 use std::net::Ipv6Addr;
 
-use crate::address::{IpVersion, UNSET, is_any, is_mapped, loopback_for_any};
+use crate::address::{IpVersion, UNSET, is_any, is_mapped, is_multicast, loopback_for_any};
 use crate::conn::{ConnId, TcpState, Timer, Tuple};
 use crate::errno::{
     EADDRINUSE, EADDRNOTAVAIL, EALREADY, EINPROGRESS, EINVAL, EISCONN, ENETUNREACH, EOPNOTSUPP,
@@ -118,11 +118,14 @@ impl Squeue<'_> {
     pub(super) fn set_destination(&mut self, id: ConnId) -> Result<(), Errno> {
         let stack = self.stack;
         let conn = self.conn(id);
-        let Some(source) = stack.source_for(conn.faddr) else {
-            if is_any(conn.saddr) {
-                conn.saddr = loopback_for_any(conn.version.any());
+        let source = match stack.source_for(conn.faddr) {
+            Ok(source) if !is_multicast(conn.faddr) => source,
+            _ => {
+                if is_any(conn.saddr) {
+                    conn.saddr = loopback_for_any(conn.version.any());
+                }
+                return Err(ENETUNREACH);
             }
-            return Err(ENETUNREACH);
         };
         if is_any(conn.saddr) {
             conn.saddr = source;

@@ -90,7 +90,7 @@ impl Squeue<'_> {
             (TcpState::Listen, _) => self.reset(packet),
             (TcpState::TimeWait, Segment::Syn) => {
                 // A new connection in the place of the old one.
-                self.close_conn(id, false);
+                self.close_conn(id);
                 self.deliver(packet);
             }
             (TcpState::TimeWait, Segment::Fin) => self.answer(packet, Segment::FinAck),
@@ -140,7 +140,7 @@ impl Squeue<'_> {
         }
         if self.insert_connected(eager).is_err() {
             // A copy of this SYN came first.
-            self.close_conn(eager, false);
+            self.close_conn(eager);
             return;
         }
         self.answer(packet, Segment::SynAck);
@@ -151,7 +151,7 @@ impl Squeue<'_> {
     fn duplicate(&mut self, listener: ConnId, family: u16, packet: &Packet) {
         let copy = self.add_eager(listener, family, packet);
         if self.ask(copy, false) == 0 {
-            self.close_conn(copy, false);
+            self.close_conn(copy);
         } else {
             self.state.conns.remove(&copy);
         }
@@ -161,7 +161,6 @@ impl Squeue<'_> {
         let mut eager = Conn::new(family);
         eager.version = IpVersion::of_address(packet.to.0);
         eager.state = TcpState::SynRcvd;
-        eager.bound = packet.to.0;
         eager.laddr = packet.to.0;
         eager.saddr = packet.to.0;
         eager.lport = packet.to.1;
@@ -200,7 +199,7 @@ impl Squeue<'_> {
             // Nobody will read it.
             None => {
                 self.reset(packet);
-                self.close_conn(id, false);
+                self.close_conn(id);
             }
         }
     }

@@ -79,11 +79,8 @@ impl Squeue<'_> {
     }
 
     /// Tells that the conn's tuple is used no more.
-    fn tell_disconnect(&mut self, id: ConnId, time_wait_end: bool) {
-        let call = HookCall {
-            time_wait_end,
-            ..self.tcp_tuple_hook(Hook::Disconnect, id)
-        };
+    fn tell_disconnect(&mut self, id: ConnId) {
+        let call = self.tcp_tuple_hook(Hook::Disconnect, id);
         if !is_unspecified(call.laddr) {
             self.stack.call(call);
         }
@@ -116,6 +113,7 @@ impl Squeue<'_> {
             return Err(EADDRNOTAVAIL);
         }
         if port != 0 && self.is_port_taken(id, address, port, reuse) {
+            self.conn(id).bound = UNSET;
             return Err(EADDRINUSE);
         }
         let port = if port == 0 { self.free_port() } else { port };
@@ -128,7 +126,7 @@ impl Squeue<'_> {
         Ok(())
     }
 
-    /// `bind(NULL)`.
+    /// `bind(NULL)`. The address that was given stays, for getsockname.
     pub fn tcp_unbind(&mut self, id: ConnId) -> Result<(), Errno> {
         if self.conn(id).state != TcpState::Bound {
             return Err(EINVAL);
@@ -136,7 +134,6 @@ impl Squeue<'_> {
         self.hash_remove(id);
         let conn = self.conn(id);
         conn.state = TcpState::Idle;
-        conn.bound = UNSET;
         conn.laddr = UNSET;
         conn.saddr = UNSET;
         conn.lport = 0;
@@ -151,7 +148,7 @@ impl Squeue<'_> {
                 let any = IpVersion::of_family(conn.family).any();
                 self.tcp_bind(id, any, 0)?;
             }
-            TcpState::Bound | TcpState::Listen if backlog > 0 && !conn.dead => {}
+            TcpState::Bound | TcpState::Listen if !conn.dead => {}
             _ => return Err(EINVAL),
         }
         self.hash_remove(id);
@@ -159,12 +156,19 @@ impl Squeue<'_> {
         self.conn(id).announced = self.stack.call(call).is_some();
         let conn = self.conn(id);
         conn.state = TcpState::Listen;
-        conn.backlog = usize::try_from(backlog).unwrap_or(0).max(1);
+        conn.backlog = room_for(backlog);
         if let Some(sonode) = &mut conn.sonode {
             sonode.accepts = true;
         }
         Ok(())
     }
+}
+
+/// How many connections wait for accept at most: sockfs asks for half as many
+/// again and one more, TCP allows 128.
+fn room_for(backlog: i32) -> usize {
+    let asked = usize::try_from(backlog).unwrap_or(0);
+    (asked.saturating_mul(3) / 2 + 1).min(128)
 }
 
 fn is_unspecified(address: IpAddr) -> bool {

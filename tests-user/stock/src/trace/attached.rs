@@ -58,10 +58,11 @@ pub fn play_attached(
 ) -> Result<PlayedAttached, SetupError> {
     let recorder = Arc::new(Recorder::new());
     let beside = OnceLock::new();
-    let attached = Attached::with_provider(Arc::new(Kernel::new()), |variables| {
-        let made = Arc::new(Beside::new(variables, recorder.clone()));
-        beside.get_or_init(|| made).clone()
-    });
+    let attached =
+        Attached::with_provider(Arc::new(Kernel::new()), scenario.release, |variables| {
+            let made = Arc::new(Beside::new(variables, recorder.clone()));
+            beside.get_or_init(|| made).clone()
+        });
     let beside = beside.get().expect("it was made just now");
     let node = Node::on(attached, file, &[("clinet_mode", decisions as u64)])?;
     // The audits that come with an attach.

@@ -5,7 +5,7 @@
 //! Playing a scenario on the model.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::errno::{ECONNREFUSED, ETIMEDOUT, Errno};
@@ -13,6 +13,7 @@ use crate::hooks::{Hook, HookCall};
 use crate::ip::Ip;
 use crate::recorder::{Recorded, Recorder};
 use crate::socket::Socket;
+use crate::stack::Groups;
 use crate::trace::Difference;
 use crate::trace::compare::{
     Names, is_call, write_call, write_end_of, write_expected, write_shown,
@@ -38,11 +39,18 @@ impl From<Result<i64, Errno>> for Outcome {
     }
 }
 
-/// A connect of another thread that has not returned.
+/// A call of another thread that has not returned.
 pub(super) struct Background<'a> {
     pub number: usize,
     pub step: &'a Step,
-    pub slot: String,
+    /// The model's time at which it gives up.
+    pub until: u64,
+}
+
+/// A call of a hook with the step that it was seen at.
+struct At<T> {
+    step: usize,
+    call: T,
 }
 
 pub(super) struct Player<'a> {
@@ -52,16 +60,19 @@ pub(super) struct Player<'a> {
     pub names: Names,
     pub background: Option<Background<'a>>,
     differences: Vec<Difference>,
-    /// Ends of TIME_WAIT may come at any place: expected and seen.
-    expected_late: Vec<(usize, &'a Expected)>,
-    seen_late: Vec<(usize, Recorded)>,
+    /// Calls that were expected and did not come with their step, but may come
+    /// with another one.
+    missing: Vec<At<&'a Expected>>,
+    /// Calls that were not expected with the step they came with.
+    extra: Vec<At<Recorded>>,
 }
 
-/// Plays a scenario on a new ip with recording hooks, and returns what
-/// differs.
+/// Plays a scenario on a new ip of its kernel with recording hooks, and returns
+/// what differs.
 pub fn play(scenario: &Scenario) -> Vec<Difference> {
     let recorder = Arc::new(Recorder::new());
-    play_on(scenario, &Ip::new(recorder.clone()), recorder)
+    let ip = Ip::of_release(recorder.clone(), scenario.release);
+    play_on(scenario, &ip, recorder)
 }
 
 /// Plays a scenario on this ip, whose hooks this recorder records.
@@ -75,6 +86,8 @@ pub(super) fn play_on(scenario: &Scenario, ip: &Ip, recorder: Arc<Recorder>) -> 
         Hook::Unbind,
     ]);
     recorder.set_answers(other_answers(scenario));
+    let steps = steps(scenario);
+    ip.set_groups(0, groups(&steps));
     let mut player = Player {
         ip,
         recorder,
@@ -82,13 +95,13 @@ pub(super) fn play_on(scenario: &Scenario, ip: &Ip, recorder: Arc<Recorder>) -> 
         names: Names::default(),
         background: None,
         differences: Vec::new(),
-        expected_late: Vec::new(),
-        seen_late: Vec::new(),
+        missing: Vec::new(),
+        extra: Vec::new(),
     };
-    for (index, (step, calls)) in steps(scenario).into_iter().enumerate() {
+    for (index, (step, calls)) in steps.into_iter().enumerate() {
         player.play(index + 1, step, &calls);
     }
-    player.compare_late();
+    player.compare_rest();
     player.differences
 }
 
@@ -114,6 +127,25 @@ fn steps(scenario: &Scenario) -> Vec<(&Step, Vec<&Expected>)> {
     steps
 }
 
+/// What became of IPv6 datagrams to groups: whether the machine had an interface
+/// for them is not for the kernel to say, but the first step with one shows it.
+fn groups(steps: &[(&Step, Vec<&Expected>)]) -> Groups {
+    let is_to_group = |step: &Step| {
+        let address = step.addr.as_deref().and_then(|text| text.parse().ok());
+        let sends = matches!(step.step.as_str(), "sendto" | "sendmsg" | "connect");
+        sends && address.is_some_and(|address: Ipv6Addr| address.is_multicast())
+    };
+    let first = steps.iter().find(|(step, _)| is_to_group(step));
+    let Some((step, calls)) = first.filter(|(step, _)| step.ret < 0) else {
+        return Groups::Sent;
+    };
+    match calls.iter().find_map(|call| call.answer) {
+        None => Groups::NoInterface(step.errno),
+        Some(0) => Groups::Rejected,
+        Some(_) => Groups::Sent,
+    }
+}
+
 impl<'a> Player<'a> {
     fn play(&mut self, number: usize, step: &'a Step, calls: &[&'a Expected]) {
         match self.run(number, step) {
@@ -122,6 +154,7 @@ impl<'a> Player<'a> {
             Err(reason) => self.differ(number, step, "a step", format!("cannot run: {reason}")),
         }
         self.ip.settle();
+        self.finish_background(false);
         self.compare_calls(number, step, calls);
     }
 
@@ -133,12 +166,8 @@ impl<'a> Player<'a> {
         got: impl Into<String>,
     ) {
         let socket = what.sock.as_deref().unwrap_or_default();
-        self.differences.push(Difference {
-            step,
-            what: format!("{} {socket}", what.step).trim_end().to_owned(),
-            expected: expected.into(),
-            got: got.into(),
-        });
+        let what = format!("{} {socket}", what.step);
+        self.differ_later(step, what.trim_end(), expected, got);
     }
 
     pub fn compare_outcome(&mut self, number: usize, step: &Step, got: Outcome) {
@@ -205,58 +234,78 @@ impl<'a> Player<'a> {
         }
     }
 
-    fn compare_calls(&mut self, number: usize, step: &Step, calls: &[&'a Expected]) {
-        let (late, expected): (Vec<&Expected>, Vec<&Expected>) =
-            calls.iter().partition(|call| call.unordered);
-        let late = late.into_iter().map(|call| (number, call));
-        self.expected_late.extend(late);
-        let (late, got): (Vec<Recorded>, Vec<Recorded>) = self
-            .recorder
-            .take()
-            .into_iter()
-            .partition(|recorded| recorded.call.time_wait_end);
-        self.seen_late
-            .extend(late.into_iter().map(|call| (number, call)));
-        let is_same = expected.len() == got.len()
-            && expected
-                .iter()
-                .zip(&got)
-                .all(|(expected, got)| is_call(&mut self.names, expected, got));
+    /// The calls of one thread came in this order. Those of another may come
+    /// anywhere among them; what is missing or too much is looked at in the end.
+    fn compare_calls(&mut self, number: usize, step: &Step, expected: &[&'a Expected]) {
+        let got = self.recorder.take();
+        let mut is_found = vec![false; got.len()];
+        let mut next = 0;
+        let mut is_same = true;
+        for call in expected {
+            if let Some(name) = call.unknown.keys().next() {
+                let reason = format!("cannot compare: the argument {name} is not known");
+                self.differ(number, step, write_expected(call), reason);
+            }
+            let may_float = call.is_unordered() || call.is_of_another_thread();
+            let from = if may_float { 0 } else { next };
+            let place = (from..got.len())
+                .find(|&place| !is_found[place] && is_call(&mut self.names, call, &got[place]));
+            match place {
+                Some(place) => {
+                    is_found[place] = true;
+                    next = if may_float { next } else { place + 1 };
+                }
+                None if may_float => self.missing.push(At { step: number, call }),
+                None => is_same = false,
+            }
+        }
         if !is_same {
             let expected = expected.iter().map(|call| write_expected(call));
             let got = got.iter().map(|call| write_call(&self.names, call));
             let (expected, got) = (list(expected), list(got));
             self.differ(number, step, expected, got);
+            return;
+        }
+        let rest = got.into_iter().zip(is_found).filter(|(_, found)| !found);
+        self.extra
+            .extend(rest.map(|(call, _)| At { step: number, call }));
+    }
+
+    /// What is missing at one step came at another: what is unordered at any
+    /// later one, a call of another thread at the one before or after.
+    fn compare_rest(&mut self) {
+        for At { step, call } in std::mem::take(&mut self.missing) {
+            let names = &mut self.names;
+            let place = self.extra.iter().position(|got| {
+                (call.is_unordered() && got.step >= step || got.step.abs_diff(step) <= 1)
+                    && is_call(names, call, &got.call)
+            });
+            if let Some(place) = place {
+                self.extra.remove(place);
+            } else {
+                let expected = write_expected(call);
+                self.differ_later(step, "a call, here or later", expected, "no such call");
+            }
+        }
+        for At { step, call } in std::mem::take(&mut self.extra) {
+            let got = write_call(&self.names, &call);
+            self.differ_later(step, "a call", "no such call", got);
         }
     }
 
-    /// Ends of TIME_WAIT: the same ones, wherever they came.
-    fn compare_late(&mut self) {
-        for (number, expected) in std::mem::take(&mut self.expected_late) {
-            let names = &mut self.names;
-            let place = self
-                .seen_late
-                .iter()
-                .position(|(_, got)| is_call(names, expected, got));
-            if let Some(place) = place {
-                self.seen_late.remove(place);
-            } else {
-                self.differences.push(Difference {
-                    step: number,
-                    what: "end of TIME_WAIT, here or later".to_owned(),
-                    expected: write_expected(expected),
-                    got: "no such call".to_owned(),
-                });
-            }
-        }
-        for (number, got) in std::mem::take(&mut self.seen_late) {
-            self.differences.push(Difference {
-                step: number,
-                what: "end of TIME_WAIT".to_owned(),
-                expected: "no such call".to_owned(),
-                got: write_call(&self.names, &got),
-            });
-        }
+    fn differ_later(
+        &mut self,
+        step: usize,
+        what: &str,
+        expected: impl Into<String>,
+        got: impl Into<String>,
+    ) {
+        self.differences.push(Difference {
+            step,
+            what: what.to_owned(),
+            expected: expected.into(),
+            got: got.into(),
+        });
     }
 }
 

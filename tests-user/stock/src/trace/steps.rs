@@ -6,10 +6,9 @@
 
 use std::net::IpAddr;
 
-use crate::address::AF_INET6;
-use crate::errno::{EAGAIN, EINVAL, Errno};
+use crate::errno::{EAGAIN, EBADF, EINVAL, ENOPROTOOPT, Errno};
 use crate::hooks::Hook;
-use crate::option::SocketOption;
+use crate::option::{Argument, SocketOption};
 use crate::recorder::Policy;
 use crate::socket::{Shutdown, Socket};
 use crate::trace::compare::{are_conns, write_conns, write_infos};
@@ -19,12 +18,18 @@ use crate::trace::play::{Background, CannotRun, Outcome, Player};
 /// The bytes of a message whose length the scenario does not show, because it
 /// was not sent.
 const LENGTH: usize = 4;
+const POLLIN: u32 = 1;
 const POLLOUT: u32 = 4;
+const POLLRDNORM: u32 = 0x40;
 
 /// Milliseconds that the recording driver waited in accept and recv. It looked
 /// once before and never again: what came meanwhile it did not see.
 const ACCEPT_PATIENCE: u64 = 1500;
 const RECEIVE_PATIENCE: u64 = 300;
+/// A connect waits as long as it takes.
+const FOR_EVER: u64 = u64::MAX;
+/// Milliseconds between two looks at a call that is waited for.
+const MOMENT: u64 = 10;
 
 fn done(result: Result<(), Errno>) -> Result<i64, Errno> {
     result.map(|()| 0)
@@ -39,6 +44,13 @@ impl<'a> Player<'a> {
         let name = step.sock.as_ref().ok_or("it names no socket")?;
         let socket = self.slots.get(name);
         socket.ok_or_else(|| format!("socket {name} is not there"))
+    }
+
+    /// Does the step use a socket that is not there, and was told so?
+    fn is_of_closed(&self, step: &Step) -> bool {
+        let is_there = |name: &String| self.slots.contains_key(name);
+        let names_none = step.sock.as_ref().is_some_and(|name| !is_there(name));
+        names_none && step.step != "socket" && step.errno == EBADF
     }
 
     /// The port that a step gives.
@@ -65,8 +77,11 @@ impl<'a> Player<'a> {
     }
 
     pub fn run(&mut self, number: usize, step: &'a Step) -> Result<Option<Outcome>, CannotRun> {
-        if let Some(unknown) = step.unknown.keys().next() {
-            return Err(format!("the argument {unknown} is not known"));
+        if let Some(unknown) = step.unknown() {
+            return Err(unknown);
+        }
+        if self.is_of_closed(step) {
+            return Ok(Some(Err(EBADF).into()));
         }
         let length = usize::try_from(step.ret).unwrap_or(0);
         let length = if length == 0 { LENGTH } else { length };
@@ -78,12 +93,23 @@ impl<'a> Player<'a> {
                 let backlog = step.backlog.ok_or("it has no backlog")?;
                 done(self.slot(step)?.listen(backlog))
             }
-            "connect" => return self.connect(number, step),
-            "join" => self.join()?,
+            "connect" if step.background => return self.begin_connect(number, step),
+            "connect" => {
+                let (to, port) = self.destination(step)?.ok_or("it has no address")?;
+                done(self.slot(step)?.connect(to, port))
+            }
+            "join" => {
+                self.finish_background(true);
+                Ok(0)
+            }
             "disconnect" => match step.with.as_deref() {
                 Some("NULL address" | "AF_UNSPEC") => done(self.slot(step)?.disconnect()),
                 _ => return Err("a disconnect with neither NULL nor AF_UNSPEC".to_owned()),
             },
+            "accept" if step.background => {
+                self.slot(step)?;
+                return Ok(self.wait_in_background(number, step, ACCEPT_PATIENCE));
+            }
             "accept" => self.accept(step)?,
             "send" => sent(self.slot(step)?.send(length)),
             "sendto" | "sendmsg" => {
@@ -94,6 +120,10 @@ impl<'a> Player<'a> {
                 };
                 let to = self.destination(step)?;
                 sent(self.slot(step)?.send_to(to, control, length))
+            }
+            "recv" if step.background => {
+                self.slot(step)?;
+                return Ok(self.wait_in_background(number, step, RECEIVE_PATIENCE));
             }
             "recv" => {
                 let result = self.slot(step)?.receive();
@@ -131,7 +161,7 @@ impl<'a> Player<'a> {
             "poll" => self.poll(number, step)?,
             "so_error" => self.so_error(number, step)?,
             "policy" => {
-                self.recorder.set_policy(policy(step)?);
+                self.recorder.set_policy(self.policy(step)?);
                 Ok(0)
             }
             "hooks" => self.hooks(step)?,
@@ -201,45 +231,80 @@ impl<'a> Player<'a> {
             .ok_or_else(|| "its port is not known".to_owned())
     }
 
-    fn connect(&mut self, number: usize, step: &'a Step) -> Result<Option<Outcome>, CannotRun> {
+    fn begin_connect(
+        &mut self,
+        number: usize,
+        step: &'a Step,
+    ) -> Result<Option<Outcome>, CannotRun> {
         let (to, port) = self.destination(step)?.ok_or("it has no address")?;
-        let socket = self.slot(step)?;
-        if step.background != Some(true) {
-            return Ok(Some(done(socket.connect(to, port)).into()));
-        }
-        if let Err(errno) = socket.begin_connect(to, port) {
+        if let Err(errno) = self.slot(step)?.begin_connect(to, port) {
             return Ok(Some(Err(errno).into()));
         }
-        self.background = Some(Background {
+        Ok(self.wait_in_background(number, step, FOR_EVER))
+    }
+
+    /// Leaves a call to the other thread.
+    fn wait_in_background(
+        &mut self,
+        number: usize,
+        step: &'a Step,
+        patience: u64,
+    ) -> Option<Outcome> {
+        let until = self.ip.now(0).saturating_add(patience);
+        let step_before = self.background.replace(Background {
             number,
             step,
-            slot: step.sock.clone().unwrap_or_default(),
+            until,
         });
-        self.finish_background(false)?;
-        Ok(None)
-    }
-
-    /// Ends the connect in the background if it has returned, or waits for it.
-    fn finish_background(&mut self, wait: bool) -> Result<(), CannotRun> {
-        let Some(background) = &self.background else {
-            return Ok(());
-        };
-        self.ip.settle();
-        let socket = self.slots.get(&background.slot);
-        let socket = socket.ok_or("the socket of the other thread is not there")?;
-        if !wait && !socket.is_resolved() {
-            return Ok(());
+        if let Some(before) = step_before {
+            let reason = "cannot run: it waits while another one begins to";
+            self.differ(before.number, before.step, "a step", reason);
         }
-        let outcome = done(socket.finish_connect()).into();
-        let (number, step) = (background.number, background.step);
-        self.background = None;
-        self.compare_outcome(number, step, outcome);
-        Ok(())
+        None
     }
 
-    fn join(&mut self) -> Result<Result<i64, Errno>, CannotRun> {
-        self.finish_background(true)?;
-        Ok(Ok(0))
+    /// Ends the call in the background if it returns by now; `wait` waits for
+    /// it.
+    pub fn finish_background(&mut self, wait: bool) {
+        let Some(background) = self.background.take() else {
+            return;
+        };
+        let Background {
+            number,
+            step,
+            until,
+        } = background;
+        let outcome = loop {
+            self.ip.settle();
+            let is_over = self.ip.now(0) >= until;
+            match self.poll_background(step, is_over) {
+                Some(outcome) => break outcome,
+                None if wait => self.ip.advance(MOMENT),
+                None => {
+                    self.background = Some(background);
+                    return;
+                }
+            }
+        };
+        self.compare_outcome(number, step, outcome);
+    }
+
+    /// What the call in the background returns, if it does.
+    fn poll_background(&mut self, step: &Step, is_over: bool) -> Option<Outcome> {
+        let socket = self.slot(step).ok()?;
+        let result = match step.step.as_str() {
+            "connect" if !socket.is_resolved() => return None,
+            "connect" => done(socket.finish_connect()),
+            "recv" => sent(socket.receive()),
+            _ => {
+                let new = step.new.clone()?;
+                socket.accept().map(|accepted| {
+                    self.slots.insert(new, accepted);
+                    0
+                })
+            }
+        };
+        (result != Err(EAGAIN) || is_over).then(|| result.into())
     }
 
     /// On two CPUs the poll before the accept may miss its wake-up. Then the
@@ -268,35 +333,51 @@ impl<'a> Player<'a> {
     }
 
     fn set_option(&mut self, step: &Step) -> Result<Result<i64, Errno>, CannotRun> {
-        const IPPROTO_IP: i64 = 0;
-        const IPPROTO_IPV6: i64 = 41;
-        let name = step.option.as_deref().ok_or("it has no option")?;
-        let option = SocketOption::named(name)
-            .ok_or_else(|| format!("the socket option {name} is not known"))?;
-        let value = step.value.ok_or("it has no value")?;
-        let socket = self.slot(step)?;
-        let is_inet6 = socket.family() == AF_INET6;
-        if step.level == Some(IPPROTO_IP) && is_inet6
-            || step.level == Some(IPPROTO_IPV6) && !is_inet6
-            || !option.accepts(value)
-        {
-            return Ok(Err(EINVAL));
+        let named = step.option.as_deref().and_then(SocketOption::named);
+        let option = match (step.level, step.optname) {
+            (Some(level), Some(number)) => SocketOption { level, number },
+            _ => named.ok_or("it has no option by level and number, or by a known name")?,
+        };
+        let shown = step.option.clone().unwrap_or_default();
+        if option.name().is_none() && step.errno != ENOPROTOOPT {
+            return Err(format!(
+                "the socket option {shown} ({option:?}) is not known"
+            ));
         }
-        socket.set_option(option, value);
-        Ok(Ok(0))
+        if named.is_some_and(|named| named != option) {
+            return Err(format!("the socket option {shown} is not {option:?}"));
+        }
+        let value = step.value.ok_or("it has no value")?;
+        match option.argument() {
+            // The recording does not show the size, but an int is an error.
+            Argument::Byte if step.errno == EINVAL => return Ok(Err(EINVAL)),
+            Argument::Structure if step.errno == 0 => {
+                return Err(format!("the structure that {option:?} takes is not known"));
+            }
+            _ => {}
+        }
+        Ok(done(self.slot(step)?.set_option(option, value)))
     }
 
     fn poll(&mut self, number: usize, step: &Step) -> Result<Result<i64, Errno>, CannotRun> {
-        if step.events != Some(POLLOUT) {
-            return Err("it polls for more than POLLOUT".to_owned());
+        let events = step.events.ok_or("it has no events")?;
+        if events == 0 || events & !(POLLIN | POLLOUT | POLLRDNORM) != 0 {
+            return Err("it polls for more than POLLIN, POLLRDNORM and POLLOUT".to_owned());
         }
         let timeout = step.timeout_ms.ok_or("it has no time")?;
-        let revents = if self.slot(step)?.is_writable() {
-            POLLOUT
-        } else {
-            self.ip.advance(timeout);
-            0
+        let revents = {
+            let socket = self.slot(step)?;
+            let writable = if socket.is_writable() { POLLOUT } else { 0 };
+            let readable = if socket.is_readable() {
+                POLLIN | POLLRDNORM
+            } else {
+                0
+            };
+            events & (writable | readable)
         };
+        if revents == 0 {
+            self.ip.advance(timeout);
+        }
         if step.revents.is_some_and(|expected| expected != revents) {
             let expected = format!("revents {}", step.revents.unwrap_or(0));
             self.differ(number, step, expected, format!("revents {revents}"));
@@ -316,6 +397,34 @@ impl<'a> Player<'a> {
             self.differ(number, step, format!("SO_ERROR {expected}"), got);
         }
         Ok(Ok(i64::from(error)))
+    }
+
+    /// Answers from now on. A foreign end has two names here.
+    fn policy(&self, step: &Step) -> Result<Option<Policy>, CannotRun> {
+        match step.accept.as_deref() {
+            Some("all") => return Ok(None),
+            Some(other) => return Err(format!("to accept {other} is not known")),
+            None => {}
+        }
+        let outgoing = match step.dir.as_deref() {
+            None | Some("any") => None,
+            Some("out") => Some(true),
+            Some("in") => Some(false),
+            Some(other) => return Err(format!("the direction {other} is not known")),
+        };
+        let port = |port: Option<&Port>| port.map(|port| self.port(port)).transpose();
+        let value = step.value.ok_or("it has no value")?;
+        Ok(Some(Policy {
+            outgoing,
+            protocol: step.proto,
+            local: parsed(step.laddr.as_ref())?,
+            local_port: port(step.lport.as_ref())?,
+            foreign: parsed(step.faddr.as_ref().or(step.addr.as_ref()))?,
+            foreign_port: port(step.fport.as_ref().or(step.port.as_ref()))?,
+            skip: step.skip.unwrap_or(0),
+            count: u64::try_from(step.count.unwrap_or(-1)).ok(),
+            value: i32::try_from(value).map_err(|_| "the answer is no int")?,
+        }))
     }
 
     fn hooks(&mut self, step: &Step) -> Result<Result<i64, Errno>, CannotRun> {
@@ -367,29 +476,13 @@ impl<'a> Player<'a> {
 
 /// The address that a step gives; without one it is the wildcard.
 fn address(step: &Step) -> Result<Option<IpAddr>, CannotRun> {
+    parsed(step.addr.as_ref())
+}
+
+fn parsed(text: Option<&String>) -> Result<Option<IpAddr>, CannotRun> {
     let parse = |text: &String| {
         let parsed = text.parse();
         parsed.map_err(|_| format!("{text} is no address"))
     };
-    step.addr.as_ref().map(parse).transpose()
-}
-
-fn policy(step: &Step) -> Result<Option<Policy>, CannotRun> {
-    if step.accept.as_deref() == Some("all") {
-        return Ok(None);
-    }
-    let outgoing = match step.dir.as_deref() {
-        Some("any") => None,
-        Some("out") => Some(true),
-        Some("in") => Some(false),
-        _ => return Err("the direction is not known".to_owned()),
-    };
-    let value = step.value.ok_or("it has no value")?;
-    Ok(Some(Policy {
-        outgoing,
-        foreign: address(step)?,
-        skip: step.skip.unwrap_or(0),
-        count: u64::try_from(step.count.unwrap_or(-1)).ok(),
-        value: i32::try_from(value).map_err(|_| "the answer is no int")?,
-    }))
+    text.map(parse).transpose()
 }

@@ -9,7 +9,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use clinet_stock::{AF_INET, AF_INET6, Errno, Hook, Ip, Node, Policy, Recorded, Recorder, Socket};
+use clinet_stock::{
+    AF_INET, AF_INET6, Errno, Hook, Ip, Node, Policy, Recorded, Recorder, Release, Socket,
+};
 
 pub const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
@@ -39,10 +41,14 @@ pub struct Lab {
 
 impl Lab {
     pub fn new() -> Self {
+        Self::of_release(Release::default())
+    }
+
+    pub fn of_release(release: Release) -> Self {
         let recorder = Arc::new(Recorder::new());
         recorder.set(&SET);
         Self {
-            ip: Ip::new(recorder.clone()),
+            ip: Ip::of_release(recorder.clone(), release),
             recorder,
         }
     }
@@ -90,10 +96,9 @@ impl Lab {
     pub fn answer(&self, outgoing: Option<bool>, count: Option<u64>, value: i32) {
         self.recorder.set_policy(Some(Policy {
             outgoing,
-            foreign: None,
-            skip: 0,
             count,
             value,
+            ..Policy::default()
         }));
     }
 
