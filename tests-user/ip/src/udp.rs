@@ -2,456 +2,667 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! UDP: endpoints that remember their most recent destination.
-//!
-//! An endpoint's mutex is its `conn_lock`: it is held to compare and to store
-//! the destination, and dropped for the question.
+//! UDP endpoints: bind, connect and send.
 
-use std::collections::VecDeque;
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::net::Ipv6Addr;
+use std::sync::{Arc, Mutex};
 
-use crate::address::{FiveTuple, canonical, wildcard_like};
+use crate::address::{
+    AF_INET, FiveTuple, IPPROTO_UDP, IpVersion, UNSET, is_any, is_mapped, is_multicast, kept,
+    loopback_for_any, shown_source,
+};
 use crate::error::Errno;
+use crate::hooks::{Held, Hook, HookCall};
 use crate::lock;
-use crate::node::{CONTEXTS, Node, NodeState};
+use crate::module::ClinetUdp;
+use crate::network::Body;
 use crate::option::SocketOption;
-use crate::types::{ClinetUdp, ClinetUdpAsk};
-use crate::wire::{Body, Packet};
+use crate::sites::Question;
+use crate::socket::Shutdown;
+use crate::stack::{NoWay, Stack};
 
-/// A UDP endpoint.
+/// The states of a UDP endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UdpState {
+    /// TS_UNBND
+    Unbound,
+    /// TS_IDLE
+    Idle,
+    /// TS_DATA_XFER
+    Connected,
+}
+
+/// What `conn_lock` guards.
+#[derive(Debug)]
 pub(crate) struct Endpoint {
-    conn_lock: Mutex<Udp>,
-}
-
-/// What the endpoint's lock protects.
-#[derive(Default)]
-struct Udp {
-    /// The most recent destination; it never moves.
-    cu: ClinetUdp,
-    /// Where it is bound to, with the port that was chosen.
-    bound: Option<SocketAddr>,
-    /// Source and peer, in canonical form.
-    connected: Option<(SocketAddr, SocketAddr)>,
-    shares_port: bool,
+    pub family: u16,
+    pub version: IpVersion,
+    pub state: UdpState,
+    pub bound: Ipv6Addr,
+    /// `conn_laddr_v6`: what the hooks are told.
+    pub laddr: Ipv6Addr,
+    /// `conn_saddr_v6`: unset where it is bound to a group.
+    saddr: Ipv6Addr,
+    pub lport: u16,
+    pub faddr: Ipv6Addr,
+    pub fport: u16,
+    /// The most recent destination; unset and 0 if there is none.
+    pub last: (Ipv6Addr, u16),
+    /// The same by the contract; it never moves.
+    pub cu: ClinetUdp,
+    pub reuseaddr: bool,
+    pub v6only: bool,
+    /// SO_EXCLBIND
+    exclbind: bool,
+    /// UDP_SND_TO_CONNECTED
+    sends_to_connected: bool,
     closed: bool,
-    received: VecDeque<(SocketAddr, Vec<u8>)>,
+    pub error: Option<Errno>,
+    /// sockfs's side: it was connected once, and what was shut down.
+    was_connected: bool,
+    pub cannot_send: bool,
+    pub cannot_receive: bool,
+    /// The lengths of the datagrams that wait.
+    pub received: std::collections::VecDeque<usize>,
 }
 
-/// Is an endpoint connected so?
-pub(crate) fn is_connected(node: &NodeState, tuple: &FiveTuple) -> bool {
-    let ends = Some((tuple.local, tuple.foreign));
-    let candidates = node.tables().udp.candidates(tuple.local);
-    candidates
-        .iter()
-        .any(|endpoint| lock(&endpoint.conn_lock).connected == ends)
-}
+/// One UDP endpoint. No lock is held while a hook is called, but for
+/// `uf_lock` by connect.
+#[derive(Debug)]
+pub(crate) struct Udp(pub Mutex<Endpoint>);
 
-/// Is an endpoint bound there?
-pub(crate) fn is_bound(node: &NodeState, local: SocketAddr) -> bool {
-    !node.tables().udp.candidates(local).is_empty()
-}
-
-/// A datagram arrives.
-pub(crate) fn input(node: &Node, packet: Packet) {
-    let Body::Udp(data) = packet.body else {
-        return;
-    };
-    let ends = Some((canonical(packet.to), canonical(packet.from)));
-    let candidates = node.state.tables().udp.candidates(packet.to);
-    let connected = |endpoint: &&Arc<Endpoint>| lock(&endpoint.conn_lock).connected == ends;
-    let unconnected = |endpoint: &&Arc<Endpoint>| lock(&endpoint.conn_lock).connected.is_none();
-    let receiver = candidates
-        .iter()
-        .find(connected)
-        .or_else(|| candidates.iter().find(unconnected));
-    if let Some(endpoint) = receiver {
-        let mut udp = lock(&endpoint.conn_lock);
-        udp.received.push_back((packet.from, data));
-    }
-}
-
-/// A UDP socket. It is closed when it is dropped.
-pub struct UdpSocket {
-    node: Node,
-    endpoint: Arc<Endpoint>,
-    /// Read by calls that drop the endpoint's lock on the way, written by
-    /// close: a file is closed when the last call that uses it is over.
-    users: RwLock<()>,
-}
-
-impl fmt::Debug for UdpSocket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UdpSocket")
-            .field("node", &self.node.name())
-            .field("local", &self.local())
-            .field("foreign", &self.foreign())
-            .finish()
-    }
-}
-
-impl Drop for UdpSocket {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.close();
-        }
-    }
-}
-
-impl Node {
-    /// A UDP socket that is neither bound nor connected.
-    pub fn udp_socket(&self) -> UdpSocket {
-        UdpSocket {
-            node: self.clone(),
-            endpoint: Arc::new(Endpoint {
-                conn_lock: Mutex::default(),
-            }),
-            users: RwLock::default(),
-        }
+impl Endpoint {
+    pub fn has_last(&self, to: (Ipv6Addr, u16)) -> bool {
+        self.last == to && to.0 != UNSET
     }
 
-    /// A socket that is bound to `local`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`UdpSocket::bind`].
-    pub fn udp_bind(&self, local: SocketAddr) -> Result<UdpSocket, Errno> {
-        let socket = self.udp_socket();
-        socket.bind(local)?;
-        Ok(socket)
-    }
-}
-
-impl UdpSocket {
-    /// The node it is on.
-    pub fn node(&self) -> &Node {
-        &self.node
+    pub fn forget_last(&mut self) {
+        self.last = (UNSET, 0);
     }
 
-    /// Where it is bound to; the chosen source while it is connected.
-    pub fn local(&self) -> Option<SocketAddr> {
-        let udp = self.lock();
-        udp.connected.map(|(source, _)| source).or(udp.bound)
+    /// The address that getsockname shows.
+    pub fn name(&self) -> Ipv6Addr {
+        shown_source(self.family, self.saddr, self.bound)
     }
 
-    /// What it is connected to.
-    pub fn foreign(&self) -> Option<SocketAddr> {
-        self.lock().connected.map(|(_, peer)| peer)
-    }
-
-    /// The two fields of its most recent destination.
-    pub fn last_destination(&self) -> ClinetUdp {
-        self.lock().cu
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Udp> {
-        lock(&self.endpoint.conn_lock)
-    }
-
-    fn user(&self) -> RwLockReadGuard<'_, ()> {
-        self.users.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_open(&self) -> Result<MutexGuard<'_, Udp>, Errno> {
-        let udp = self.lock();
-        if udp.closed {
-            Err(Errno::EBADF)
+    /// The source if nothing is connected.
+    fn bound_source(&self) -> Ipv6Addr {
+        if is_multicast(self.bound) {
+            UNSET
         } else {
-            Ok(udp)
+            self.bound
         }
     }
 
-    /// Binds it. Port 0 is any; an address may be `0.0.0.0` or `::`.
-    ///
-    /// # Errors
-    ///
-    /// `EADDRNOTAVAIL` if the node does not have the address, `EADDRINUSE` if
-    /// the port is taken, `EINVAL` if the socket is bound.
-    pub fn bind(&self, local: SocketAddr) -> Result<(), Errno> {
-        self.node.state.check_local(local.ip())?;
-        self.bind_locked(&mut *self.lock_open()?, local)
+    /// Back to the bound state; the IP version stays.
+    fn disconnected(&mut self) {
+        self.state = UdpState::Idle;
+        self.laddr = self.bound;
+        self.saddr = self.bound_source();
+        self.faddr = UNSET;
+        self.fport = 0;
     }
 
-    fn bind_locked(&self, udp: &mut Udp, local: SocketAddr) -> Result<(), Errno> {
-        if udp.bound.is_some() {
-            return Err(Errno::EINVAL);
+    /// Does a datagram come here?
+    fn receives(&self, from: (Ipv6Addr, u16), to: (Ipv6Addr, u16)) -> bool {
+        if self.state == UdpState::Unbound || self.lport != to.1 {
+            return false;
         }
-        let share = udp.shares_port;
-        let mut tables = self.node.state.tables();
-        let local = tables.udp.bind(local, share, &self.endpoint)?;
-        drop(tables);
-        udp.bound = Some(local);
-        if let Some(clinet) = &self.node.state.clinet {
-            clinet.udp_bind(&CONTEXTS.conn_lock, &mut udp.cu, local);
-            self.node.with_others(|others| {
-                let directory = &self.node.network.directory;
-                directory.udp_bound(self.node.id(), local, others);
-            });
-        }
-        Ok(())
+        let versions_fit = is_mapped(to.0)
+            && (self.family == AF_INET || is_mapped(self.bound) || !self.v6only)
+            || !is_mapped(to.0) && self.family != AF_INET;
+        let is_bound_to = is_any(self.bound) || self.bound == to.0;
+        let is_from_peer = self.state != UdpState::Connected || (self.faddr, self.fport) == from;
+        versions_fit && is_bound_to && is_from_peer
+    }
+}
+
+impl Udp {
+    pub fn new(family: u16) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Endpoint {
+            family,
+            version: IpVersion::of_family(family),
+            state: UdpState::Unbound,
+            bound: UNSET,
+            laddr: UNSET,
+            saddr: UNSET,
+            lport: 0,
+            faddr: UNSET,
+            fport: 0,
+            last: (UNSET, 0),
+            cu: ClinetUdp::default(),
+            reuseaddr: false,
+            v6only: false,
+            exclbind: false,
+            sends_to_connected: false,
+            closed: false,
+            error: None,
+            was_connected: false,
+            cannot_send: false,
+            cannot_receive: false,
+            received: std::collections::VecDeque::new(),
+        })))
     }
 
-    /// The first send or connect binds, to the wildcard of its family.
-    fn bind_if_needed(&self, udp: &mut Udp, like: IpAddr) -> Result<SocketAddr, Errno> {
-        if udp.bound.is_none() {
-            self.bind_locked(udp, SocketAddr::new(wildcard_like(like), 0))?;
-        }
-        udp.bound.ok_or(Errno::EINVAL)
-    }
-
-    /// `bind(NULL)`: it is neither bound nor connected any more. The module is
-    /// told of the source that was chosen if the socket was connected.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` if it is not bound.
-    pub fn unbind(&self) -> Result<(), Errno> {
-        let mut udp = self.lock_open()?;
-        if udp.bound.is_none() {
-            return Err(Errno::EINVAL);
-        }
-        self.unbind_locked(&mut udp);
-        Ok(())
-    }
-
-    fn unbind_locked(&self, udp: &mut Udp) {
-        let Some(bound) = udp.bound.take() else {
-            return;
-        };
-        let local = udp.connected.take().map_or(bound, |(source, _)| source);
-        if let Some(clinet) = &self.node.state.clinet {
-            clinet.udp_unbind(&CONTEXTS.conn_lock, &mut udp.cu, local);
-            self.node.with_others(|others| {
-                let directory = &self.node.network.directory;
-                directory.udp_unbound(self.node.id(), local, others);
-            });
-        }
-        let mut tables = self.node.state.tables();
-        tables.udp.release(bound.port(), &self.endpoint);
-    }
-
-    /// Connects: asked about always, also to the same peer again.
-    ///
-    /// # Errors
-    ///
-    /// `EADDRNOTAVAIL` if it is refused, after which an earlier connection is
-    /// gone too, or for port 0; `EHOSTUNREACH` if there is no route.
-    pub fn connect(&self, peer: SocketAddr) -> Result<(), Errno> {
-        let _user = self.user();
-        let mut udp = self.lock_open()?;
-        let binds = udp.bound.is_none();
-        let bound = self.bind_if_needed(&mut udp, peer.ip())?;
-        let result = if peer.port() == 0 {
-            drop(udp);
-            Err(Errno::EADDRNOTAVAIL)
-        } else {
-            self.connect_bound(udp, bound, canonical(peer))
-        };
-        if result.is_err() && binds {
-            let mut udp = self.lock();
-            if udp.connected.is_none() {
-                self.unbind_locked(&mut udp);
+    /// `bind` to an address or the wildcard, and a port or any.
+    pub fn bind(
+        self: &Arc<Self>,
+        stack: &Stack,
+        address: Ipv6Addr,
+        port: u16,
+    ) -> Result<(), Errno> {
+        let (call, conn) = {
+            let mut bound = lock(&stack.udp);
+            let mut conn = lock(&self.0);
+            if conn.closed {
+                return Err(Errno::EBADF);
             }
+            if conn.cannot_send {
+                return Err(Errno::EINVAL);
+            }
+            let is_mapped_for_v6 = is_mapped(address) && conn.family != AF_INET;
+            if is_mapped_for_v6 && conn.v6only {
+                return Err(Errno::EADDRNOTAVAIL);
+            }
+            let is_group = is_multicast(address) && !is_mapped_for_v6;
+            if !is_any(address) && !is_group && !stack.has_address(address) {
+                return Err(Errno::EADDRNOTAVAIL);
+            }
+            if conn.state != UdpState::Unbound {
+                return Err(Errno::EINVAL);
+            }
+            conn.version = IpVersion::of_address(address);
+            if port != 0 && is_taken(&bound, &conn, address, port) {
+                return Err(Errno::EADDRINUSE);
+            }
+            conn.lport = match port {
+                0 => free_port(stack, &bound),
+                port => port,
+            };
+            conn.bound = address;
+            conn.laddr = address;
+            conn.saddr = conn.bound_source();
+            conn.state = UdpState::Idle;
+            conn.forget_last();
+            bound.push(self.clone());
+            let laddr = conn.version.as_passed(address);
+            let call = stack.hook(Hook::Bind, IPPROTO_UDP, laddr, conn.lport);
+            (call, conn)
+        };
+        stack.sites.bind(&call, conn);
+        Ok(())
+    }
+
+    /// Binds to the wildcard if nothing is bound; says whether it did.
+    fn implicit_bind(self: &Arc<Self>, stack: &Stack) -> Result<bool, Errno> {
+        let (state, family) = {
+            let conn = lock(&self.0);
+            (conn.state, conn.family)
+        };
+        if state != UdpState::Unbound {
+            return Ok(false);
+        }
+        self.bind(stack, IpVersion::of_family(family).any(), 0)?;
+        Ok(true)
+    }
+
+    /// `bind(NULL)`: stock ip tells first, then looks whether anything is
+    /// bound.
+    pub fn unbind(self: &Arc<Self>, stack: &Stack) -> Result<(), Errno> {
+        {
+            let conn = lock(&self.0);
+            if conn.closed {
+                return Err(Errno::EBADF);
+            }
+            if conn.cannot_send {
+                return Err(Errno::EINVAL);
+            }
+        }
+        self.do_unbind(stack)
+    }
+
+    fn do_unbind(self: &Arc<Self>, stack: &Stack) -> Result<(), Errno> {
+        let conn = lock(&self.0);
+        let call = conn.unbind_call(stack);
+        if conn.state == UdpState::Unbound && stack.is_on_network() {
+            return Err(Errno::EINVAL);
+        }
+        stack.sites.unbind(&call, conn);
+        let mut bound = lock(&stack.udp);
+        let mut conn = lock(&self.0);
+        if conn.state == UdpState::Unbound {
+            return Err(Errno::EINVAL);
+        }
+        bound.retain(|other| !Arc::ptr_eq(other, self));
+        conn.state = UdpState::Unbound;
+        conn.bound = UNSET;
+        conn.laddr = UNSET;
+        conn.saddr = UNSET;
+        conn.lport = 0;
+        conn.faddr = UNSET;
+        conn.fport = 0;
+        conn.forget_last();
+        Ok(())
+    }
+
+    /// `close`: tells only if it is bound and not connected.
+    pub fn close(self: &Arc<Self>, stack: &Stack) {
+        let conn = lock(&self.0);
+        if conn.state == UdpState::Idle {
+            let call = conn.unbind_call(stack);
+            stack.sites.unbind(&call, conn);
+        } else {
+            drop(conn);
+        }
+        lock(&stack.udp).retain(|other| !Arc::ptr_eq(other, self));
+        let mut conn = lock(&self.0);
+        conn.closed = true;
+        conn.state = UdpState::Unbound;
+        conn.lport = 0;
+    }
+
+    /// `connect(NULL)` or `connect` to AF_UNSPEC.
+    pub fn disconnect(&self, stack: &Stack) -> Result<(), Errno> {
+        let mut conn = lock(&self.0);
+        if conn.state != UdpState::Connected {
+            return Err(Errno::EINVAL);
+        }
+        conn.disconnected();
+        stack.sites.reset(&mut conn);
+        conn.version = IpVersion::of_family(conn.family);
+        Ok(())
+    }
+
+    /// `connect`.
+    pub fn connect(self: &Arc<Self>, stack: &Stack, to: Ipv6Addr, port: u16) -> Result<(), Errno> {
+        let did_bind = self.implicit_bind(stack)?;
+        let result = self.do_connect(stack, to, port);
+        if result.is_err() && did_bind {
+            self.do_unbind(stack)?;
         }
         result
     }
 
-    fn connect_bound(
-        &self,
-        mut udp: MutexGuard<'_, Udp>,
-        bound: SocketAddr,
-        peer: SocketAddr,
-    ) -> Result<(), Errno> {
-        let state = &self.node.state;
-        udp.connected = None;
-        let Some(clinet) = &state.clinet else {
-            let source = self.source(bound, peer)?;
-            udp.connected = Some((source, peer));
-            return Ok(());
+    fn do_connect(&self, stack: &Stack, to: Ipv6Addr, port: u16) -> Result<(), Errno> {
+        let question = self.begin_connect(stack, to, port)?;
+        stack.sites.taking("uf_lock");
+        let bound = lock(&stack.udp);
+        // The tuple must be the only one of its kind among the connected.
+        let answer = if self.is_connected_elsewhere(&bound) {
+            Err(Errno::EADDRNOTAVAIL)
+        } else {
+            stack.sites.connect_ask(&question)
         };
-        let ask = clinet.udp_connect_begin(&CONTEXTS.conn_lock, &mut udp.cu, peer)?;
-        let source = self.source(bound, peer)?;
-        let ends = Some((source, peer));
-        udp.connected = ends;
-        drop(udp);
-        let answer = {
-            let _bucket = state.uf_lock(bound.port());
-            clinet.udp_connect_ask(&CONTEXTS.uf_lock, &ask, source)
-        };
-        let mut udp = self.lock();
+        drop(bound);
+        let mut conn = lock(&self.0);
         if answer.is_ok() {
-            clinet.udp_connect_end(&CONTEXTS.conn_lock, &mut udp.cu, &ask);
-            self.tell_accepted(source, peer);
-        } else if udp.connected == ends {
-            udp.connected = None;
+            conn.was_connected = true;
+            stack.sites.connect_end(&mut conn, &question);
+        } else {
+            conn.disconnected();
+            conn.forget_last();
         }
         answer
     }
 
-    fn tell_accepted(&self, source: SocketAddr, peer: SocketAddr) {
-        let tuple = FiveTuple::udp(source, peer);
-        self.node.with_others(|others| {
-            let directory = &self.node.network.directory;
-            directory.udp_accepted(self.node.id(), &tuple, others);
-        });
+    /// The part before the question; the endpoint is then connected, with the
+    /// peer as its most recent destination.
+    fn begin_connect(&self, stack: &Stack, to: Ipv6Addr, port: u16) -> Result<Question, Errno> {
+        let mut conn = lock(&self.0);
+        let version = IpVersion::of_address(to);
+        let is_bound_otherwise = !is_any(conn.bound) && is_mapped(conn.bound) != is_mapped(to);
+        let is_refused = version == IpVersion::V4 && conn.v6only;
+        if port == 0 || is_bound_otherwise || is_refused {
+            // An earlier connection is over, and nothing else changes.
+            if conn.state == UdpState::Connected {
+                conn.state = UdpState::Idle;
+            }
+            return Err(Errno::EADDRNOTAVAIL);
+        }
+        conn.disconnected();
+        conn.version = version;
+        let to = loopback_for_any(to);
+        let call = conn.question(stack, to, port, Held::UfLock);
+        let ask = stack.sites.connect_begin(&mut conn, &call)?;
+        let source = stack.source_for(to);
+        let source = source.and_then(|source| stack.check_reachable(to).map(|()| source));
+        let source = source.map_err(|no_way| match no_way {
+            NoWay::Rejected => Errno::ENETUNREACH,
+            NoWay::None(errno) => errno,
+        })?;
+        if is_any(conn.saddr) {
+            conn.saddr = source;
+        }
+        if is_any(conn.laddr) {
+            conn.laddr = conn.saddr;
+        }
+        conn.faddr = to;
+        conn.fport = port;
+        conn.state = UdpState::Connected;
+        conn.last = (to, port);
+        let call = conn.question(stack, to, port, Held::UfLock);
+        Ok(Question { call, ask })
     }
 
-    /// The source of datagrams to `peer`.
-    fn source(&self, bound: SocketAddr, peer: SocketAddr) -> Result<SocketAddr, Errno> {
-        if !self.node.network.wire.is_reachable(peer.ip()) {
-            return Err(Errno::EHOSTUNREACH);
+    fn is_connected_elsewhere(&self, bound: &[Arc<Self>]) -> bool {
+        let tuple = |udp: &Self| {
+            let conn = lock(&udp.0);
+            (conn.state == UdpState::Connected)
+                .then_some((conn.laddr, conn.lport, conn.faddr, conn.fport))
+        };
+        let own = tuple(self);
+        bound
+            .iter()
+            .any(|other| !std::ptr::eq(Arc::as_ptr(other), self) && tuple(other) == own)
+    }
+
+    /// `send` and, with a destination, `sendto` and `sendmsg`.
+    pub fn send(
+        self: &Arc<Self>,
+        stack: &Stack,
+        to: Option<(Ipv6Addr, u16)>,
+        control: bool,
+        length: usize,
+    ) -> Result<usize, Errno> {
+        let error = {
+            let mut conn = lock(&self.0);
+            if conn.cannot_send {
+                return Err(Errno::EPIPE);
+            }
+            conn.error.take()
+        };
+        if let Some(error) = error {
+            return Err(error);
         }
-        let bound = canonical(bound);
-        Ok(if bound.ip().is_unspecified() {
-            SocketAddr::new(self.node.state.source_for(peer.ip()), bound.port())
+        self.implicit_bind(stack)?;
+        let Some((to, port)) = to else {
+            return self.send_connected(stack, length);
+        };
+        lock(&self.0).may_send_to(to)?;
+        let to = loopback_for_any(to);
+        if control && !stack.sites.asks_about_control_data() {
+            // Nobody is asked, and the most recent destination stays.
+            self.transmit(stack, to, port, length)
         } else {
-            bound
-        })
-    }
-
-    /// `connect(NULL)`: it is no longer connected.
-    ///
-    /// # Errors
-    ///
-    /// `ENOTCONN` if it is not.
-    pub fn disconnect(&self) -> Result<(), Errno> {
-        let mut udp = self.lock_open()?;
-        udp.connected.take().ok_or(Errno::ENOTCONN)?;
-        self.reset(&mut udp);
-        Ok(())
-    }
-
-    fn reset(&self, udp: &mut Udp) {
-        if let Some(clinet) = &self.node.state.clinet {
-            clinet.udp_reset(&CONTEXTS.conn_lock, &mut udp.cu);
+            self.send_to(stack, to, port, length)
         }
     }
 
-    /// Sends to the peer of a connected socket; nobody is asked.
-    ///
-    /// # Errors
-    ///
-    /// `EDESTADDRREQ` if it is not connected, `EHOSTUNREACH` if there is no
-    /// route.
-    pub fn send(&self, data: &[u8]) -> Result<(), Errno> {
-        let ends = self.lock_open()?.connected;
-        let (source, peer) = ends.ok_or(Errno::EDESTADDRREQ)?;
-        self.transmit(source, peer, data)
-    }
-
-    /// Sends to `to`, which is asked about if it is not the most recent
-    /// destination.
-    ///
-    /// # Errors
-    ///
-    /// `EISCONN` on a connected socket, `EHOSTUNREACH` if it is refused or if
-    /// there is no route.
-    pub fn sendto(&self, to: SocketAddr, data: &[u8]) -> Result<(), Errno> {
-        let _user = self.user();
-        let mut udp = self.lock_open()?;
-        if udp.connected.is_some() {
-            return Err(Errno::EISCONN);
+    fn send_connected(&self, stack: &Stack, length: usize) -> Result<usize, Errno> {
+        let conn = lock(&self.0);
+        if conn.state != UdpState::Connected {
+            return Err(Errno::EDESTADDRREQ);
         }
-        let bound = self.bind_if_needed(&mut udp, to.ip())?;
-        let udp = self.ask_to_send(udp, bound, to)?;
-        drop(udp);
-        let sent = self
-            .source(bound, canonical(to))
-            .and_then(|source| self.transmit(source, canonical(to), data));
-        if sent.is_err() {
-            self.reset(&mut self.lock());
+        let ends = ((conn.saddr, conn.lport), (conn.faddr, conn.fport));
+        drop(conn);
+        let route = stack.source_for(ends.1.0);
+        route.map_err(NoWay::errno)?;
+        stack.check_reachable(ends.1.0).map_err(NoWay::errno)?;
+        if is_multicast(ends.1.0) {
+            send_on_wire(stack, ends.0.0, ends.1.0);
+            return Ok(length);
         }
-        sent
+        if !deliver(stack, ends.0, ends.1, length) {
+            lock(&self.0).error = Some(Errno::ECONNREFUSED);
+        }
+        Ok(length)
     }
 
-    /// Sends with control data or without: asked about as [`Self::sendto`].
-    ///
-    /// # Errors
-    ///
-    /// As for [`Self::sendto`].
-    pub fn sendmsg(&self, to: SocketAddr, data: &[u8], _control: &[u8]) -> Result<(), Errno> {
-        self.sendto(to, data)
-    }
-
-    /// The question of a send, with the lock dropped for it.
-    fn ask_to_send<'a>(
-        &'a self,
-        udp: MutexGuard<'a, Udp>,
-        bound: SocketAddr,
-        to: SocketAddr,
-    ) -> Result<MutexGuard<'a, Udp>, Errno> {
-        let Some(clinet) = &self.node.state.clinet else {
-            return Ok(udp);
+    /// Asks unless this is the most recent destination. A connected endpoint
+    /// sends to that alone.
+    fn send_to(
+        &self,
+        stack: &Stack,
+        to: Ipv6Addr,
+        port: u16,
+        length: usize,
+    ) -> Result<usize, Errno> {
+        let begun = {
+            let conn = lock(&self.0);
+            let call = conn.question(stack, to, port, Held::Nothing);
+            let begun = stack.sites.send_begin(&conn, (to, port), call)?;
+            if begun.is_some() && conn.state == UdpState::Connected {
+                return Err(Errno::EISCONN);
+            }
+            begun
         };
-        let begun = clinet.udp_send_begin(&CONTEXTS.conn_lock, &udp.cu, to)?;
-        let Some(ask): Option<ClinetUdpAsk> = begun else {
-            return Ok(udp);
-        };
-        drop(udp);
-        clinet.udp_send_ask(&CONTEXTS.send, &ask, bound)?;
-        let mut udp = self.lock();
-        clinet.udp_send_end(&CONTEXTS.conn_lock, &mut udp.cu, &ask);
-        self.tell_accepted(bound, to);
-        Ok(udp)
-    }
-
-    fn transmit(&self, from: SocketAddr, to: SocketAddr, data: &[u8]) -> Result<(), Errno> {
-        let network = &self.node.network;
-        if !network.wire.is_reachable(to.ip()) {
-            return Err(Errno::EHOSTUNREACH);
+        if let Some(question) = begun {
+            if let Err(NoWay::None(errno)) = stack.source_for(to) {
+                return Err(errno);
+            }
+            stack.sites.send_ask(&question)?;
+            let mut conn = lock(&self.0);
+            stack.sites.send_end(&mut conn, (to, port), &question);
         }
-        let body = Body::Udp(data.to_vec());
-        network.send(&self.node.state, Packet { from, to, body });
-        network.pump();
-        Ok(())
+        self.transmit(stack, to, port, length)
     }
 
-    /// Sets an option. Values are not negative.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` for a negative value; then nothing is forgotten either.
-    pub fn setsockopt(&self, option: SocketOption, value: i32) -> Result<(), Errno> {
-        let mut udp = self.lock_open()?;
-        if value < 0 {
+    /// Hands a datagram to IP, whose refusal makes the endpoint forget its
+    /// most recent destination.
+    fn transmit(
+        &self,
+        stack: &Stack,
+        to: Ipv6Addr,
+        port: u16,
+        length: usize,
+    ) -> Result<usize, Errno> {
+        let source = stack.source_for(to);
+        let source = source.and_then(|source| stack.check_reachable(to).map(|()| source));
+        let source = source.map_err(|no_way| {
+            stack.sites.reset(&mut lock(&self.0));
+            no_way.errno()
+        })?;
+        let from = {
+            let conn = lock(&self.0);
+            let source = if is_any(conn.saddr) {
+                source
+            } else {
+                conn.saddr
+            };
+            (source, conn.lport)
+        };
+        if is_multicast(to) {
+            send_on_wire(stack, from.0, to);
+        }
+        deliver(stack, from, (to, port), length);
+        Ok(length)
+    }
+
+    /// `setsockopt`. What changes routes, or headers of an endpoint that is not
+    /// connected, makes it forget its most recent destination.
+    pub fn set_option(
+        &self,
+        stack: &Stack,
+        option: SocketOption,
+        value: i64,
+        check: impl FnOnce() -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let mut conn = lock(&self.0);
+        if conn.closed {
+            return Err(Errno::EBADF);
+        }
+        if conn.cannot_send {
             return Err(Errno::EINVAL);
         }
-        if option == SocketOption::SO_REUSEADDR {
-            udp.shares_port = value != 0;
+        check()?;
+        let on = value != 0;
+        match option {
+            SocketOption::SO_ALLZONES if conn.state != UdpState::Unbound => {
+                return Err(Errno::EINVAL);
+            }
+            SocketOption::SO_REUSEADDR => conn.reuseaddr = on,
+            SocketOption::SO_EXCLBIND | SocketOption::UDP_EXCLBIND => conn.exclbind = on,
+            SocketOption::UDP_SND_TO_CONNECTED => conn.sends_to_connected = on,
+            SocketOption::IPV6_V6ONLY => conn.v6only = on,
+            _ => {}
         }
-        if option.resets() {
-            self.reset(&mut udp);
+        if option.forgets_destination(conn.faddr != UNSET) {
+            stack.sites.reset(&mut conn);
         }
         Ok(())
     }
 
-    /// The oldest datagram that has arrived, and who sent it.
-    ///
-    /// # Errors
-    ///
-    /// `EAGAIN` if there is none.
-    pub fn recvfrom(&self) -> Result<(SocketAddr, Vec<u8>), Errno> {
-        self.node.network.pump();
-        let mut udp = self.lock_open()?;
-        udp.received.pop_front().ok_or(Errno::EAGAIN)
+    /// `shutdown`. sockfs takes it of whoever was connected once.
+    pub fn shutdown(&self, how: Shutdown) -> Result<(), Errno> {
+        let mut conn = lock(&self.0);
+        if conn.closed {
+            return Err(Errno::EBADF);
+        }
+        if !conn.was_connected {
+            return Err(Errno::ENOTCONN);
+        }
+        conn.cannot_send |= how.ends_sending();
+        if how.ends_receiving() {
+            conn.cannot_receive = true;
+            conn.received.clear();
+        }
+        Ok(())
     }
 
-    /// Closes it. As in stock illumos, the module is told unless the socket is
-    /// connected: what a connected socket registered stays.
-    pub fn close(&self) {
-        let _last = self.users.write().unwrap_or_else(PoisonError::into_inner);
-        let mut udp = self.lock();
-        if std::mem::replace(&mut udp.closed, true) {
-            return;
+    /// The length of the next datagram; 0 after the end of receiving.
+    pub fn receive(&self) -> Result<usize, Errno> {
+        let mut conn = lock(&self.0);
+        if let Some(length) = conn.received.pop_front() {
+            return Ok(length);
         }
-        if udp.connected.is_none() {
-            return self.unbind_locked(&mut udp);
+        match conn.error.take() {
+            Some(error) => Err(error),
+            None if conn.cannot_receive => Ok(0),
+            None => Err(Errno::EAGAIN),
         }
-        if let Some(bound) = udp.bound.take() {
-            let mut tables = self.node.state.tables();
-            tables.udp.release(bound.port(), &self.endpoint);
+    }
+}
+
+impl Endpoint {
+    /// May it send to an address at all?
+    fn may_send_to(&self, to: Ipv6Addr) -> Result<(), Errno> {
+        if self.state == UdpState::Connected && !self.sends_to_connected {
+            return Err(Errno::EISCONN);
         }
-        udp.connected = None;
+        if self.family == AF_INET {
+            return Ok(());
+        }
+        let may = if is_mapped(to) {
+            !self.v6only && (is_mapped(self.saddr) || self.saddr == UNSET)
+        } else {
+            !is_mapped(self.saddr)
+        };
+        may.then_some(()).ok_or(Errno::EADDRNOTAVAIL)
+    }
+
+    fn unbind_call(&self, stack: &Stack) -> HookCall {
+        let laddr = self.version.as_passed(self.laddr);
+        stack.hook(Hook::Unbind, IPPROTO_UDP, laddr, self.lport)
+    }
+
+    fn question(&self, stack: &Stack, to: Ipv6Addr, port: u16, held: Held) -> HookCall {
+        let laddr = self.version.as_passed(self.laddr);
+        HookCall {
+            outgoing: Some(true),
+            faddr: Some(self.version.as_passed(to)),
+            fport: Some(port),
+            held,
+            ..stack.hook(Hook::Connect2, IPPROTO_UDP, laddr, self.lport)
+        }
+    }
+}
+
+/// An IPv4 packet that is not delivered locally: ip asks for its ident.
+fn send_on_wire(stack: &Stack, from: Ipv6Addr, to: Ipv6Addr) {
+    let version = IpVersion::of_address(to);
+    if version == IpVersion::V6 || !stack.sites.is_set(Hook::Ipident) {
+        return;
+    }
+    let call = |hook, faddr| HookCall {
+        lport: None,
+        faddr,
+        ..stack.hook(hook, 0, version.as_passed(from), 0)
+    };
+    let is_clusterwide = stack.sites.hook(&call(Hook::IsClusterwide, None));
+    if is_clusterwide.is_some_and(|answer| answer != 0) {
+        let to = Some(version.as_passed(to));
+        stack.sites.hook(&call(Hook::Ipident, to));
+    }
+}
+
+/// Takes a datagram to its endpoint, a connected one before others; says
+/// whether there is one. What another node has goes there, whether or not
+/// anybody takes it.
+pub(crate) fn deliver(
+    stack: &Stack,
+    from: (Ipv6Addr, u16),
+    to: (Ipv6Addr, u16),
+    length: usize,
+) -> bool {
+    if stack.is_on_network() && !stack.is_local(to.0) {
+        stack.send_out(from, to, Body::Udp(length));
+        return true;
+    }
+    let bound = lock(&stack.udp);
+    let receives = |connected| {
+        move |udp: &&Arc<Udp>| {
+            let conn = lock(&udp.0);
+            (conn.state == UdpState::Connected) == connected && conn.receives(from, to)
+        }
+    };
+    let receiver = bound.iter().find(receives(true));
+    let receiver = receiver.or_else(|| bound.iter().find(receives(false)));
+    if let Some(udp) = receiver {
+        let mut conn = lock(&udp.0);
+        if !conn.cannot_receive {
+            conn.received.push_back(length);
+        }
+    }
+    receiver.is_some()
+}
+
+/// Is an endpoint connected so?
+pub(crate) fn has_connection(stack: &Stack, tuple: &FiveTuple) -> bool {
+    let (local, foreign) = (tuple.local, tuple.foreign);
+    let ends = (
+        (kept(local.ip()), local.port()),
+        (kept(foreign.ip()), foreign.port()),
+    );
+    lock(&stack.udp).iter().any(|udp| {
+        let conn = lock(&udp.0);
+        let own = ((conn.laddr, conn.lport), (conn.faddr, conn.fport));
+        conn.state == UdpState::Connected && own == ends
+    })
+}
+
+/// Does an endpoint take datagrams from anybody?
+pub(crate) fn has_receiver(stack: &Stack, tuple: &FiveTuple) -> bool {
+    let (local, foreign) = (tuple.local, tuple.foreign);
+    let to = (kept(local.ip()), local.port());
+    let from = (kept(foreign.ip()), foreign.port());
+    lock(&stack.udp)
+        .iter()
+        .any(|udp| lock(&udp.0).receives(from, to))
+}
+
+/// Is the port taken for a bind of `conn` to this address? A wildcard shares
+/// with nobody, and SO_REUSEADDR shares with all but SO_EXCLBIND.
+fn is_taken(bound: &[Arc<Udp>], conn: &Endpoint, address: Ipv6Addr, port: u16) -> bool {
+    bound.iter().any(|other| {
+        let other = lock(&other.0);
+        let has_wildcard = is_any(address) || is_any(other.bound);
+        other.lport == port
+            && if conn.exclbind || other.exclbind {
+                has_wildcard || other.bound == address
+            } else {
+                !conn.reuseaddr
+                    && other.version == conn.version
+                    && (has_wildcard || other.laddr == address)
+            }
+    })
+}
+
+/// A port that no endpoint uses.
+fn free_port(stack: &Stack, bound: &[Arc<Udp>]) -> u16 {
+    loop {
+        let port = stack.ephemeral();
+        if !bound.iter().any(|other| lock(&other.0).lport == port) {
+            return port;
+        }
     }
 }

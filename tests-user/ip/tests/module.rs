@@ -221,7 +221,7 @@ fn a_foreign_provider_is_asked_through_the_slots() {
     let local = Some(addr("192.0.2.10:5000"));
     let socket = a.tcp_connect(local, addr("198.51.100.1:80")).unwrap();
     let udp = a.udp_bind(addr("192.0.2.10:6000")).unwrap();
-    udp.sendto(addr("198.51.100.1:53"), b"").unwrap();
+    common::sendto(&udp, "198.51.100.1:53").unwrap();
     let (node, peer) = ([192, 0, 2, 10], [198, 51, 100, 1]);
     assert_eq!(
         *QUESTIONS.lock().unwrap(),

@@ -7,16 +7,16 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clinet_stock::trace::{self, Decisions, Difference, Scenario};
-use clinet_stock::{Entry, Release};
+use clinet_ip::trace::{self, Decisions, Difference, Scenario};
+use clinet_ip::{Entry, Release};
 use serde::Serialize;
 
 use crate::{Outcome, files, print_json};
 
 const EXAMPLES: &str = "\
 Examples:
-  lab traces tests-user/stock/traces
-  lab traces tests-user/stock/traces/2021/udp_send.jsonl -v
+  lab traces tests-user/ip/traces
+  lab traces tests-user/ip/traces/2021/udp_send.jsonl -v
   lab traces more.jsonl --release 2021 --json
   lab traces more.jsonl --module build/kernel/misc/amd64/clinet
 

@@ -375,7 +375,7 @@ fn every_command_has_help_with_examples() {
 }
 
 fn traces() -> PathBuf {
-    root().join("tests-user/stock/traces")
+    root().join("tests-user/ip/traces")
 }
 
 #[test]
