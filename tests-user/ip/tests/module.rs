@@ -32,7 +32,7 @@ fn without_a_provider_it_unloads_and_leaves_nothing() {
     }
     let (local, foreign) = (addr("192.0.2.10:1"), addr("198.51.100.1:2"));
     let thread = Context::thread();
-    let answer = clinet.connect2(&thread, IPPROTO_TCP, true, local, foreign);
+    let answer = clinet.ask(&thread, IPPROTO_TCP, true, local, foreign);
     assert_eq!(answer, Ok(()));
     assert_eq!(clinet.stats().no_provider, 1);
     assert_eq!(
@@ -82,7 +82,7 @@ fn odd_arguments_change_nothing() {
     // unknown family has none.
     unsafe {
         let ask = |protocol, family, laddr, faddr| {
-            clinet.clinet_connect2(&thread, protocol, 1, family, laddr, 1, faddr, 2)
+            clinet.clinet_ask(&thread, protocol, 1, family, laddr, 1, faddr, 2)
         };
         assert_eq!(ask(IPPROTO_TCP, AF_INET, null(), here), Errno::EINVAL.0);
         assert_eq!(ask(IPPROTO_TCP, AF_INET, here, null()), Errno::EINVAL.0);
@@ -120,10 +120,10 @@ fn direct_calls_answer_as_checked_ones() {
             Err(Errno::EADDRINUSE)
         );
         clinet.purge(2).unwrap();
-        let answer = clinet.connect2(&context, IPPROTO_TCP, false, local, foreign);
+        let answer = clinet.ask(&context, IPPROTO_TCP, false, local, foreign);
         assert_eq!(answer, Ok(()));
         assert_eq!(clinet.stats().since(&before).tcp_in_asked, 1);
-        clinet.disconnect(&context, IPPROTO_TCP, local, foreign);
+        clinet.end(&context, IPPROTO_TCP, local, foreign);
         let stats = clinet.stats().since(&before);
         assert_eq!((stats.registered, stats.removed, stats.tuples), (2, 2, 0));
         assert_eq!((stats.tcp_out_asked, stats.tcp_out_refused), (2, 1));

@@ -70,7 +70,9 @@ impl Answer for i32 {
 macro_rules! entry_points {
     (@result) => { () };
     (@result $ret:ty) => { $ret };
-    ($(fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $ret:ty)?;)*) => {
+    (@symbol $name:ident) => { stringify!($name) };
+    (@symbol $name:ident $symbol:literal) => { $symbol };
+    ($(fn $name:ident $(as $symbol:literal)? ($($arg:ident: $type:ty),* $(,)?) $(-> $ret:ty)?;)*) => {
         /// The addresses of the C functions.
         #[derive(Debug)]
         pub(crate) struct EntryPoints {
@@ -85,7 +87,7 @@ macro_rules! entry_points {
                         .map(|symbol| symbol.address)
                         .ok_or_else(|| SetupError::MissingSymbol(name.to_owned()))
                 };
-                Ok(Self { $($name: address(stringify!($name))?,)* })
+                Ok(Self { $($name: address(entry_points!(@symbol $name $($symbol)?))?,)* })
             }
         }
 
@@ -126,7 +128,7 @@ macro_rules! entry_points {
                     // SAFETY: the words are the arguments, in their order.
                     unsafe {
                         self.observe(
-                            stringify!($name),
+                            entry_points!(@symbol $name $($symbol)?),
                             context,
                             (&[$(stringify!($arg)),*], &words),
                             call,
@@ -138,12 +140,13 @@ macro_rules! entry_points {
     };
 }
 
+// The one list of them: each by its name in C, or by another with `as`.
 entry_points! {
-    fn clinet_connect2(
+    fn clinet_ask as "clinet_connect2" (
         protocol: u8, is_outgoing: i32, addr_family: u16,
         laddrp: *const u8, lport: u16, faddrp: *const u8, fport: u16,
     ) -> i32;
-    fn clinet_disconnect(
+    fn clinet_end as "clinet_disconnect" (
         protocol: u8, addr_family: u16,
         laddrp: *const u8, lport: u16, faddrp: *const u8, fport: u16,
     );

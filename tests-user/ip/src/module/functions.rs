@@ -45,59 +45,24 @@ impl Ends {
     }
 }
 
-/// The contract, called through its slots.
-impl Clinet {
-    /// `clinet_connect2`: asks about a 5-tuple.
-    ///
-    /// # Errors
-    ///
-    /// The refusal.
-    pub fn connect2(
-        &self,
-        context: &Context,
-        protocol: u8,
-        outgoing: bool,
-        local: SocketAddr,
-        foreign: SocketAddr,
-    ) -> Result<(), Errno> {
-        let ends = Ends::new(local, foreign);
-        // SAFETY: both addresses have sixteen bytes.
-        Errno::check(unsafe {
-            self.clinet_connect2(
-                context,
-                protocol,
-                i32::from(outgoing),
+/// Calls `$function` with a 5-tuple.
+macro_rules! tuple_call {
+    ($self:ident.$function:ident($context:expr $(, $before:expr)*; $local:ident, $foreign:ident)) => {{
+        let ends = Ends::new($local, $foreign);
+        // SAFETY: both addresses have sixteen bytes; a structure is borrowed
+        // exclusively.
+        unsafe {
+            $self.$function(
+                $context,
+                $($before,)*
                 ends.family,
                 ends.local.as_ptr(),
                 ends.lport,
                 ends.foreign.as_ptr(),
                 ends.fport,
             )
-        })
-    }
-
-    /// `clinet_disconnect`: a 5-tuple is no longer in use.
-    pub fn disconnect(
-        &self,
-        context: &Context,
-        protocol: u8,
-        local: SocketAddr,
-        foreign: SocketAddr,
-    ) {
-        let ends = Ends::new(local, foreign);
-        // SAFETY: both addresses have sixteen bytes.
-        unsafe {
-            self.clinet_disconnect(
-                context,
-                protocol,
-                ends.family,
-                ends.local.as_ptr(),
-                ends.lport,
-                ends.foreign.as_ptr(),
-                ends.fport,
-            );
         }
-    }
+    }};
 }
 
 /// Calls `$function` with a local endpoint.
@@ -116,6 +81,32 @@ macro_rules! local_call {
             );
         }
     }};
+}
+
+/// The contract, called through its slots.
+impl Clinet {
+    /// `clinet_ask`: asks about a 5-tuple.
+    ///
+    /// # Errors
+    ///
+    /// The refusal.
+    pub fn ask(
+        &self,
+        context: &Context,
+        protocol: u8,
+        outgoing: bool,
+        local: SocketAddr,
+        foreign: SocketAddr,
+    ) -> Result<(), Errno> {
+        Errno::check(
+            tuple_call!(self.clinet_ask(context, protocol, i32::from(outgoing); local, foreign)),
+        )
+    }
+
+    /// `clinet_end`: a 5-tuple is no longer in use.
+    pub fn end(&self, context: &Context, protocol: u8, local: SocketAddr, foreign: SocketAddr) {
+        tuple_call!(self.clinet_end(context, protocol; local, foreign));
+    }
 }
 
 /// Local endpoints.
@@ -176,21 +167,9 @@ impl Clinet {
         local: SocketAddr,
         foreign: SocketAddr,
     ) -> Result<(), Errno> {
-        let ends = Ends::new(local, foreign);
-        // SAFETY: both addresses have sixteen bytes; ct is borrowed
-        // exclusively.
-        Errno::check(unsafe {
-            self.clinet_tcp_connect(
-                context,
-                ct,
-                i32::from(outgoing),
-                ends.family,
-                ends.local.as_ptr(),
-                ends.lport,
-                ends.foreign.as_ptr(),
-                ends.fport,
-            )
-        })
+        Errno::check(
+            tuple_call!(self.clinet_tcp_connect(context, ct, i32::from(outgoing); local, foreign)),
+        )
     }
 
     /// `clinet_tcp_disconnect`: the connection is gone.
@@ -332,20 +311,9 @@ impl Clinet {
         local: SocketAddr,
         foreign: SocketAddr,
     ) -> Result<(), Errno> {
-        let ends = Ends::new(local, foreign);
-        // SAFETY: both addresses have sixteen bytes.
-        Errno::check(unsafe {
-            self.clinet_install(
-                &Context::thread(),
-                owner,
-                protocol,
-                ends.family,
-                ends.local.as_ptr(),
-                ends.lport,
-                ends.foreign.as_ptr(),
-                ends.fport,
-            )
-        })
+        Errno::check(
+            tuple_call!(self.clinet_install(&Context::thread(), owner, protocol; local, foreign)),
+        )
     }
 
     /// `clinet_withdraw`: `owner` gives the 5-tuple up.
@@ -360,20 +328,9 @@ impl Clinet {
         local: SocketAddr,
         foreign: SocketAddr,
     ) -> Result<(), Errno> {
-        let ends = Ends::new(local, foreign);
-        // SAFETY: both addresses have sixteen bytes.
-        Errno::check(unsafe {
-            self.clinet_withdraw(
-                &Context::thread(),
-                owner,
-                protocol,
-                ends.family,
-                ends.local.as_ptr(),
-                ends.lport,
-                ends.foreign.as_ptr(),
-                ends.fport,
-            )
-        })
+        Errno::check(
+            tuple_call!(self.clinet_withdraw(&Context::thread(), owner, protocol; local, foreign)),
+        )
     }
 
     /// `clinet_purge`: drops all that `owner` owns.

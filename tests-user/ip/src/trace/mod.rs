@@ -6,6 +6,7 @@
 //! model, and what differs.
 
 mod attached;
+mod background;
 mod compare;
 mod format;
 mod play;

@@ -13,7 +13,7 @@ use crate::recorder::Policy;
 use crate::socket::{Shutdown, Socket};
 use crate::trace::compare::{are_conns, write_conns, write_infos};
 use crate::trace::format::{Port, Step};
-use crate::trace::play::{Background, CannotRun, Outcome, Player};
+use crate::trace::play::{CannotRun, Outcome, Player};
 
 /// The bytes of a message whose length the scenario does not show, because it
 /// was not sent.
@@ -26,21 +26,17 @@ const POLLRDNORM: u32 = 0x40;
 /// once before and never again: what came meanwhile it did not see.
 const ACCEPT_PATIENCE: u64 = 1500;
 const RECEIVE_PATIENCE: u64 = 300;
-/// A connect waits as long as it takes.
-const FOR_EVER: u64 = u64::MAX;
-/// Milliseconds between two looks at a call that is waited for.
-const MOMENT: u64 = 10;
 
-fn done(result: Result<(), Errno>) -> Result<i64, Errno> {
+pub(super) fn done(result: Result<(), Errno>) -> Result<i64, Errno> {
     result.map(|()| 0)
 }
 
-fn sent(result: Result<usize, Errno>) -> Result<i64, Errno> {
+pub(super) fn sent(result: Result<usize, Errno>) -> Result<i64, Errno> {
     result.map(|length| length as i64)
 }
 
 impl<'a> Player<'a> {
-    fn slot(&self, step: &Step) -> Result<&Socket, CannotRun> {
+    pub(super) fn slot(&self, step: &Step) -> Result<&Socket, CannotRun> {
         let name = step.sock.as_ref().ok_or("it names no socket")?;
         let socket = self.slots.get(name);
         socket.ok_or_else(|| format!("socket {name} is not there"))
@@ -68,7 +64,7 @@ impl<'a> Player<'a> {
     }
 
     /// The destination that a step gives, if it gives one.
-    fn destination(&self, step: &Step) -> Result<Option<(IpAddr, u16)>, CannotRun> {
+    pub(super) fn destination(&self, step: &Step) -> Result<Option<(IpAddr, u16)>, CannotRun> {
         match (address(step)?, &step.port) {
             (Some(address), Some(port)) => Ok(Some((address, self.port(port)?))),
             (None, None) => Ok(None),
@@ -229,82 +225,6 @@ impl<'a> Player<'a> {
         failed
             .map(done)
             .ok_or_else(|| "its port is not known".to_owned())
-    }
-
-    fn begin_connect(
-        &mut self,
-        number: usize,
-        step: &'a Step,
-    ) -> Result<Option<Outcome>, CannotRun> {
-        let (to, port) = self.destination(step)?.ok_or("it has no address")?;
-        if let Err(errno) = self.slot(step)?.begin_connect(to, port) {
-            return Ok(Some(Err(errno).into()));
-        }
-        Ok(self.wait_in_background(number, step, FOR_EVER))
-    }
-
-    /// Leaves a call to the other thread.
-    fn wait_in_background(
-        &mut self,
-        number: usize,
-        step: &'a Step,
-        patience: u64,
-    ) -> Option<Outcome> {
-        let until = self.ip.now(0).saturating_add(patience);
-        let step_before = self.background.replace(Background {
-            number,
-            step,
-            until,
-        });
-        if let Some(before) = step_before {
-            let reason = "cannot run: it waits while another one begins to";
-            self.differ(before.number, before.step, "a step", reason);
-        }
-        None
-    }
-
-    /// Ends the call in the background if it returns by now; `wait` waits for
-    /// it.
-    pub fn finish_background(&mut self, wait: bool) {
-        let Some(background) = self.background.take() else {
-            return;
-        };
-        let Background {
-            number,
-            step,
-            until,
-        } = background;
-        let outcome = loop {
-            self.ip.settle();
-            let is_over = self.ip.now(0) >= until;
-            match self.poll_background(step, is_over) {
-                Some(outcome) => break outcome,
-                None if wait => self.ip.advance(MOMENT),
-                None => {
-                    self.background = Some(background);
-                    return;
-                }
-            }
-        };
-        self.compare_outcome(number, step, outcome);
-    }
-
-    /// What the call in the background returns, if it does.
-    fn poll_background(&mut self, step: &Step, is_over: bool) -> Option<Outcome> {
-        let socket = self.slot(step).ok()?;
-        let result = match step.step.as_str() {
-            "connect" if !socket.is_resolved() => return None,
-            "connect" => done(socket.finish_connect()),
-            "recv" => sent(socket.receive()),
-            _ => {
-                let new = step.new.clone()?;
-                socket.accept().map(|accepted| {
-                    self.slots.insert(new, accepted);
-                    0
-                })
-            }
-        };
-        (result != Err(Errno::EAGAIN) || is_over).then(|| result.into())
     }
 
     /// On two CPUs the poll before the accept may miss its wake-up. Then the

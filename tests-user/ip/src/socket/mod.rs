@@ -4,25 +4,24 @@
 
 //! Sockets, as programs see them.
 
+mod look;
+mod option;
+
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use crate::address::{AF_INET, AF_INET6, IpVersion, kept, shown};
-use crate::conn::{Conn, ConnId, TcpState};
+use crate::address::{AF_INET, AF_INET6, IpVersion, kept};
+use crate::conn::ConnId;
 use crate::error::Errno;
 #[cfg(doc)]
 use crate::ip::Ip;
 use crate::lock;
 use crate::module::ClinetUdp;
-use crate::option::{Argument, SocketOption};
 use crate::raw::Raw;
 use crate::sockfs::{may_bind, tcp_receive, tcp_send, wait_connected};
 use crate::stack::{Squeue, Stack};
-use crate::udp::{Udp, UdpState};
-
-/// The index of lo0.
-const LOOPBACK_INDEX: i64 = 1;
+use crate::udp::Udp;
 
 #[derive(Debug)]
 pub(crate) enum Kind {
@@ -380,224 +379,4 @@ impl Socket {
             _ => None,
         }
     }
-
-    /// `setsockopt` with a value of the size that the option has; what wants a
-    /// structure gets an `int`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Socket::bind`].
-    pub fn set_option(&self, option: SocketOption, value: i64) -> Result<(), Errno> {
-        let check = || self.check_option(option, value);
-        match &self.kind {
-            Kind::Tcp(id) => {
-                let mut squeue = self.enter(*id)?;
-                set_tcp_option(squeue.conn(*id), option, value, check)
-            }
-            Kind::Udp(udp) => udp.set_option(&self.stack, option, value, check),
-            Kind::Raw(raw) => raw.set_option(check),
-        }
-    }
-
-    /// What the protocol says of an option before it takes it.
-    fn check_option(&self, option: SocketOption, value: i64) -> Result<(), Errno> {
-        let is_tcp = matches!(self.kind, Kind::Tcp(_));
-        if !option.is_of(is_tcp, self.stack.release) {
-            return Err(Errno::ENOPROTOOPT);
-        }
-        let wrong_family = option.is_ipv4() && self.family == AF_INET6
-            || option.is_ipv6() && self.family == AF_INET;
-        let is_loopback = |value: i64| matches!(value, 0 | LOOPBACK_INDEX);
-        match option.argument() {
-            _ if wrong_family => Err(Errno::EINVAL),
-            Argument::Int(_, _) if value == 0 && option == SocketOption::IPV6_UNICAST_HOPS => {
-                Err(Errno::EINVAL)
-            }
-            Argument::Int(least, most) if (least..=most).contains(&value) => Ok(()),
-            Argument::Int(_, _) | Argument::Structure => Err(Errno::EINVAL),
-            Argument::Byte => Ok(()),
-            Argument::Interface if is_loopback(value) => Ok(()),
-            Argument::Interface if option == SocketOption::IPV6_MULTICAST_IF => Err(Errno::EINVAL),
-            Argument::Interface => Err(Errno::ENXIO),
-            Argument::Address => {
-                let address = Ipv4Addr::from((value as u32).to_le_bytes());
-                let is_known =
-                    address.is_unspecified() || self.stack.has_address(address.to_ipv6_mapped());
-                is_known.then_some(()).ok_or(Errno::EHOSTUNREACH)
-            }
-        }
-    }
-
-    /// SO_LINGER with a time of 0: close resets the connection.
-    pub fn set_linger0(&self) {
-        if let Kind::Tcp(id) = self.kind
-            && let Ok(mut squeue) = self.enter(id)
-            && let Some(sonode) = &mut squeue.conn(id).sonode
-        {
-            sonode.linger0 = true;
-        }
-    }
-
-    /// Whether a TCP socket's connect waits.
-    pub fn set_nonblocking(&self, nonblocking: bool) {
-        let Kind::Tcp(id) = self.kind else {
-            return;
-        };
-        if let Ok(mut squeue) = self.enter(id)
-            && let Some(sonode) = &mut squeue.conn(id).sonode
-        {
-            sonode.nonblocking = nonblocking;
-        }
-    }
-
-    /// Does poll show POLLOUT? It does for a pending error too.
-    pub fn is_writable(&self) -> bool {
-        let Kind::Tcp(id) = self.kind else {
-            return true;
-        };
-        let Ok(mut squeue) = self.enter(id) else {
-            return false;
-        };
-        squeue.settle();
-        let sonode = squeue.conn(id).sonode.as_ref();
-        sonode.is_some_and(|so| so.connected || so.error.is_some())
-    }
-
-    /// Does poll show POLLIN? It does for a pending error, for the end of what
-    /// can be received, and for a connection that waits for accept.
-    pub fn is_readable(&self) -> bool {
-        match &self.kind {
-            Kind::Tcp(id) => {
-                let Ok(mut squeue) = self.enter(*id) else {
-                    return false;
-                };
-                squeue.settle();
-                let sonode = squeue.conn(*id).sonode.as_ref();
-                sonode.is_some_and(|so| {
-                    so.received > 0
-                        || so.cannot_receive
-                        || so.error.is_some()
-                        || !so.queue.is_empty()
-                })
-            }
-            Kind::Udp(udp) => {
-                let conn = lock(&udp.0);
-                conn.error.is_some() || conn.cannot_receive || !conn.received.is_empty()
-            }
-            Kind::Raw(raw) => raw.is_readable(),
-        }
-    }
-
-    /// SO_ERROR: the pending error, which is then none.
-    pub fn take_error(&self) -> Option<Errno> {
-        match &self.kind {
-            Kind::Tcp(id) => {
-                let Ok(mut squeue) = self.enter(*id) else {
-                    return Some(Errno::EBADF);
-                };
-                squeue.settle();
-                squeue.conn(*id).sonode.as_mut()?.take_error()
-            }
-            Kind::Udp(udp) => lock(&udp.0).error.take(),
-            Kind::Raw(_) => None,
-        }
-    }
-
-    /// `getsockname`; the wildcard and port 0 of a closed socket.
-    pub fn name(&self) -> End {
-        let (address, port) = match &self.kind {
-            Kind::Tcp(id) => match self.enter(*id) {
-                Ok(mut squeue) => {
-                    let conn = squeue.conn(*id);
-                    (conn.name(), conn.lport)
-                }
-                Err(_) => (IpVersion::of_family(self.family).any(), 0),
-            },
-            Kind::Udp(udp) => {
-                let conn = lock(&udp.0);
-                (conn.name(), conn.lport)
-            }
-            Kind::Raw(raw) => (raw.name(self.family), 0),
-        };
-        (shown(self.family, address), port)
-    }
-
-    /// `getpeername`; `None` where that fails, as after the end of sending.
-    pub fn peer(&self) -> Option<End> {
-        let (address, port) = match &self.kind {
-            Kind::Tcp(id) => {
-                let mut squeue = self.enter(*id).ok()?;
-                let conn = squeue.conn(*id);
-                let sonode = conn.sonode.as_ref()?;
-                if !sonode.connected || sonode.cannot_send {
-                    return None;
-                }
-                (conn.faddr, conn.fport)
-            }
-            Kind::Udp(udp) => {
-                let conn = lock(&udp.0);
-                if conn.state != UdpState::Connected || conn.cannot_send {
-                    return None;
-                }
-                (conn.faddr, conn.fport)
-            }
-            Kind::Raw(raw) => raw.peer()?,
-        };
-        Some((shown(self.family, address), port))
-    }
-
-    /// Is no connect under way?
-    pub(crate) fn is_resolved(&self) -> bool {
-        let Kind::Tcp(id) = self.kind else {
-            return true;
-        };
-        let Ok(mut squeue) = self.enter(id) else {
-            return true;
-        };
-        let sonode = squeue.conn(id).sonode.as_ref();
-        sonode.is_none_or(|so| so.resolved)
-    }
-
-    /// Is it of the same protocol?
-    pub(crate) fn is_like(&self, other: &Self) -> bool {
-        std::mem::discriminant(&self.kind) == std::mem::discriminant(&other.kind)
-    }
-
-    /// [`AF_INET`] or [`AF_INET6`].
-    pub fn family(&self) -> u16 {
-        self.family
-    }
-
-    /// The state of a TCP socket that is not closed.
-    pub fn tcp_state(&self) -> Option<TcpState> {
-        match self.kind {
-            Kind::Tcp(id) => Some(self.enter(id).ok()?.conn(id).state),
-            _ => None,
-        }
-    }
-}
-
-fn set_tcp_option(
-    conn: &mut Conn,
-    option: SocketOption,
-    value: i64,
-    check: impl FnOnce() -> Result<(), Errno>,
-) -> Result<(), Errno> {
-    let Some(sonode) = &mut conn.sonode else {
-        return Err(Errno::EBADF);
-    };
-    if sonode.cannot_send {
-        return Err(Errno::EINVAL);
-    }
-    check()?;
-    match option {
-        SocketOption::SO_REUSEADDR => sonode.reuseaddr = value != 0,
-        SocketOption::SO_EXCLBIND | SocketOption::TCP_EXCLBIND => conn.exclbind = value != 0,
-        SocketOption::IPV6_V6ONLY => conn.v6only = value != 0,
-        SocketOption::TCP_CONN_ABORT_THRESHOLD => {
-            conn.abort_threshold = u64::try_from(value).unwrap_or(0);
-        }
-        _ => {}
-    }
-    Ok(())
 }
