@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::net::Ipv6Addr;
 use std::sync::Mutex;
 
-use crate::address::{AF_INET, IpVersion, UNSET, is_any, is_mapped};
+use crate::address::{UNSET, is_any, is_mapped, shown_source};
 use crate::error::Errno;
 use crate::lock;
 use crate::socket::Shutdown;
@@ -19,9 +19,11 @@ const IPV4_HEADER: usize = 20;
 
 #[derive(Debug)]
 struct State {
-    laddr: Ipv6Addr,
+    /// What it is bound to, if it is.
+    bound: Option<Ipv6Addr>,
+    /// The source that was chosen for the peer.
+    source: Ipv6Addr,
     peer: Option<(Ipv6Addr, u16)>,
-    is_bound: bool,
     /// sockfs's side: it was connected once, and what was shut down.
     was_connected: bool,
     cannot_send: bool,
@@ -36,9 +38,9 @@ pub(crate) struct Raw(Mutex<State>);
 impl Default for Raw {
     fn default() -> Self {
         Self(Mutex::new(State {
-            laddr: UNSET,
+            bound: None,
+            source: UNSET,
             peer: None,
-            is_bound: false,
             was_connected: false,
             cannot_send: false,
             cannot_receive: false,
@@ -53,24 +55,20 @@ impl Raw {
             return Err(Errno::EADDRNOTAVAIL);
         }
         let mut state = lock(&self.0);
-        if state.is_bound || state.cannot_send {
+        if state.bound.is_some() || state.cannot_send {
             return Err(Errno::EINVAL);
         }
-        state.laddr = address;
-        state.is_bound = true;
+        state.bound = Some(address);
         Ok(())
     }
 
     /// `bind(NULL)`.
     pub fn unbind(&self) -> Result<(), Errno> {
         let mut state = lock(&self.0);
-        if state.cannot_send {
+        if state.cannot_send || state.bound.take().is_none() {
             return Err(Errno::EINVAL);
         }
-        if !std::mem::take(&mut state.is_bound) {
-            return Err(Errno::EPROTO);
-        }
-        state.laddr = UNSET;
+        state.source = UNSET;
         state.peer = None;
         Ok(())
     }
@@ -78,18 +76,19 @@ impl Raw {
     pub fn connect(&self, stack: &Stack, to: Ipv6Addr, port: u16) -> Result<(), Errno> {
         let source = stack.source_for(to).map_err(|_| Errno::ENETUNREACH)?;
         let mut state = lock(&self.0);
-        if is_any(state.laddr) {
-            state.laddr = source;
-        }
+        let bound = *state.bound.get_or_insert(UNSET);
+        state.source = if is_any(bound) { source } else { bound };
         state.peer = Some((to, port));
-        state.is_bound = true;
         state.was_connected = true;
         Ok(())
     }
 
     /// `connect(NULL)`.
     pub fn disconnect(&self) -> Result<(), Errno> {
-        lock(&self.0).peer.take().map(drop).ok_or(Errno::EINVAL)
+        let mut state = lock(&self.0);
+        state.peer.take().ok_or(Errno::EINVAL)?;
+        state.source = UNSET;
+        Ok(())
     }
 
     /// `shutdown`.
@@ -124,6 +123,7 @@ impl Raw {
         if state.cannot_send {
             return Err(Errno::EPIPE);
         }
+        state.bound.get_or_insert(UNSET);
         let to = match (to, state.peer) {
             (Some(_), Some(_)) => return Err(Errno::EISCONN),
             (Some(to), None) => to,
@@ -148,12 +148,8 @@ impl Raw {
 
     /// The address that getsockname shows.
     pub fn name(&self, family: u16) -> Ipv6Addr {
-        let laddr = lock(&self.0).laddr;
-        if is_any(laddr) && family == AF_INET {
-            IpVersion::V4.any()
-        } else {
-            laddr
-        }
+        let state = lock(&self.0);
+        shown_source(family, state.source, state.bound.unwrap_or(UNSET))
     }
 
     pub fn peer(&self) -> Option<(Ipv6Addr, u16)> {

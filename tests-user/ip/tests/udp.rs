@@ -260,7 +260,11 @@ fn groups_of_ipv6_are_sent_to_as_the_machine_can() {
     let group: IpAddr = "ff05::1".parse().expect("an address");
     let cases = [
         (Groups::Sent, Ok(4), 1),
-        (Groups::Rejected, Err(Errno::EHOSTUNREACH), 2),
+        (
+            Groups::Rejected(Errno::EHOSTUNREACH),
+            Err(Errno::EHOSTUNREACH),
+            2,
+        ),
         (Groups::NoInterface(Errno::ENXIO), Err(Errno::ENXIO), 0),
     ];
     for (groups, result, questions) in cases {

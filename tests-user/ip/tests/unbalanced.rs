@@ -32,6 +32,7 @@
 //! | 8 full backlog, simultaneous open | `a_full_backlog_and_a_simultaneous_open_leave_nothing` |
 //! | 9 each SYN asks again | `refusals.rs`: `an_incoming_syn_is_refused_until_the_owner_gives_up` |
 //! | 10 reset before accept | `a_second_disconnect_takes_nothing_from_another_node` |
+//! | and a new connection from that port before accept | `who_resets_before_accept_and_connects_again_is_found_again` |
 //! | 11 ends of TIME_WAIT, and a SYN for one | `time_wait_keeps_its_entry_and_a_new_syn_takes_it_over` |
 //! | 12 listen twice | `listeners_are_nothing` |
 //! | 13 unreachable, multicast and port 0 are asked about | `udp_destinations_of_every_kind_register` |
@@ -303,6 +304,34 @@ fn a_retry_on_a_refused_socket_leaves_nothing() {
     listener.close();
     assert_eq!(node.ip().drain(), 0);
     assert_eq!(entries(&node), ["tcp 127.0.0.1:p0 127.0.0.1:5001 node 2"]);
+}
+
+/// ip tells the end of the old connection when the new one with the same ends
+/// is registered. Whatever the module makes of that, audits find what lives.
+#[test]
+fn who_resets_before_accept_and_connects_again_is_found_again() {
+    let node = node(&[]);
+    let listener = listener(&node);
+    let first = bound(&node, 15001);
+    first.connect(LOCAL, 5001).expect("a listener");
+    first.abort();
+    let again = bound(&node, 15001);
+    again.connect(LOCAL, 5001).expect("a listener");
+    let both = [
+        "tcp 127.0.0.1:5001 127.0.0.1:15001 x1",
+        "tcp 127.0.0.1:15001 127.0.0.1:5001 x1",
+    ];
+    assert_eq!(entries(&node), both);
+    let aborted = listener.accept().map(drop);
+    assert_eq!(aborted, Err(Errno::ECONNABORTED));
+    let server = listener.accept().expect("the new one");
+    node.audit();
+    assert_eq!(entries(&node), both);
+    server.close();
+    again.close();
+    listener.close();
+    assert_eq!(node.ip().drain(), 0);
+    assert_eq!(entries(&node), NOTHING);
 }
 
 #[test]

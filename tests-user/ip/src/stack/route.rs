@@ -48,8 +48,8 @@ pub enum Groups {
     /// An interface takes them.
     #[default]
     Sent,
-    /// Their route rejects them: whoever sends is asked first.
-    Rejected,
+    /// Their route rejects them with this error: whoever sends asks first.
+    Rejected(Errno),
     /// No interface takes them: nobody is asked, and this is the error.
     NoInterface(Errno),
 }
@@ -58,7 +58,7 @@ pub enum Groups {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoWay {
     /// A route that rejects: a sender finds it out after the question.
-    Rejected,
+    Rejected(Errno),
     /// No route at all: known before anybody is asked.
     None(Errno),
 }
@@ -66,10 +66,8 @@ pub(crate) enum NoWay {
 impl NoWay {
     /// What a send to it gives.
     pub fn errno(self) -> Errno {
-        match self {
-            Self::Rejected => Errno::EHOSTUNREACH,
-            Self::None(errno) => errno,
-        }
+        let (Self::Rejected(errno) | Self::None(errno)) = self;
+        errno
     }
 }
 
@@ -104,7 +102,7 @@ impl Stack {
             } else if self.link.is_some() {
                 Ok(self.first_address(IpVersion::of_address(destination)))
             } else {
-                Err(NoWay::Rejected)
+                Err(NoWay::Rejected(Errno::EHOSTUNREACH))
             };
         }
         if is_mapped(destination) {
@@ -114,7 +112,7 @@ impl Stack {
             // The smallest scope that is not smaller than the group's.
             Groups::Sent if destination.octets()[1] & 0xf <= LINK_SCOPE => Ok(Ipv6Addr::LOCALHOST),
             Groups::Sent => Ok(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1)),
-            Groups::Rejected => Err(NoWay::Rejected),
+            Groups::Rejected(errno) => Err(NoWay::Rejected(errno)),
             Groups::NoInterface(errno) => Err(NoWay::None(errno)),
         }
     }
@@ -136,7 +134,9 @@ impl Stack {
             return Ok(());
         };
         let is_reachable = network.is_reachable(destination.into());
-        is_reachable.then_some(()).ok_or(NoWay::Rejected)
+        is_reachable
+            .then_some(())
+            .ok_or(NoWay::Rejected(Errno::EHOSTUNREACH))
     }
 
     /// Takes the logical interfaces of a name up or down, IPv4's and IPv6's;

@@ -103,6 +103,7 @@ pub(crate) struct Step {
     pub skip: Option<u64>,
     pub count: Option<i64>,
     pub accept: Option<String>,
+    pub hook: Option<String>,
     pub set: Option<Vec<String>>,
     pub interface: Option<String>,
     pub up: Option<bool>,
@@ -145,8 +146,21 @@ const ARGUMENTS: &[(&str, &[&str])] = &[
     (
         "policy",
         &[
-            "dir", "addr", "port", "laddr", "lport", "faddr", "fport", "proto", "skip", "count",
-            "value", "accept",
+            "dir",
+            "addr",
+            "port",
+            "laddr",
+            "lport",
+            "faddr",
+            "fport",
+            "proto",
+            "skip",
+            "count",
+            "value",
+            "accept",
+            "hook",
+            "isclusterwide",
+            "ipident",
         ],
     ),
     ("hooks", &["set"]),
@@ -161,6 +175,11 @@ const ARGUMENTS: &[(&str, &[&str])] = &[
 const COMMON: &[&str] = &["step", "ret", "errno", "name", "peer", "ms_about"];
 
 impl Step {
+    /// Does the file give this argument?
+    pub fn has(&self, argument: &str) -> bool {
+        self.given.iter().any(|given| given == argument)
+    }
+
     /// What of it the model does not know, if anything.
     pub fn unknown(&self) -> Option<String> {
         let Some((_, known)) = ARGUMENTS.iter().find(|(kind, _)| *kind == self.step) else {

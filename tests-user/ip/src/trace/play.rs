@@ -148,7 +148,7 @@ fn groups(steps: &[(&Step, Vec<&Expected>)]) -> Groups {
     };
     match calls.iter().find_map(|call| call.answer) {
         None => Groups::NoInterface(step.errno),
-        Some(0) => Groups::Rejected,
+        Some(0) => Groups::Rejected(step.errno),
         Some(_) => Groups::Sent,
     }
 }

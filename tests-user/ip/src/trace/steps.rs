@@ -157,7 +157,14 @@ impl<'a> Player<'a> {
             "poll" => self.poll(number, step)?,
             "so_error" => self.so_error(number, step)?,
             "policy" => {
-                self.recorder.set_policy(self.policy(step)?);
+                // What the other hooks answer is in their calls.
+                let is_of_another = match step.hook.as_deref() {
+                    None => step.has("isclusterwide") || step.has("ipident"),
+                    Some(name) => matches!(name, "isclusterwide" | "ipident"),
+                };
+                if !is_of_another {
+                    self.recorder.set_policy(self.policy(step)?);
+                }
                 Ok(0)
             }
             "hooks" => self.hooks(step)?,
@@ -321,6 +328,9 @@ impl<'a> Player<'a> {
 
     /// Answers from now on. A foreign end has two names here.
     fn policy(&self, step: &Step) -> Result<Option<Policy>, CannotRun> {
+        if let Some(hook) = step.hook.as_deref().filter(|&hook| hook != "connect2") {
+            return Err(format!("a policy of {hook} is not known"));
+        }
         match step.accept.as_deref() {
             Some("all") => return Ok(None),
             Some(other) => return Err(format!("to accept {other} is not known")),

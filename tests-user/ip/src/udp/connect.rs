@@ -81,7 +81,7 @@ impl Udp {
         let source = stack.source_for(to);
         let source = source.and_then(|source| stack.check_reachable(to).map(|()| source));
         let source = source.map_err(|no_way| match no_way {
-            NoWay::Rejected => Errno::ENETUNREACH,
+            NoWay::Rejected(_) => Errno::ENETUNREACH,
             NoWay::None(errno) => errno,
         })?;
         if is_any(conn.saddr) {
