@@ -8,22 +8,20 @@
 mod call;
 mod entry;
 mod functions;
-mod slots;
 mod types;
 
+use std::ffi::CStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use clinet_kernel::{Context, Kernel, Module, ModunloadError};
-use clinet_krtld::Image;
 
 use crate::error::SetupError;
 use entry::EntryPoints;
 
 pub use call::{Call, Recorder, Tap};
-pub use slots::{Connect2Fn, Contract, DisconnectFn, EndpointFn, HostProvider, Slot};
 pub use types::{ClinetTcp, ClinetUdp, ClinetUdpAsk, FlowStats, Stats};
 
 /// How the module is called.
@@ -59,8 +57,6 @@ pub fn released_module() -> Result<Vec<u8>, SetupError> {
 pub struct Clinet {
     kernel: Arc<Kernel>,
     module: Module,
-    /// Keeps the module's memory mapped for the slots.
-    pub(crate) image: Arc<Image>,
     pub(crate) entry_points: EntryPoints,
     direct: AtomicBool,
     pub(crate) tapped: AtomicBool,
@@ -76,6 +72,9 @@ impl fmt::Debug for Clinet {
     }
 }
 
+/// Its symbol tells clinet from other modules.
+const VERSION: &str = "cluster_version_supported";
+
 /// `clinet_provider` and the others, as `set clinet:NAME = VALUE` has them.
 pub type Tunables<'a> = &'a [(&'a str, u64)];
 
@@ -88,17 +87,9 @@ impl Clinet {
     pub fn load(kernel: Arc<Kernel>, file: &[u8], tunables: Tunables) -> Result<Self, SetupError> {
         let module = kernel.load("misc/clinet", file, tunables)?;
         let missing = |name: &str| SetupError::MissingSymbol(name.to_owned());
-        for slot in Slot::ALL {
-            module
-                .symbol(slot.name())
-                .ok_or_else(|| missing(slot.name()))?;
-        }
-        for name in ["cluster_version_supported", "clinet_contract"] {
-            module.symbol(name).ok_or_else(|| missing(name))?;
-        }
+        module.symbol(VERSION).ok_or_else(|| missing(VERSION))?;
         Ok(Self {
             entry_points: EntryPoints::of(&module)?,
-            image: module.image().ok_or_else(|| missing("_init"))?,
             kernel,
             module,
             direct: AtomicBool::new(false),
@@ -163,6 +154,15 @@ impl Clinet {
         let recorder = Recorder::default();
         self.set_tap(Some(recorder.tap()));
         recorder
+    }
+
+    /// The string that `cluster_version_supported` points at.
+    pub fn version(&self) -> String {
+        let address = self.module.address(VERSION);
+        // SAFETY: the symbol is a pointer to a string, both constants of the
+        // module, which is loaded while it is borrowed.
+        let version = unsafe { CStr::from_ptr(*(address as *const *const _)) };
+        version.to_string_lossy().into_owned()
     }
 
     /// All counters, after a sweep: what was dropped is no longer among the
