@@ -270,6 +270,11 @@ fn what_the_model_does_not_know_is_no_pass() {
         ),
         (
             r#""step":"listen","sock":"l","backlog":5"#,
+            r#""option":"SO_LINGER","level":65535,"optname":128,"step":"setsockopt","sock":"l""#,
+            "how long it lingers is not known",
+        ),
+        (
+            r#""step":"listen","sock":"l","backlog":5"#,
             r#""step":"poll","sock":"l","events":8,"timeout_ms":1"#,
             "it polls for more than",
         ),

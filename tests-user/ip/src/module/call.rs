@@ -131,18 +131,13 @@ impl Arguments<'_> {
     }
 }
 
-/// What is told of each call. It runs in the calling thread, which holds
-/// whatever the context says: it must not use an endpoint.
-pub type Tap = Arc<dyn Fn(&Call) + Send + Sync>;
-
 /// Keeps all calls until they are taken.
 #[derive(Clone, Debug, Default)]
 pub struct Recorder(Arc<Mutex<Vec<Call>>>);
 
 impl Recorder {
-    pub(crate) fn tap(&self) -> Tap {
-        let calls = self.0.clone();
-        Arc::new(move |call| lock(&calls).push(call.clone()))
+    pub(super) fn push(&self, call: Call) {
+        lock(&self.0).push(call);
     }
 
     /// The calls since the last time, oldest first.

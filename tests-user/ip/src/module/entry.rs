@@ -150,10 +150,6 @@ entry_points! {
         protocol: u8, addr_family: u16,
         laddrp: *const u8, lport: u16, faddrp: *const u8, fport: u16,
     );
-    fn clinet_listen(protocol: u8, addr_family: u16, laddrp: *const u8, lport: u16);
-    fn clinet_unlisten(protocol: u8, addr_family: u16, laddrp: *const u8, lport: u16);
-    fn clinet_bind(protocol: u8, addr_family: u16, laddrp: *const u8, lport: u16);
-    fn clinet_unbind(protocol: u8, addr_family: u16, laddrp: *const u8, lport: u16);
     fn clinet_tcp_connect(
         ct: *mut ClinetTcp, is_outgoing: i32, addr_family: u16,
         laddrp: *const u8, lport: u16, faddrp: *const u8, fport: u16,
@@ -189,7 +185,7 @@ entry_points! {
 }
 
 impl Clinet {
-    /// Makes a call, and tells the tap of it.
+    /// Makes a call, and records it if that is wanted.
     ///
     /// # Safety
     ///
@@ -201,15 +197,15 @@ impl Clinet {
         (names, words): (&[&'static str], &[u64]),
         call: impl FnOnce() -> R,
     ) -> R {
-        if !self.tapped.load(Ordering::Relaxed) {
+        if !self.is_recorded.load(Ordering::Relaxed) {
             return call();
         }
         // SAFETY: passed on by the caller.
         let mut record = unsafe { Call::decode(function, context, names, words) };
         let result = call();
         record.result = result.number();
-        if let Some(tap) = self.tap() {
-            tap(&record);
+        if let Some(recorder) = self.recorder() {
+            recorder.push(record);
         }
         result
     }

@@ -111,26 +111,6 @@ impl Clinet {
 
 /// Local endpoints.
 impl Clinet {
-    /// `clinet_listen`
-    pub fn listen(&self, context: &Context, protocol: u8, local: SocketAddr) {
-        local_call!(self.clinet_listen(context, protocol; local));
-    }
-
-    /// `clinet_unlisten`
-    pub fn unlisten(&self, context: &Context, protocol: u8, local: SocketAddr) {
-        local_call!(self.clinet_unlisten(context, protocol; local));
-    }
-
-    /// `clinet_bind`
-    pub fn bind(&self, context: &Context, protocol: u8, local: SocketAddr) {
-        local_call!(self.clinet_bind(context, protocol; local));
-    }
-
-    /// `clinet_unbind`
-    pub fn unbind(&self, context: &Context, protocol: u8, local: SocketAddr) {
-        local_call!(self.clinet_unbind(context, protocol; local));
-    }
-
     /// `clinet_tcp_listen`
     pub fn tcp_listen(&self, context: &Context, local: SocketAddr) {
         local_call!(self.clinet_tcp_listen(context; local));

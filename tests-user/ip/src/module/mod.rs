@@ -21,7 +21,7 @@ use clinet_kernel::{Context, Kernel, Module, ModunloadError};
 use crate::error::SetupError;
 use entry::EntryPoints;
 
-pub use call::{Call, Recorder, Tap};
+pub use call::{Call, Recorder};
 pub use types::{ClinetTcp, ClinetUdp, ClinetUdpAsk, FlowStats, Stats};
 
 /// How the module is called.
@@ -59,8 +59,8 @@ pub struct Clinet {
     module: Module,
     pub(crate) entry_points: EntryPoints,
     direct: AtomicBool,
-    pub(crate) tapped: AtomicBool,
-    tap: RwLock<Option<Tap>>,
+    is_recorded: AtomicBool,
+    recorder: RwLock<Option<Recorder>>,
 }
 
 impl fmt::Debug for Clinet {
@@ -93,8 +93,8 @@ impl Clinet {
             kernel,
             module,
             direct: AtomicBool::new(false),
-            tapped: AtomicBool::new(false),
-            tap: RwLock::new(None),
+            is_recorded: AtomicBool::new(false),
+            recorder: RwLock::default(),
         })
     }
 
@@ -136,23 +136,20 @@ impl Clinet {
         self.direct.store(mode == Mode::Direct, Ordering::Relaxed);
     }
 
-    /// Sets who is told of each call, or nobody.
-    pub fn set_tap(&self, tap: Option<Tap>) {
-        self.tapped.store(tap.is_some(), Ordering::Relaxed);
-        *self.tap.write().unwrap_or_else(PoisonError::into_inner) = tap;
+    fn recorder(&self) -> Option<Recorder> {
+        let recorder = self.recorder.read();
+        recorder.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn tap(&self) -> Option<Tap> {
-        self.tap
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Records all calls from now on, in place of any other tap.
+    /// Records all calls from now on, here and nowhere else.
     pub fn record(&self) -> Recorder {
         let recorder = Recorder::default();
-        self.set_tap(Some(recorder.tap()));
+        let mut current = self
+            .recorder
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = Some(recorder.clone());
+        self.is_recorded.store(true, Ordering::Relaxed);
         recorder
     }
 

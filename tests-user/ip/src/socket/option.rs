@@ -24,7 +24,24 @@ impl Socket {
     ///
     /// As [`Socket::bind`].
     pub fn set_option(&self, option: SocketOption, value: i64) -> Result<(), Errno> {
-        let check = || self.check_option(option, value);
+        self.set(option, value, || self.check_option(option, value))
+    }
+
+    /// `setsockopt` with a structure that fits the option.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::bind`].
+    pub fn set_structure(&self, option: SocketOption) -> Result<(), Errno> {
+        self.set(option, 1, || self.check_kind(option))
+    }
+
+    fn set(
+        &self,
+        option: SocketOption,
+        value: i64,
+        check: impl FnOnce() -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
         match &self.kind {
             Kind::Tcp(id) => {
                 let mut squeue = self.enter(*id)?;
@@ -35,17 +52,25 @@ impl Socket {
         }
     }
 
-    /// What the protocol says of an option before it takes it.
-    fn check_option(&self, option: SocketOption, value: i64) -> Result<(), Errno> {
+    /// Does the protocol have the option, for this address family?
+    fn check_kind(&self, option: SocketOption) -> Result<(), Errno> {
         let is_tcp = matches!(self.kind, Kind::Tcp(_));
         if !option.is_of(is_tcp, self.stack.release) {
             return Err(Errno::ENOPROTOOPT);
         }
         let wrong_family = option.is_ipv4() && self.family == AF_INET6
             || option.is_ipv6() && self.family == AF_INET;
+        if wrong_family {
+            return Err(Errno::EINVAL);
+        }
+        Ok(())
+    }
+
+    /// What the protocol says of an option before it takes it.
+    fn check_option(&self, option: SocketOption, value: i64) -> Result<(), Errno> {
+        self.check_kind(option)?;
         let is_loopback = |value: i64| matches!(value, 0 | LOOPBACK_INDEX);
         match option.argument() {
-            _ if wrong_family => Err(Errno::EINVAL),
             Argument::Int(_, _) if value == 0 && option == SocketOption::IPV6_UNICAST_HOPS => {
                 Err(Errno::EINVAL)
             }
