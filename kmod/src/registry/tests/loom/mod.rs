@@ -110,6 +110,10 @@ impl Env for World {
 
     fn wake() {}
 
+    fn no_scratch() -> Box<[Asked]> {
+        Box::default()
+    }
+
     fn prefetch(_: usize) {}
 
     fn prefetch_bucket(_: usize) {}
