@@ -37,26 +37,25 @@
 //! adaptive `kmutex_t`. A call holds one of them at a time, for a few cache lines,
 //! and while it does no other lock is taken and no foreign code is called; probes
 //! may fire. The memory of a shard is only reached under its lock, so nobody can
-//! see it freed. The reserve of free memory and the binds that found no room have
-//! a mutex each, which is taken for a moment with no shard locked. So have the
-//! names of local addresses and of nodes, for adding one; that mutex comes before
-//! a shard's, since the entries of a name are counted when names run out. All of
-//! them are innermost: no lock of ip's is taken under them. An adaptive mutex is
-//! right where a spin lock would be wrong: the interrupt thread that wants it
-//! blocks and lends its priority to the owner, even if the owner is the thread
-//! that it has pinned.
+//! see it freed. The reserve of free memory, the names of local addresses and of
+//! nodes, for changing them, and the binds that found no room have a mutex each,
+//! which is taken for a moment with no shard locked. All of them are innermost. An
+//! adaptive mutex is right where a spin lock would be wrong: the interrupt thread
+//! that wants it blocks and lends its priority to the owner, even if the owner is
+//! the thread that it has pinned.
 //!
 //! *Maintenance.* One thread at a time sweeps or lists. A flag says whose turn it
 //! is, and others who may sleep try again a tick later; no call of the stack looks
-//! at it. A sweep's notes have a mutex of their own, which is taken before a
-//! shard's. Growth needs no turn: whoever inserts into a shard moves a few of its
+//! at it. Growth needs no turn: whoever inserts into a shard moves a few of its
 //! entries under the same mutex.
 //!
 //! *What we do not lock.* The slots are single words: associated by one
 //! compare-and-swap from NULL, loaded once per question, never cleared. A
 //! caller that has loaded a slot may call it at any later time, which is why
 //! `_fini` is EBUSY from the first association on. The mode is a single word, too.
-//! Counters are relaxed atomics in stripes, added up when they are read. The most
+//! What nearly every call comes to is counted in its shard, under the lock that it
+//! takes anyway; other counters are relaxed atomics in stripes. They are added up
+//! when they are read. The most
 //! recent UDP destination belongs to the stack and is protected by the endpoint's
 //! own lock, which is not held across a question; `udp` says how the gap is
 //! closed. A `clinet_tcp_t` belongs to one connection, whose squeue serialises its

@@ -410,12 +410,17 @@ impl<E: Env> Registry<E> {
         self.endpoint_generation(&Key::endpoint(key.local(), key.lport()))
     }
 
-    /// A 5-tuple of UDP that is registered by somebody: as [`Registry::owner`].
+    /// Another node that owns a 5-tuple of UDP, for a question, which is counted.
     pub(super) fn owner_of(&self, local: Numbered<'_, E>, hash: Hash, key: &Key) -> Option<Node> {
-        let table = self.lock(hash, local)?;
-        match table.get(table.find(hash, key)?)?.kind() {
+        let mut table = self.lock(hash, local)?;
+        let owner = match table.get(table.find(hash, key)?)?.kind() {
             Kind::Other(owner, epoch) => self.owner(owner, epoch),
             _ => None,
+        };
+        if let Some(owner) = owner {
+            let [.., udp] = &mut table.counts.flows;
+            udp.count(Verdict::OwnedBy(owner));
         }
+        owner
     }
 }

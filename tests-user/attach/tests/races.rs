@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use clinet_attach_tests::{Machine, SET, VARIABLES, connect_arguments};
 use clinet_kernel::{Context, together};
-use clinet_module_tests::{EBUSY, TCP, Tuple, UDP};
+use clinet_module_tests::{EBUSY, TCP, Tuple, UDP, ptr};
 
 /// A thread that read the variable before a detach calls what it read
 /// afterwards: it registers, and the entry is cleared all the same.
@@ -17,6 +17,7 @@ use clinet_module_tests::{EBUSY, TCP, Tuple, UDP};
 fn a_thread_that_is_late_leaves_nothing() {
     let machine = Machine::attached(&[]);
     let connect2 = machine.hook("cl_inet_connect2");
+    let bind = machine.hook("cl_inet_bind");
     assert_eq!(machine.call("clinet_detach_ip", &[]), 0);
     machine.seconds(2);
     let tuple = Tuple::v4(TCP, 1, 2);
@@ -25,6 +26,11 @@ fn a_thread_that_is_late_leaves_nothing() {
     assert_eq!(machine.call_hook(connect2, &context, &args), 0);
     machine.kernel.settle();
     assert!(!machine.has(&tuple));
+    let udp = Tuple::v4(UDP, 1, 2);
+    let args = [0, UDP.into(), udp.family.into(), ptr(&udp.laddr), 1, 0];
+    let _ = machine.call_hook(bind, &context, &args);
+    machine.seconds(15);
+    assert_eq!(machine.number("registry", "endpoints"), 0);
 }
 
 /// More than it takes until a race is lost.
