@@ -3,7 +3,7 @@
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
 //! Ends that may be those of an earlier connection with the same 5-tuple.
-//! `clinet-stock` plays how ip comes to tell such ones.
+//! `clinet-ip` plays how ip comes to tell such ones.
 
 mod common;
 

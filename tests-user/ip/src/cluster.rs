@@ -2,184 +2,24 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Several nodes, the wire between them, and the time they share.
+//! Several nodes, each with its own kernel and module, and what tests do with
+//! all of them.
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use clinet_kernel::Kernel;
 
 use crate::address::FiveTuple;
-use crate::api::Clinet;
-use crate::clock::{Clock, Timeout, Timer};
-use crate::directory::Directory;
+use crate::contract::Contract;
 use crate::error::SetupError;
+use crate::module::Clinet;
+use crate::network::{Network, Sighting};
 use crate::node::{Node, NodeId, NodeState};
-use crate::tcp::Conn;
-use crate::wire::{Body, Packet, Sighting, Wire};
-use crate::{lock, tcp, udp};
-
-/// Which of several nodes that have an address gets what begins a flow.
-pub type Steering = Arc<dyn Fn(&FiveTuple, &[NodeId]) -> Option<NodeId> + Send + Sync>;
-
-/// What the nodes of a cluster share.
-#[derive(Default)]
-pub(crate) struct Network {
-    nodes: RwLock<Vec<Arc<NodeState>>>,
-    pub wire: Wire,
-    pub clock: Clock,
-    pub directory: Directory,
-    steering: RwLock<Option<Steering>>,
-    /// Held by the thread that moves the clock.
-    moving: Mutex<()>,
-}
-
-impl Network {
-    pub fn nodes(&self) -> Vec<Arc<NodeState>> {
-        self.nodes
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    pub fn node(self: &Arc<Self>, id: NodeId) -> Node {
-        let nodes = self.nodes.read().unwrap_or_else(PoisonError::into_inner);
-        Node::new(nodes[id.index()].clone(), self.clone())
-    }
-
-    /// Puts a packet on the wire. It is delivered by a later [`Self::pump`],
-    /// which must not be called with an endpoint's lock held.
-    pub fn send(&self, sender: &NodeState, packet: Packet) {
-        let sighting = Sighting {
-            at: self.clock.now(),
-            sender: sender.id,
-            receiver: self.receiver(sender, &packet),
-            packet,
-        };
-        self.wire.send(sighting);
-    }
-
-    /// A node delivers to itself what it has the address of. Else it is a node
-    /// that knows the flow, or what steering says, or the first that listens.
-    fn receiver(&self, sender: &NodeState, packet: &Packet) -> Option<NodeId> {
-        let (local, foreign) = (packet.to, packet.from);
-        if !self.wire.is_reachable(local.ip()) {
-            return None;
-        }
-        if sender.has_address(local.ip()) {
-            return Some(sender.id);
-        }
-        let nodes = self.nodes();
-        let holders: Vec<&Arc<NodeState>> = nodes
-            .iter()
-            .filter(|node| node.has_address(local.ip()))
-            .collect();
-        if let [only] = holders[..] {
-            return Some(only.id);
-        }
-        let (knows, tuple): (fn(&NodeState, &FiveTuple) -> bool, _) = match packet.body {
-            Body::Tcp(_) => (tcp::is_connected, FiveTuple::tcp(local, foreign)),
-            Body::Udp(_) => (udp::is_connected, FiveTuple::udp(local, foreign)),
-        };
-        let find = |wanted: &dyn Fn(&NodeState) -> bool| {
-            let found = holders.iter().find(|node| wanted(node));
-            found.map(|node| node.id)
-        };
-        find(&|node| knows(node, &tuple))
-            .or_else(|| self.steer(&tuple, &holders))
-            .or_else(|| {
-                find(&|node| match packet.body {
-                    Body::Tcp(_) => tcp::is_listening(node, local),
-                    Body::Udp(_) => udp::is_bound(node, local),
-                })
-            })
-            .or_else(|| find(&|_| true))
-    }
-
-    fn steer(&self, tuple: &FiveTuple, holders: &[&Arc<NodeState>]) -> Option<NodeId> {
-        let steering = self
-            .steering
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()?;
-        let ids: Vec<NodeId> = holders.iter().map(|node| node.id).collect();
-        steering(tuple, &ids).filter(|id| ids.contains(id))
-    }
-
-    /// Delivers what is on the wire. No endpoint's lock may be held.
-    pub fn pump(self: &Arc<Self>) {
-        self.wire.pump(|receiver, packet| {
-            let node = self.node(receiver);
-            match packet.body {
-                Body::Tcp(ref segment) => tcp::input(&node, &packet, segment),
-                Body::Udp(_) => udp::input(&node, packet),
-            }
-        });
-    }
-
-    /// Delivers until the wire is empty at some moment.
-    pub fn settle(self: &Arc<Self>) {
-        self.pump();
-        while !self.wire.is_idle() {
-            self.wire.wait_idle();
-            self.pump();
-            if self.wire.is_idle() {
-                return;
-            }
-        }
-    }
-
-    pub fn set_timer(&self, node: NodeId, conn: &Arc<Conn>, at: Duration, timeout: Timeout) {
-        self.clock.set(Timer {
-            at,
-            node,
-            conn: Arc::downgrade(conn),
-            timeout,
-        });
-    }
-
-    /// Moves the clock to `to`, and lets happen what is due on the way.
-    pub fn advance_to(self: &Arc<Self>, to: Duration) {
-        let _moving = lock(&self.moving);
-        loop {
-            self.settle();
-            let (by, timer) = self.clock.step(to);
-            for node in self.nodes() {
-                node.kernel.advance(by);
-            }
-            let Some(timer) = timer else {
-                return;
-            };
-            if let Some(conn) = timer.conn.upgrade() {
-                tcp::timeout(&self.node(timer.node), &conn, timer.timeout);
-            }
-        }
-    }
-
-    /// Lets packets and, when there are none, time pass until `done` or until
-    /// nothing is left that could happen.
-    pub fn run_until(self: &Arc<Self>, done: impl Fn() -> bool) {
-        loop {
-            self.pump();
-            if done() {
-                return;
-            }
-            if !self.wire.is_idle() {
-                self.wire.wait_idle();
-                continue;
-            }
-            if done() {
-                return;
-            }
-            let Some(next) = self.clock.next() else {
-                return;
-            };
-            self.advance_to(next);
-        }
-    }
-}
+use crate::sites::Sites;
+use crate::stack::Stack;
 
 /// Several nodes in one process, each with its own kernel and its own loaded
 /// copy of the module.
@@ -266,24 +106,39 @@ impl Cluster {
         kernel: Arc<Kernel>,
         clinet: Option<Clinet>,
     ) -> Node {
-        let mut nodes = self
-            .network
-            .nodes
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let id = NodeId::from_index(nodes.len());
-        let state = Arc::new(NodeState::new(id, name, addresses, kernel, clinet));
-        self.network.wire.attach();
-        nodes.push(state.clone());
-        Node::new(state, self.network.clone())
+        let network = &self.network;
+        let addresses: Vec<IpAddr> = addresses.iter().map(IpAddr::to_canonical).collect();
+        let state = network.add(|node| {
+            let network = Arc::downgrade(network);
+            let sites = clinet.map_or(Sites::Nobody, |clinet| {
+                Sites::Contract(Arc::new(Contract {
+                    clinet,
+                    node,
+                    network: network.clone(),
+                }))
+            });
+            NodeState {
+                id: node,
+                name: name.to_owned(),
+                stack: Arc::new(Stack::on_network(node, &addresses, sites, network)),
+                addresses,
+                kernel,
+            }
+        });
+        self.node_of(state)
+    }
+
+    fn node_of(&self, state: Arc<NodeState>) -> Node {
+        Node {
+            state,
+            _network: self.network.clone(),
+        }
     }
 
     /// All nodes and hosts, in the order of their numbers.
     pub fn nodes(&self) -> Vec<Node> {
         let nodes = self.network.nodes().into_iter();
-        nodes
-            .map(|state| Node::new(state, self.network.clone()))
-            .collect()
+        nodes.map(|state| self.node_of(state)).collect()
     }
 
     /// The node of that number.
@@ -292,7 +147,7 @@ impl Cluster {
     ///
     /// If there is none.
     pub fn node(&self, id: NodeId) -> Node {
-        self.network.node(id)
+        self.node_of(self.network.nodes()[id.index()].clone())
     }
 
     /// Plays the cluster's directory: what one node holds is installed with
@@ -301,7 +156,7 @@ impl Cluster {
         let nodes = self.network.nodes();
         let modules: Vec<(NodeId, &Clinet)> = nodes
             .iter()
-            .filter_map(|node| Some((node.id, node.clinet.as_ref()?)))
+            .filter_map(|node| Some((node.id, node.clinet()?)))
             .collect();
         self.network.directory.replicate(on, &modules);
     }
@@ -334,32 +189,28 @@ impl Cluster {
     /// Makes an address unreachable: TCP segments to it are lost, UDP sends
     /// fail with EHOSTUNREACH. Or reachable again.
     pub fn set_reachable(&self, address: IpAddr, reachable: bool) {
-        self.network.wire.set_reachable(address, reachable);
+        self.network.set_reachable(address, reachable);
     }
 
     /// Records every packet from now on, or stops.
     pub fn sniff(&self, on: bool) {
-        self.network.wire.set_sniffing(on);
+        self.network.set_sniffing(on);
     }
 
     /// The packets since the last time, oldest first.
     pub fn sightings(&self) -> Vec<Sighting> {
-        self.network.wire.take_sightings()
+        self.network.take_sightings()
     }
 
     /// Virtual time since the cluster was made.
     pub fn now(&self) -> Duration {
-        self.network.clock.now()
+        Duration::from_millis(self.network.now())
     }
 
     /// Moves the clock, of all kernels too: SYNs are sent again, connections
     /// leave TIME_WAIT.
     pub fn advance(&self, by: Duration) {
-        self.network.advance_to(self.now() + by);
-    }
-
-    /// Delivers what is on the wire.
-    pub fn settle(&self) {
-        self.network.settle();
+        self.network
+            .advance_to((self.now() + by).as_millis() as u64);
     }
 }

@@ -14,8 +14,8 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use crate::address::{FiveTuple, canonical};
-use crate::api::Clinet;
 use crate::lock;
+use crate::module::Clinet;
 use crate::node::NodeId;
 
 /// What is known of a local UDP endpoint; it lives as the built-in provider's

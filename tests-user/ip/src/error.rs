@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use clinet_kernel::ModloadError;
 
 /// An illumos error number, on every host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct Errno(
     /// The number.
@@ -41,14 +43,19 @@ errnos! {
     EAGAIN = 11, "nothing there yet";
     EBADF = 9, "the socket is closed";
     EBUSY = 16, "busy";
+    EACCES = 13, "permission denied";
     EINVAL = 22, "invalid argument";
     ENOSPC = 28, "no room left";
     EPIPE = 32, "the sending side is closed";
+    EPROTO = 71, "protocol error";
     EDESTADDRREQ = 96, "destination address required";
+    ENOPROTOOPT = 99, "no such option of the protocol";
     EPROTONOSUPPORT = 120, "protocol not supported";
+    EOPNOTSUPP = 122, "not supported by the socket";
     EAFNOSUPPORT = 124, "address family not supported";
     EADDRINUSE = 125, "address already in use";
     EADDRNOTAVAIL = 126, "address not available";
+    ENETUNREACH = 128, "no route to the network";
     ECONNABORTED = 130, "connection aborted";
     ECONNRESET = 131, "connection reset by the peer";
     EISCONN = 133, "socket is connected already";

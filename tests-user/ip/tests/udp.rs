@@ -2,381 +2,343 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! UDP on the released module.
+//! UDP: what the facts say, each rule once.
 
 mod common;
 
-use clinet_ip::{Context, Errno, IPPROTO_UDP, SocketOption};
-use common::{addr, pair};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
-const LOCAL: &str = "192.0.2.10:5000";
-const DNS: &str = "198.51.100.1:53";
-const OTHER: &str = "198.51.100.1:54";
+use clinet_ip::*;
+use common::{LOCAL, Lab, NOWHERE, OTHER, SET, mapped, send_to};
 
-#[test]
-fn a_thousand_sends_ask_once_and_a_new_destination_once_more() {
-    for (local, dns, other) in [
-        (LOCAL, DNS, OTHER),
-        (
-            "[2001:db8::10]:5000",
-            "[2001:db8:1::1]:53",
-            "[2001:db8:1::1]:54",
-        ),
-    ] {
-        let t = pair();
-        let server = t.host.udp_bind(addr(dns)).unwrap();
-        let socket = t.a.udp_bind(addr(local)).unwrap();
-        for i in 0..1000 {
-            if i % 2 == 0 {
-                socket.sendto(addr(dns), b"query").unwrap();
-            } else {
-                socket.sendmsg(addr(dns), b"query", b"control").unwrap();
-            }
-        }
-        assert_eq!(t.a.stats().udp_asked, 1);
-        assert_eq!(server.recvfrom().unwrap(), (addr(local), b"query".to_vec()));
-        socket.sendmsg(addr(other), b"query", b"control").unwrap();
-        assert_eq!(t.a.stats().udp_asked, 2, "control data or not");
-        socket.sendto(addr(other), b"query").unwrap();
-        assert_eq!(t.a.stats().udp_asked, 2);
-        assert_eq!(t.a.stats().tuples, 2);
-        socket.close();
-        assert_eq!(t.a.stats().tuples, 0);
-    }
-}
+const GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 1, 1));
 
 #[test]
-fn the_most_recent_destination_is_in_the_two_fields() {
-    let t = pair();
-    let socket = t.a.udp_bind(addr(LOCAL)).unwrap();
-    assert!(socket.last_destination().is_none());
-    socket.sendto(addr(DNS), b"").unwrap();
-    let last = socket.last_destination();
-    assert_eq!(last.udp_cl_lastdstport, 53u16.to_be());
-    let mut mapped = [0; 16];
-    mapped[10..].copy_from_slice(&[0xff, 0xff, 198, 51, 100, 1]);
-    assert_eq!(last.udp_cl_v6lastdst, mapped);
-}
-
-#[test]
-fn locks_are_held_where_ip_holds_them() {
-    let t = pair();
-    let calls = t.a.clinet().record();
-    let socket = t.a.udp_bind(addr(LOCAL)).unwrap();
-    socket.sendto(addr(DNS), b"").unwrap();
-    socket.connect(addr(DNS)).unwrap();
-    socket.disconnect().unwrap();
-    socket.close();
-    let conn_lock = Context::no_sleep().holding("conn_lock");
-    let expected = [
-        ("clinet_udp_bind", &conn_lock),
-        ("clinet_udp_send_begin", &conn_lock),
-        ("clinet_udp_send_ask", &Context::no_sleep()),
-        ("clinet_udp_send_end", &conn_lock),
-        ("clinet_udp_connect_begin", &conn_lock),
-        (
-            "clinet_udp_connect_ask",
-            &Context::no_sleep().holding("uf_lock"),
-        ),
-        ("clinet_udp_connect_end", &conn_lock),
-        ("clinet_udp_reset", &conn_lock),
-        ("clinet_udp_unbind", &conn_lock),
-    ];
-    let calls = calls.take();
-    let seen: Vec<_> = calls
-        .iter()
-        .map(|call| (call.function, &call.context))
-        .collect();
-    assert_eq!(seen, expected);
-    for call in &calls[1..7] {
-        assert_eq!(call.foreign, Some(addr(DNS)), "{}", call.function);
-    }
-    assert_eq!(calls[2].local, Some(addr(LOCAL)));
-    assert_eq!(calls[5].local, Some(addr(LOCAL)));
-}
-
-#[test]
-fn a_refused_send_is_unreachable_and_asks_again() {
-    let t = pair();
-    t.cluster.replicate(true);
-    let holder = t.a.udp_bind(addr(LOCAL)).unwrap();
-    holder.sendto(addr(OTHER), b"").unwrap();
-    let socket = t.b.udp_bind(addr(LOCAL)).unwrap();
-    socket.sendto(addr(DNS), b"").unwrap();
-    let last = socket.last_destination();
-    assert_eq!(socket.sendto(addr(OTHER), b""), Err(Errno::EHOSTUNREACH));
-    assert_eq!(socket.last_destination(), last, "it stays");
-    socket.sendto(addr(DNS), b"").unwrap();
-    assert_eq!(socket.sendto(addr(OTHER), b""), Err(Errno::EHOSTUNREACH));
-    let stats = t.b.stats();
-    assert_eq!((stats.udp_asked, stats.udp_refused), (3, 2));
-    holder.close();
-    socket.sendto(addr(OTHER), b"").unwrap();
-    assert_eq!(t.b.stats().udp_asked, 4);
-}
-
-#[test]
-fn a_refused_connect_is_not_available_and_forgets() {
-    let t = pair();
-    t.a.clinet()
-        .install(2, IPPROTO_UDP, addr(LOCAL), addr(DNS))
-        .unwrap();
-    let socket = t.a.udp_bind(addr(LOCAL)).unwrap();
-    socket.connect(addr(OTHER)).unwrap();
-    assert_eq!(socket.connect(addr(DNS)), Err(Errno::EADDRNOTAVAIL));
-    assert!(socket.last_destination().is_none());
-    assert_eq!(socket.foreign(), None, "the earlier connection is gone");
-    assert_eq!(socket.local(), Some(addr(LOCAL)));
-    socket.sendto(addr(OTHER), b"").unwrap();
-    assert_eq!(t.a.stats().udp_asked, 3);
-}
-
-#[test]
-fn a_connect_that_bound_itself_unbinds_when_refused() {
-    let t = pair();
-    let calls = t.a.clinet().record();
-    // Whatever port is chosen.
-    for port in 32768..32800 {
-        t.a.clinet()
-            .install(
-                2,
-                IPPROTO_UDP,
-                addr(&format!("192.0.2.10:{port}")),
-                addr(DNS),
-            )
-            .unwrap();
-    }
-    calls.take();
-    let socket = t.a.udp_socket();
-    assert_eq!(socket.connect(addr(DNS)), Err(Errno::EADDRNOTAVAIL));
-    assert_eq!(socket.local(), None);
-    let functions: Vec<_> = calls.take().iter().map(|call| call.function).collect();
+fn a_refused_connect_unbinds_what_it_bound() {
+    let lab = Lab::new();
+    lab.answer(None, Some(1), -125);
+    let socket = lab.udp6();
     assert_eq!(
-        functions,
+        socket.connect(mapped(LOCAL), 7001),
+        Err(Errno::EADDRNOTAVAIL)
+    );
+    let expected = [
+        "bind [::]:p0",
+        "connect2 out 127.0.0.1:p0 127.0.0.1:7001 = -125",
+        "unbind 0.0.0.0:p0",
+    ];
+    assert_eq!(lab.calls(), expected, "bind and unbind differ in family");
+}
+
+#[test]
+fn a_refused_connect_of_a_bound_socket_leaves_the_family() {
+    let lab = Lab::new();
+    let socket = lab.udp6();
+    socket.bind(None, 15001).expect("the port is free");
+    lab.answer(None, Some(1), Errno::EACCES.0);
+    assert_eq!(
+        socket.connect(mapped(LOCAL), 7001),
+        Err(Errno::EADDRNOTAVAIL)
+    );
+    lab.calls();
+    assert_eq!(send_to(&socket, mapped(LOCAL), 7001), Ok(4));
+    socket.close();
+    let expected = [
+        "connect2 out 0.0.0.0:15001 127.0.0.1:7001",
+        "unbind 0.0.0.0:15001",
+    ];
+    assert_eq!(lab.calls(), expected);
+}
+
+#[test]
+fn a_refused_reconnect_loses_the_connection_and_the_last_destination() {
+    let lab = Lab::new();
+    let socket = lab.udp();
+    send_to(&socket, OTHER, 7001).expect("accepted");
+    socket.connect(LOCAL, 7001).expect("accepted");
+    lab.answer(None, Some(1), Errno::EACCES.0);
+    assert_eq!(socket.connect(OTHER, 7001), Err(Errno::EADDRNOTAVAIL));
+    assert_eq!(socket.send(4), Err(Errno::EDESTADDRREQ));
+    lab.calls();
+    send_to(&socket, OTHER, 7001).expect("accepted");
+    assert_eq!(lab.calls(), ["connect2 out 0.0.0.0:p0 127.0.0.2:7001"]);
+}
+
+#[test]
+fn a_connected_socket_vanishes_silently() {
+    let lab = Lab::new();
+    let socket = lab.udp();
+    socket.connect(LOCAL, 7001).expect("accepted");
+    assert_eq!(send_to(&socket, LOCAL, 7001), Err(Errno::EISCONN));
+    lab.calls();
+    socket.connect(LOCAL, 7001).expect("accepted");
+    assert_eq!(lab.calls(), ["connect2 out 127.0.0.1:p0 127.0.0.1:7001"]);
+    socket.close();
+    assert!(lab.calls().is_empty());
+}
+
+#[test]
+fn bind_null_tells_before_it_looks() {
+    let lab = Lab::new();
+    let socket = lab.udp();
+    assert_eq!(socket.bind_null(), Err(Errno::EINVAL));
+    assert_eq!(socket.bind_null(), Err(Errno::EINVAL));
+    assert_eq!(lab.calls(), ["unbind 0.0.0.0:0", "unbind 0.0.0.0:0"]);
+    let socket = lab.udp6();
+    socket.connect(mapped(LOCAL), 7001).expect("accepted");
+    socket.bind_null().expect("it is bound");
+    let expected = [
+        "bind [::]:p0",
+        "connect2 out 127.0.0.1:p0 127.0.0.1:7001",
+        "unbind 127.0.0.1:p0",
+    ];
+    assert_eq!(lab.calls(), expected);
+}
+
+#[test]
+fn an_unreachable_destination_is_asked_about_each_time() {
+    let lab = Lab::new();
+    let socket = lab.udp();
+    for _ in 0..2 {
+        lab.calls();
+        assert_eq!(send_to(&socket, NOWHERE, 7001), Err(Errno::EHOSTUNREACH));
+        let calls = lab.calls();
+        assert_eq!(
+            calls.last().map(String::as_str),
+            Some("connect2 out 0.0.0.0:p0 192.0.2.99:7001")
+        );
+    }
+    assert_eq!(lab.udp().connect(NOWHERE, 7001), Err(Errno::ENETUNREACH));
+    assert_eq!(lab.calls(), ["bind 0.0.0.0:p1", "unbind 0.0.0.0:p1"]);
+}
+
+#[test]
+fn control_data_is_never_asked_about() {
+    let lab = Lab::new();
+    let receiver = lab.receiver();
+    lab.answer(None, None, Errno::EACCES.0);
+    let socket = lab.udp();
+    assert_eq!(socket.send_to(Some((LOCAL, 7001)), true, 3), Ok(3));
+    assert_eq!(receiver.receive(), Ok(3), "it arrives");
+    assert_eq!(lab.calls(), ["bind 0.0.0.0:p0"]);
+    lab.accept_all();
+    send_to(&socket, LOCAL, 7001).expect("accepted");
+    lab.calls();
+    socket.send_to(Some((OTHER, 7001)), true, 3).expect("sent");
+    send_to(&socket, LOCAL, 7001).expect("sent");
+    assert!(
+        lab.calls().is_empty(),
+        "the last destination is still the same"
+    );
+}
+
+#[test]
+fn options_that_change_routes_or_headers_make_the_next_send_ask() {
+    for &option in SocketOption::ALL {
+        let lab = Lab::new();
+        let socket = lab.udp();
+        send_to(&socket, LOCAL, 7001).expect("accepted");
+        lab.calls();
+        let is_set = socket.set_option(option, 1).is_ok();
+        send_to(&socket, LOCAL, 7001).expect("accepted");
+        let asked = !lab.calls().is_empty();
+        let forgets = is_set && option.forgets_destination(false);
+        assert_eq!(asked, forgets, "{option:?}");
+    }
+}
+
+#[test]
+fn a_group_is_passed_as_the_local_address() {
+    let lab = Lab::new();
+    let socket = lab.udp();
+    socket.bind(Some(GROUP), 7001).expect("the port is free");
+    send_to(&socket, LOCAL, 7002).expect("accepted");
+    assert_eq!(
+        lab.calls(),
         [
-            "clinet_udp_bind",
-            "clinet_udp_connect_begin",
-            "clinet_udp_connect_ask",
-            "clinet_udp_unbind"
+            "bind 224.0.1.1:7001",
+            "connect2 out 224.0.1.1:7001 127.0.0.1:7002"
         ]
     );
 }
 
 #[test]
-fn connect_asks_always_and_sends_on_it_never() {
-    let t = pair();
-    let server = t.host.udp_bind(addr(DNS)).unwrap();
-    let socket = t.a.udp_bind(addr(LOCAL)).unwrap();
-    assert_eq!(socket.send(b"x"), Err(Errno::EDESTADDRREQ));
-    socket.connect(addr(DNS)).unwrap();
-    socket.connect(addr(DNS)).unwrap();
-    assert_eq!(t.a.stats().udp_asked, 2);
-    for _ in 0..10 {
-        socket.send(b"x").unwrap();
-    }
-    assert_eq!(socket.sendto(addr(DNS), b"x"), Err(Errno::EISCONN));
-    assert_eq!(t.a.stats().udp_asked, 2);
-    assert_eq!(server.recvfrom().unwrap().0, addr(LOCAL));
-    assert_eq!(
-        socket.connect(addr("198.51.100.1:0")),
-        Err(Errno::EADDRNOTAVAIL)
-    );
-    assert_eq!(t.a.stats().udp_asked, 2, "port 0 is not asked about");
-    t.cluster
-        .set_reachable("203.0.113.1".parse().unwrap(), false);
-    assert_eq!(
-        socket.connect(addr("203.0.113.1:1")),
-        Err(Errno::EHOSTUNREACH)
-    );
-    assert_eq!(t.a.stats().udp_asked, 2, "no route is not asked about");
-}
-
-#[test]
-fn an_accepted_connect_is_the_most_recent_destination() {
-    let t = pair();
-    let socket = t.a.udp_bind(addr(LOCAL)).unwrap();
-    socket.connect(addr(DNS)).unwrap();
-    assert_eq!(socket.last_destination().udp_cl_lastdstport, 53u16.to_be());
-}
-
-#[test]
-fn every_reset_makes_the_next_send_ask() {
-    let t = pair();
-    let gone = addr("203.0.113.1:53");
-    t.cluster.set_reachable(gone.ip(), false);
-    let socket = t.a.udp_bind(addr(LOCAL)).unwrap();
-    let asks_again = |what: &str, change: &dyn Fn()| {
-        socket.sendto(addr(DNS), b"").unwrap();
-        change();
-        let before = t.a.stats().udp_asked;
-        socket.sendto(addr(DNS), b"").unwrap();
-        let asked = t.a.stats().udp_asked - before;
-        (asked == 1, what.to_owned())
-    };
-    for option in SocketOption::ALL {
-        let name = format!("{option:?}");
-        let (asked, what) = asks_again(&name, &|| socket.setsockopt(option, 1).unwrap());
-        assert_eq!(asked, option.resets(), "{what}");
-        let (asked, what) = asks_again(&name, &|| {
-            assert_eq!(socket.setsockopt(option, -1), Err(Errno::EINVAL));
-        });
-        assert!(!asked, "a failed {what} changes nothing");
-    }
-    let changes: [(&str, &dyn Fn()); 4] = [
-        ("unbind and bind", &|| {
-            socket.unbind().unwrap();
-            socket.bind(addr(LOCAL)).unwrap();
-        }),
-        ("connect and disconnect", &|| {
-            socket.connect(addr(DNS)).unwrap();
-            socket.disconnect().unwrap();
-        }),
-        ("a send that fails", &|| {
-            assert_eq!(socket.sendto(gone, b""), Err(Errno::EHOSTUNREACH));
-        }),
-        ("the start of a connect", &|| {
-            assert_eq!(socket.connect(gone), Err(Errno::EHOSTUNREACH));
-        }),
+fn idents_are_asked_for_only_on_the_wire() {
+    let lab = Lab::new();
+    lab.recorder.set(&[Hook::IsClusterwide, Hook::Ipident]);
+    lab.recorder.set_answers([0, 1, 77]);
+    let socket = lab.udp();
+    send_to(&socket, LOCAL, 7001).expect("local delivery");
+    assert!(lab.calls().is_empty());
+    send_to(&socket, GROUP, 7001).expect("multicast");
+    assert_eq!(lab.calls(), ["isclusterwide 127.0.0.1"]);
+    send_to(&socket, GROUP, 7001).expect("multicast");
+    let expected = [
+        "isclusterwide 127.0.0.1 = 1",
+        "ipident 127.0.0.1 224.0.1.1 = 77",
     ];
-    for (name, change) in changes {
-        let (asked, what) = asks_again(name, change);
-        assert!(asked, "{what}");
+    assert_eq!(lab.calls(), expected);
+    lab.recorder.set(&[Hook::IsClusterwide]);
+    send_to(&socket, GROUP, 7001).expect("multicast");
+    assert!(lab.calls().is_empty(), "not without ipident");
+}
+
+#[test]
+fn binds_share_ports_as_the_options_allow() {
+    let lab = Lab::new();
+    let _receiver = lab.receiver();
+    let other = lab.udp();
+    assert_eq!(other.bind(Some(LOCAL), 7001), Err(Errno::EADDRINUSE));
+    assert_eq!(other.bind(Some(NOWHERE), 7001), Err(Errno::EADDRNOTAVAIL));
+    assert!(lab.calls().is_empty());
+    other
+        .set_option(SocketOption::SO_REUSEADDR, 1)
+        .expect("it is set");
+    assert_eq!(other.bind(None, 7001), Ok(()));
+    assert_eq!(other.bind(None, 7002), Err(Errno::EINVAL));
+    assert_eq!(lab.udp6().bind(None, 7001), Ok(()));
+    assert_eq!(lab.calls(), ["bind 0.0.0.0:7001", "bind [::]:7001"]);
+}
+
+#[test]
+fn what_was_connected_once_can_be_shut_down() {
+    let lab = Lab::new();
+    let receiver = lab.receiver();
+    let socket = lab.udp();
+    assert_eq!(socket.shutdown(Shutdown::Both), Err(Errno::ENOTCONN));
+    socket.connect(LOCAL, 7001).expect("accepted");
+    socket.disconnect().expect("it is connected");
+    assert_eq!(socket.shutdown(Shutdown::Read), Ok(()));
+    assert_eq!(socket.receive(), Ok(0));
+    assert_eq!(send_to(&socket, LOCAL, 7001), Ok(4));
+    assert_eq!(receiver.receive(), Ok(4));
+    assert_eq!(socket.shutdown(Shutdown::Write), Ok(()));
+    assert_eq!(send_to(&socket, LOCAL, 7001), Err(Errno::EPIPE));
+    let ttl = SocketOption::IP_TTL;
+    assert_eq!(socket.set_option(ttl, 30), Err(Errno::EINVAL));
+    assert_eq!(socket.bind_null(), Err(Errno::EINVAL));
+}
+
+#[test]
+fn options_are_refused_as_their_protocol_does() {
+    let lab = Lab::new();
+    let (tcp, udp, udp6) = (lab.tcp(), lab.udp(), lab.udp6());
+    let cases = [
+        (&udp, SocketOption::IP_TTL, 0, Errno::EINVAL),
+        (&udp, SocketOption::IP_TTL, 256, Errno::EINVAL),
+        (&udp, SocketOption::IPV6_V6ONLY, 1, Errno::EINVAL),
+        (&udp, SocketOption::TCP_NODELAY, 1, Errno::ENOPROTOOPT),
+        (&udp, SocketOption::IP_BOUND_IF, 9, Errno::ENXIO),
+        (&udp, SocketOption::IP_MULTICAST_IF, 9, Errno::EHOSTUNREACH),
+        (
+            &udp,
+            SocketOption::UDP_SND_TO_CONNECTED,
+            1,
+            Errno::ENOPROTOOPT,
+        ),
+        (&udp6, SocketOption::IPV6_UNICAST_HOPS, 0, Errno::EINVAL),
+        (&udp6, SocketOption::IPV6_MULTICAST_IF, 9, Errno::EINVAL),
+        (&udp6, SocketOption::IP_TTL, 30, Errno::EINVAL),
+        (&tcp, SocketOption::IP_MULTICAST_LOOP, 1, Errno::ENOPROTOOPT),
+        (&tcp, SocketOption::SO_LINGER, 1, Errno::EINVAL),
+    ];
+    for (socket, option, value, errno) in cases {
+        let result = socket.set_option(option, value);
+        assert_eq!(result, Err(errno), "{option:?} {value}");
     }
-    let (asked, _) = asks_again("nothing", &|| {});
-    assert!(!asked);
+    assert_eq!(udp.set_option(SocketOption::IP_MULTICAST_LOOP, 0), Ok(()));
+    assert_eq!(udp.set_option(SocketOption::SO_ALLZONES, 1), Ok(()));
+    udp.bind(None, 7001).expect("the port is free");
+    let bound = udp.set_option(SocketOption::SO_ALLZONES, 1);
+    assert_eq!(bound, Err(Errno::EINVAL));
 }
 
 #[test]
-fn an_unreachable_destination_is_asked_about_every_time() {
-    let t = pair();
-    let gone = addr("203.0.113.1:53");
-    t.cluster.set_reachable(gone.ip(), false);
-    let socket = t.a.udp_bind(addr(LOCAL)).unwrap();
-    for asked in 1..4 {
-        assert_eq!(socket.sendto(gone, b""), Err(Errno::EHOSTUNREACH));
-        assert_eq!(t.a.stats().udp_asked, asked);
+fn groups_of_ipv6_are_sent_to_as_the_machine_can() {
+    let group: IpAddr = "ff05::1".parse().expect("an address");
+    let cases = [
+        (Groups::Sent, Ok(4), 1),
+        (
+            Groups::Rejected(Errno::EHOSTUNREACH),
+            Err(Errno::EHOSTUNREACH),
+            2,
+        ),
+        (Groups::NoInterface(Errno::ENXIO), Err(Errno::ENXIO), 0),
+    ];
+    for (groups, result, questions) in cases {
+        let lab = Lab::new();
+        lab.ip.set_groups(0, groups);
+        let socket = lab.udp6();
+        socket.bind(None, 7001).expect("the port is free");
+        lab.calls();
+        for _ in 0..2 {
+            assert_eq!(send_to(&socket, group, 7002), result, "{groups:?}");
+        }
+        assert_eq!(lab.calls().len(), questions, "{groups:?}");
     }
 }
 
 #[test]
-fn an_unspecified_local_address_is_asked_about_and_not_registered() {
-    let t = pair();
-    let socket = t.a.udp_socket();
-    socket.sendto(addr(DNS), b"").unwrap();
-    let stats = t.a.stats();
-    assert_eq!(
-        (stats.udp_asked, stats.unspecified, stats.tuples),
-        (1, 1, 0)
-    );
-    socket.sendto(addr(DNS), b"").unwrap();
-    assert_eq!(t.a.stats().udp_asked, 1);
+fn nobody_at_the_peer_is_an_error_of_the_next_call() {
+    let lab = Lab::new();
+    let socket = lab.udp();
+    socket.connect(LOCAL, 7009).expect("accepted");
+    assert_eq!(socket.send(4), Ok(4));
+    assert_eq!(socket.send(4), Err(Errno::ECONNREFUSED));
+    assert_eq!(socket.send(4), Ok(4));
+    assert_eq!(socket.receive(), Err(Errno::ECONNREFUSED));
+    assert_eq!(socket.receive(), Err(Errno::EAGAIN));
 }
 
 #[test]
-fn a_connected_socket_that_closes_leaves_its_entry_until_the_next_bind() {
-    let t = pair();
-    t.cluster.replicate(true);
-    let calls = t.a.clinet().record();
-    let socket = t.a.udp_socket();
-    socket.connect(addr(DNS)).unwrap();
-    let local = socket.local().unwrap();
-    calls.take();
+fn a_raw_socket_calls_nothing() {
+    let lab = Lab::new();
+    let socket = lab.ip.raw(0, AF_INET);
+    socket.bind(Some(LOCAL), 0).expect("bound");
+    assert_eq!(send_to(&socket, LOCAL, 0), Ok(4));
     socket.close();
-    assert_eq!(calls.take(), [], "as stock illumos does");
-    assert_eq!((t.a.stats().tuples, t.b.stats().tuples), (1, 1));
-    let again = t.a.udp_bind(local).unwrap();
-    assert_eq!((t.a.stats().tuples, t.b.stats().tuples), (0, 0));
-    again.connect(addr(DNS)).unwrap();
-    calls.take();
-    again.unbind().unwrap();
-    let call = &calls.take()[0];
-    assert_eq!(
-        (call.function, call.local),
-        ("clinet_udp_unbind", Some(local))
-    );
-    assert_eq!((t.a.stats().tuples, t.b.stats().tuples), (0, 0));
+    assert!(lab.calls().is_empty());
 }
 
-#[test]
-fn unbind_tells_the_source_of_a_connected_socket() {
-    let t = pair();
-    let calls = t.a.clinet().record();
-    let socket = t.a.udp_bind(addr("0.0.0.0:5000")).unwrap();
-    socket.connect(addr(DNS)).unwrap();
-    assert_eq!(socket.local(), Some(addr(LOCAL)));
-    socket.unbind().unwrap();
-    let call = calls.take().pop().unwrap();
-    assert_eq!(call.function, "clinet_udp_unbind");
-    assert_eq!(call.local, Some(addr(LOCAL)));
-    assert_eq!(t.a.stats().tuples, 0);
-
-    socket.bind(addr("0.0.0.0:5000")).unwrap();
-    socket.connect(addr(DNS)).unwrap();
-    socket.disconnect().unwrap();
-    socket.unbind().unwrap();
-    let call = calls.take().pop().unwrap();
-    assert_eq!(call.local, Some(addr("0.0.0.0:5000")));
-    assert_eq!(t.a.stats().tuples, 1, "the wildcard takes nothing along");
+/// A variable that is cleared between the test and the call.
+struct Cleared {
+    set: AtomicU64,
+    null: AtomicU64,
+    loads: AtomicU64,
+    called: AtomicU64,
 }
 
-#[test]
-fn entries_stay_until_the_last_socket_of_an_endpoint_is_unbound() {
-    let t = pair();
-    t.cluster.replicate(true);
-    let sockets = [t.a.udp_socket(), t.a.udp_socket()];
-    assert_eq!(
-        t.a.udp_bind(addr(LOCAL))
-            .and_then(|_first| t.a.udp_bind(addr(LOCAL)))
-            .unwrap_err(),
-        Errno::EADDRINUSE
-    );
-    for socket in &sockets {
-        socket.setsockopt(SocketOption::SO_REUSEADDR, 1).unwrap();
-        socket.bind(addr(LOCAL)).unwrap();
-        socket.sendto(addr(DNS), b"").unwrap();
+impl Provider for Cleared {
+    fn variable(&self, hook: Hook) -> &AtomicU64 {
+        use std::sync::atomic::Ordering::Relaxed;
+        let first = self.loads.fetch_add(1, Relaxed).is_multiple_of(2);
+        if first && SET.contains(&hook) {
+            &self.set
+        } else {
+            &self.null
+        }
     }
-    assert_eq!((t.a.stats().repeated, t.a.stats().tuples), (1, 1));
-    sockets[0].close();
-    assert_eq!((t.a.stats().tuples, t.b.stats().tuples), (1, 1));
-    sockets[1].close();
-    assert_eq!((t.a.stats().tuples, t.b.stats().tuples), (0, 0));
+
+    fn call(&self, function: u64, _call: &HookCall) -> i32 {
+        self.called
+            .store(function, std::sync::atomic::Ordering::Relaxed);
+        0
+    }
 }
 
 #[test]
-fn mapped_addresses_travel_as_ip_passes_them() {
-    let t = pair();
-    let calls = t.a.clinet().record();
-    let mapped = addr("[::ffff:198.51.100.1]:53");
-    let socket = t.a.udp_bind(addr("[::]:5000")).unwrap();
-    socket.sendto(mapped, b"").unwrap();
-    socket.connect(mapped).unwrap();
-    let calls = calls.take();
-    let find = |name: &str| calls.iter().find(|call| call.function == name).unwrap();
-    let send = find("clinet_udp_send_ask");
-    assert_eq!(send.family, Some(clinet_ip::AF_INET6));
-    assert_eq!(
-        (send.local, send.foreign),
-        (Some(addr("[::]:5000")), Some(mapped))
-    );
-    let connect = find("clinet_udp_connect_ask");
-    assert_eq!(connect.family, Some(clinet_ip::AF_INET));
-    assert_eq!(
-        (connect.local, connect.foreign),
-        (Some(addr(LOCAL)), Some(addr(DNS)))
-    );
-}
-
-#[test]
-fn datagrams_reach_the_node_that_knows_the_peer() {
-    let t = pair();
-    let server = t.host.udp_bind(addr(DNS)).unwrap();
-    let client = t.host.udp_socket();
-    client.connect(addr(LOCAL)).unwrap();
-    assert_eq!(client.local().unwrap().ip(), server.local().unwrap().ip());
-    let at_a = t.a.udp_bind(addr(LOCAL)).unwrap();
-    let at_b = t.b.udp_bind(addr(LOCAL)).unwrap();
-    at_b.connect(addr(DNS)).unwrap();
-    server.sendto(addr(LOCAL), b"answer").unwrap();
-    assert_eq!(at_b.recvfrom().unwrap(), (addr(DNS), b"answer".to_vec()));
-    assert_eq!(at_a.recvfrom().unwrap_err(), Errno::EAGAIN);
+fn a_variable_is_loaded_twice() {
+    let provider = Arc::new(Cleared {
+        set: AtomicU64::new(5),
+        null: AtomicU64::new(0),
+        loads: AtomicU64::new(0),
+        called: AtomicU64::new(9),
+    });
+    let ip = Ip::new(provider.clone());
+    let socket = ip.udp(0, AF_INET);
+    socket.bind(Some(LOCAL), 7001).expect("the port is free");
+    let called = provider.called.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(called, 0, "address 0 is called");
 }

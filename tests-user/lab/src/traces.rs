@@ -7,17 +7,17 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clinet_stock::Entry;
-use clinet_stock::trace::{self, Decisions, Difference, Scenario};
+use clinet_ip::trace::{self, Decisions, Difference, Scenario};
+use clinet_ip::{Entry, Release};
 use serde::Serialize;
 
 use crate::{Outcome, fatal, files, print_json};
 
 const EXAMPLES: &str = "\
 Examples:
-  lab traces tests-user/stock/traces
-  lab traces tests-user/stock/traces/udp_send.jsonl -v
-  lab traces more.jsonl --json
+  lab traces tests-user/ip/traces
+  lab traces tests-user/ip/traces/2021/udp_send.jsonl -v
+  lab traces more.jsonl --release 2021 --json
   lab traces more.jsonl --module build/kernel/misc/amd64/clinet
 
 Exit status: 0 if nothing differs, 1 if a scenario does, 2 if a file is no
@@ -29,7 +29,9 @@ file of scenarios or the module does not load.";
 /// real kernel's ip made, as one JSON object in a line. The model takes the
 /// same steps with recording hooks that give the same answers; the calls with
 /// their arguments and order, the results of the steps and the walks must be
-/// the same. Which thread called, where and when is not compared.
+/// the same. Which thread called and where is not compared; a call that is
+/// marked `unordered` may come at any later place, and one of another thread
+/// than the one that took the steps anywhere among its calls.
 ///
 /// With --module the released module is attached behind the recording hooks and
 /// observes: it has to answer and to count as it should, and its TCP entries
@@ -41,6 +43,10 @@ pub struct Arguments {
     /// Files of scenarios, or folders of .jsonl files
     #[arg(required = true, value_name = "DIR|FILE")]
     paths: Vec<PathBuf>,
+    /// The kernel that the model is: 2015 or 2021. Else it is what a file says
+    /// in a first line such as {"kernel": 2021}, or 2015
+    #[arg(long, value_name = "YEAR")]
+    release: Option<Release>,
     /// Attach this module to the model
     #[arg(long, value_name = "FILE")]
     module: Option<PathBuf>,
@@ -55,6 +61,10 @@ pub struct Arguments {
 /// What came of one scenario.
 #[derive(Serialize)]
 struct Played {
+    file: PathBuf,
+    line: usize,
+    /// The kernel that the model was.
+    release: String,
     scenario: String,
     family: String,
     differences: Vec<Difference>,
@@ -79,8 +89,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let module = named.map(|path| files::module(Some(path))).transpose()?;
     let mut played = Vec::new();
     for path in &arguments.paths {
-        for scenario in trace::read(path)? {
+        for mut scenario in trace::read(path)? {
             fatal::progress();
+            scenario.release = arguments.release.unwrap_or(scenario.release);
             played.push(play(scenario, module.as_deref())?);
         }
     }
@@ -118,6 +129,9 @@ fn play(scenario: Scenario, module: Option<&[u8]>) -> anyhow::Result<Played> {
         }
     };
     Ok(Played {
+        file: scenario.file,
+        line: scenario.line,
+        release: scenario.release.to_string(),
         scenario: scenario.name,
         family: scenario.family,
         differences,
@@ -127,6 +141,18 @@ fn play(scenario: Scenario, module: Option<&[u8]>) -> anyhow::Result<Played> {
 }
 
 impl Played {
+    /// Where it is recorded.
+    fn place(&self) -> String {
+        let Self {
+            file,
+            line,
+            scenario,
+            family,
+            ..
+        } = self;
+        format!("{}:{line}: {scenario} ({family})", file.display())
+    }
+
     fn differs(&self) -> bool {
         !self.differences.is_empty() || !self.wrong.is_empty()
     }
@@ -146,11 +172,12 @@ fn write_entry(entry: &Entry) -> String {
 fn print(played: &[Played], verbose: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for one in played {
+        let place = one.place();
         if !one.differs() && verbose {
-            writeln!(out, "{} ({}): the same", one.scenario, one.family)?;
+            writeln!(out, "{place}: the same")?;
         }
         for difference in &one.differences {
-            writeln!(out, "{} ({}), {difference}", one.scenario, one.family)?;
+            writeln!(out, "{place}, {difference}")?;
         }
         for line in one
             .wrong
@@ -158,7 +185,7 @@ fn print(played: &[Played], verbose: bool) -> io::Result<()> {
             .cloned()
             .chain(one.left.iter().map(write_entry))
         {
-            writeln!(out, "{} ({}), {line}", one.scenario, one.family)?;
+            writeln!(out, "{place}, {line}")?;
         }
     }
     Ok(())

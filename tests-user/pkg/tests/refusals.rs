@@ -9,12 +9,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use clinet_ip::{Attached, Socket};
 use clinet_kernel::{Kernel, Module};
 use clinet_module_tests::{
     EADDRINUSE, EADDRNOTAVAIL, EHOSTUNREACH, INET, INET6, TCP, UDP, built, module_file,
 };
 use clinet_pkg_tests::read;
-use clinet_stock::{Attached, Socket};
 
 /// What is at the end of a connect() whose SYNs are dropped: nothing came.
 const ETIMEDOUT: i32 = 145;
@@ -69,7 +69,7 @@ impl Machine {
         socket.close();
         other.close();
         self.attached.ip().settle();
-        result.err().unwrap_or(0)
+        result.err().map_or(0, |errno| errno.0)
     }
 
     /// Another node owns the connection, out of this machine or into it.

@@ -162,7 +162,7 @@ impl Env for Std {
     }
 
     fn no_scratch() -> Box<[Asked]> {
-        Box::new([])
+        Box::default()
     }
 
     fn prefetch(_: usize) {}

@@ -2,199 +2,249 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! What an arriving segment does.
+//! TCP: packets that arrive.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::net::Ipv6Addr;
 
-use super::{
-    Conn, TIME_WAIT, Tcb, TcpState, ask, end, find_listener, send_ack, send_reset, send_syn_ack,
-};
-use crate::address::canonical;
-use crate::clock::Timeout;
+use crate::address::IpVersion;
+use crate::conn::{Conn, ConnId, Sonode, TcpState};
 use crate::error::Errno;
-use crate::lock;
-use crate::node::{CONTEXTS, Node};
-use crate::wire::{Body, Packet, Segment};
+use crate::network::Body;
+use crate::stack::{Provoked, Squeue};
+use crate::tcp::{Packet, Segment};
 
-/// A segment arrives, in a network interrupt.
-pub(crate) fn input(node: &Node, packet: &Packet, segment: &Segment) {
-    let ends = (canonical(packet.to), canonical(packet.from));
-    let conn = node.state.tables().connected.get(&ends).cloned();
-    if let Some(conn) = conn {
-        let mut tcb = lock(&conn.squeue);
-        let is_new = segment.syn && !segment.ack;
-        if tcb.is_alive() && tcb.ends() == Some(ends) {
-            if tcb.state != TcpState::TimeWait || !is_new {
-                return connection_input(node, &conn, &mut tcb, segment);
+impl Squeue<'_> {
+    /// Works on a conn; packets for it wait until this is over.
+    pub fn on_squeue<R>(&mut self, id: ConnId, work: impl FnOnce(&mut Self) -> R) -> R {
+        self.state.on_squeue.push(id);
+        let result = work(self);
+        self.state.on_squeue.pop();
+        result
+    }
+
+    /// Processes the packets that waited, as the squeue's worker does.
+    pub fn settle(&mut self) {
+        while let Some(packet) = self.state.waiting.pop_front() {
+            self.deliver(packet);
+        }
+    }
+
+    /// Takes a packet to its conn: at once, unless a thread is working on it.
+    pub fn deliver(&mut self, packet: Packet) {
+        let is_local = |address| self.stack.is_local(address);
+        if !is_local(packet.to.0) {
+            let body = Body::Tcp(packet.segment);
+            self.stack.send_out(packet.from, packet.to, body);
+            return;
+        }
+        if !self.stack.is_on_network() && !is_local(packet.from.0) {
+            return;
+        }
+        match self.classify(&packet) {
+            Some(id) if self.state.on_squeue.contains(&id) => self.state.waiting.push_back(packet),
+            Some(id) => {
+                let before = self.interrupt;
+                self.interrupt = self.state.interrupts;
+                self.on_squeue(id, |squeue| squeue.input(id, packet));
+                self.interrupt = before;
             }
-            end(node, &CONTEXTS.interrupt, &conn, &mut tcb, None);
+            None => self.reset(packet),
         }
     }
-    if segment.rst {
-        return;
-    }
-    if segment.syn
-        && !segment.ack
-        && let Some(listener) = find_listener(&node.state, packet.to)
-    {
-        return listener_input(node, &listener, packet, segment);
-    }
-    reset_sender(node, packet, segment);
-}
 
-/// Answers a segment that belongs to nothing.
-fn reset_sender(node: &Node, packet: &Packet, segment: &Segment) {
-    let reset = Segment {
-        rst: true,
-        from_serial: segment.to_serial,
-        to_serial: segment.from_serial,
-        ..Segment::default()
-    };
-    let packet = Packet {
-        from: packet.to,
-        to: packet.from,
-        body: Body::Tcp(reset),
-    };
-    node.network.send(&node.state, packet);
-}
+    /// The conn of a packet: a connection, else a listener.
+    fn classify(&self, packet: &Packet) -> Option<ConnId> {
+        let connection = self.find_connection(packet.from, packet.to);
+        connection.or_else(|| self.find_listener(packet.to))
+    }
 
-/// A SYN for a listener: the question comes before the SYN-ACK. A refused SYN
-/// is dropped, and a copy of it asks again.
-fn listener_input(node: &Node, listener: &Arc<Conn>, packet: &Packet, segment: &Segment) {
-    let listening = lock(&listener.squeue);
-    if listening.state != TcpState::Listen {
-        return reset_sender(node, packet, segment);
+    pub fn find_connection(&self, from: (Ipv6Addr, u16), to: (Ipv6Addr, u16)) -> Option<ConnId> {
+        let is_connection = |conn: &Conn| {
+            conn.connected_hash.is_some()
+                && conn.state > TcpState::Listen
+                && (conn.laddr, conn.lport) == to
+                && (conn.faddr, conn.fport) == from
+        };
+        let mut conns = self.state.conns.iter();
+        let found = conns.find(|(_, conn)| is_connection(conn));
+        found.map(|(&id, _)| id)
     }
-    if lock(&listener.eagers).len() >= listening.backlog {
-        return;
-    }
-    let (local, foreign) = (canonical(packet.to), canonical(packet.from));
-    let eager = Conn::new(node.state.serial());
-    let mut tcb = lock(&eager.squeue);
-    let context = &CONTEXTS.interrupt;
-    if ask(node, context, &mut tcb, false, (local, foreign)).is_err() {
-        return;
-    }
-    tcb.local = Some(local);
-    tcb.foreign = Some(foreign);
-    tcb.peer_serial = segment.from_serial;
-    tcb.state = TcpState::SynReceived;
-    tcb.listener = Arc::downgrade(listener);
-    let mut tables = node.state.tables();
-    tables.connected.insert((local, foreign), eager.clone());
-    drop(tables);
-    lock(&listener.eagers).push(eager.clone());
-    send_syn_ack(node, &tcb, &eager);
-}
 
-/// A segment for a connection that exists.
-fn connection_input(node: &Node, conn: &Arc<Conn>, tcb: &mut Tcb, segment: &Segment) {
-    let for_us = segment.to_serial == conn.serial;
-    if segment.rst {
-        if for_us {
-            let refused = tcb.state == TcpState::SynSent;
-            let error = if refused {
-                Errno::ECONNREFUSED
-            } else {
-                Errno::ECONNRESET
+    pub fn find_listener(&self, to: (Ipv6Addr, u16)) -> Option<ConnId> {
+        let version = IpVersion::of_address(to.0);
+        let candidates = [to.0, version.any(), IpVersion::V6.any()];
+        candidates.iter().find_map(|&laddr| {
+            let is_listener = |conn: &Conn| {
+                conn.state == TcpState::Listen
+                    && conn.lport == to.1
+                    && conn.laddr == laddr
+                    && !(conn.v6only && version == IpVersion::V4)
             };
-            end(node, &CONTEXTS.interrupt, conn, tcb, Some(error));
+            let mut conns = self.state.conns.iter();
+            let listener = conns.find(|(_, conn)| is_listener(conn));
+            listener.map(|(&id, _)| id)
+        })
+    }
+
+    /// Answers a packet that nobody expects.
+    fn reset(&mut self, packet: Packet) {
+        if packet.segment != Segment::Rst {
+            self.answer(packet, Segment::Rst);
         }
-        return;
     }
-    if segment.syn {
-        return syn_input(node, conn, tcb, segment);
-    }
-    if !for_us || segment.from_serial != tcb.peer_serial {
-        // Half of an earlier connection: the peer has to forget it.
-        let packet = tcb.ends().map(|(to, from)| Packet {
-            from,
-            to,
-            body: Body::Tcp(segment.clone()),
+
+    fn answer(&mut self, packet: Packet, segment: Segment) {
+        self.deliver(Packet {
+            from: packet.to,
+            to: packet.from,
+            segment,
         });
-        if let Some(packet) = packet.filter(|_| !for_us) {
-            reset_sender(node, &packet, segment);
+    }
+
+    fn input(&mut self, id: ConnId, packet: Packet) {
+        match (self.conn(id).state, packet.segment) {
+            (TcpState::Listen, Segment::Syn) => self.input_listener(id, packet),
+            (TcpState::Listen, _) => self.reset(packet),
+            (TcpState::TimeWait, Segment::Syn) => {
+                // A new connection in the place of the old one.
+                self.close_conn(id);
+                self.deliver(packet);
+            }
+            (TcpState::TimeWait, Segment::Fin) => self.answer(packet, Segment::FinAck),
+            (TcpState::TimeWait, _) => {}
+            (TcpState::SynSent, Segment::Rst) => self.clean_death(id, Some(Errno::ECONNREFUSED)),
+            (TcpState::SynSent, Segment::Syn) => {
+                self.conn(id).state = TcpState::SynRcvd;
+                self.conn(id).timer = None;
+                self.answer(packet, Segment::SynAck);
+            }
+            (TcpState::SynSent, Segment::SynAck) => {
+                self.establish(id);
+                self.answer(packet, Segment::Ack);
+            }
+            (TcpState::SynSent, _) => self.reset(packet),
+            (TcpState::SynRcvd, Segment::Rst) => self.clean_death(id, Some(Errno::ECONNREFUSED)),
+            (TcpState::SynRcvd, Segment::Syn) => self.answer(packet, Segment::SynAck),
+            (TcpState::SynRcvd, Segment::Ack) => self.establish(id),
+            (_, Segment::Rst) => self.clean_death(id, Some(Errno::ECONNRESET)),
+            (_, Segment::Data(length)) => self.input_data(id, packet, length),
+            (_, Segment::Fin) => self.input_fin(id, packet),
+            (_, Segment::FinAck) => self.input_fin_ack(id),
+            // The peer knows nothing of this connection any more, and says so.
+            (_, Segment::Syn) => self.answer(packet, Segment::Ack),
+            (_, Segment::SynAck | Segment::Ack) => {}
         }
-        return;
     }
-    if tcb.state == TcpState::SynReceived {
-        establish(conn, tcb);
-    }
-    if segment.acks_fin {
-        fin_acknowledged(node, conn, tcb);
-    }
-    if !segment.data.is_empty() {
-        data_input(node, conn, tcb, segment);
-    }
-    if segment.fin {
-        fin_input(node, conn, tcb);
-    }
-}
 
-/// A SYN, with ACK or without, for a connection that exists.
-fn syn_input(node: &Node, conn: &Arc<Conn>, tcb: &mut Tcb, segment: &Segment) {
-    let same_peer = tcb.peer_serial == segment.from_serial;
-    match (tcb.state, segment.ack) {
-        (TcpState::SynSent, true) if segment.to_serial == conn.serial => {
-            tcb.peer_serial = segment.from_serial;
-            establish(conn, tcb);
-            send_ack(node, tcb, conn, false);
+    /// A SYN for a listener.
+    fn input_listener(&mut self, id: ConnId, packet: Packet) {
+        let listener = self.conn(id);
+        let queued = listener.sonode.as_ref().map_or(0, |so| so.queue.len());
+        if queued >= listener.backlog {
+            return;
         }
-        // Both sides opened at the same time, and both have asked.
-        (TcpState::SynSent, false) => {
-            tcb.peer_serial = segment.from_serial;
-            tcb.state = TcpState::SynReceived;
-            send_syn_ack(node, tcb, conn);
+        let family = listener.family;
+        let provoked = self.state.provoked.take();
+        let eager = self.add_eager(id, family, &packet);
+        if self.ask(eager, false) != 0 {
+            self.state.conns.remove(&eager);
+            return;
         }
-        (TcpState::SynReceived, true) if same_peer && segment.to_serial == conn.serial => {
-            establish(conn, tcb);
-            send_ack(node, tcb, conn, false);
+        if provoked == Some(Provoked::NoDestination) || self.set_destination(eager).is_err() {
+            self.state.conns.remove(&eager);
+            return;
         }
-        (TcpState::SynReceived, false) if same_peer => send_syn_ack(node, tcb, conn),
-        // The peer knows nothing of this connection any more, and will say so.
-        (_, false) if !same_peer => send_ack(node, tcb, conn, false),
-        _ => {}
+        if provoked == Some(Provoked::Duplicate) {
+            self.duplicate(id, family, &packet);
+        }
+        if self.insert_connected(eager).is_err() {
+            // A copy of this SYN came first.
+            self.close_conn(eager);
+            return;
+        }
+        self.answer(packet, Segment::SynAck);
     }
-}
 
-fn establish(conn: &Conn, tcb: &mut Tcb) {
-    tcb.state = TcpState::Established;
-    conn.ready.store(true, Ordering::Release);
-}
-
-fn data_input(node: &Node, conn: &Arc<Conn>, tcb: &mut Tcb, segment: &Segment) {
-    if tcb.closed {
-        // Nobody will read it.
-        send_reset(node, tcb, conn);
-        end(node, &CONTEXTS.interrupt, conn, tcb, None);
-    } else {
-        tcb.received.extend(&segment.data);
+    /// A copy of a SYN whose first eager is not hashed yet: it is asked about
+    /// too, and killed when it finds the first one in the hash.
+    fn duplicate(&mut self, listener: ConnId, family: u16, packet: &Packet) {
+        let copy = self.add_eager(listener, family, packet);
+        if self.ask(copy, false) == 0 {
+            self.close_conn(copy);
+        } else {
+            self.state.conns.remove(&copy);
+        }
     }
-}
 
-fn fin_acknowledged(node: &Node, conn: &Arc<Conn>, tcb: &mut Tcb) {
-    match tcb.state {
-        TcpState::FinWait1 => tcb.state = TcpState::FinWait2,
-        TcpState::Closing => enter_time_wait(node, conn, tcb),
-        TcpState::LastAck => end(node, &CONTEXTS.interrupt, conn, tcb, None),
-        _ => {}
+    fn add_eager(&mut self, listener: ConnId, family: u16, packet: &Packet) -> ConnId {
+        let mut eager = Conn::new(family, self.stack.times.connect_abort);
+        eager.version = IpVersion::of_address(packet.to.0);
+        eager.state = TcpState::SynRcvd;
+        eager.laddr = packet.to.0;
+        eager.saddr = packet.to.0;
+        eager.lport = packet.to.1;
+        eager.faddr = packet.from.0;
+        eager.fport = packet.from.1;
+        eager.listener = Some(listener);
+        eager.sonode = None;
+        self.add(eager)
     }
-}
 
-fn fin_input(node: &Node, conn: &Arc<Conn>, tcb: &mut Tcb) {
-    match tcb.state {
-        TcpState::Established => tcb.state = TcpState::CloseWait,
-        TcpState::FinWait1 => tcb.state = TcpState::Closing,
-        TcpState::FinWait2 => enter_time_wait(node, conn, tcb),
-        _ => return,
+    /// The handshake is over: tells sockfs.
+    fn establish(&mut self, id: ConnId) {
+        let conn = self.conn(id);
+        conn.state = TcpState::Established;
+        conn.timer = None;
+        let Some(listener) = conn.listener else {
+            if let Some(sonode) = &mut conn.sonode {
+                sonode.is_connected();
+            }
+            return;
+        };
+        let mut sonode = Sonode::default();
+        sonode.is_connected();
+        conn.sonode = Some(sonode);
+        if let Some(conn) = self.state.conns.get_mut(&listener)
+            && let Some(sonode) = &mut conn.sonode
+        {
+            sonode.queue.push_back(id);
+        }
     }
-    send_ack(node, tcb, conn, true);
-}
 
-fn enter_time_wait(node: &Node, conn: &Arc<Conn>, tcb: &mut Tcb) {
-    tcb.state = TcpState::TimeWait;
-    let at = node.network.clock.now() + TIME_WAIT;
-    node.network
-        .set_timer(node.id(), conn, at, Timeout::TimeWait);
+    fn input_data(&mut self, id: ConnId, packet: Packet, length: usize) {
+        match &mut self.conn(id).sonode {
+            Some(sonode) if !sonode.cannot_receive => sonode.received += length,
+            Some(_) => {}
+            // Nobody will read it.
+            None => {
+                self.reset(packet);
+                self.close_conn(id);
+            }
+        }
+    }
+
+    fn input_fin(&mut self, id: ConnId, packet: Packet) {
+        let conn = self.conn(id);
+        if let Some(sonode) = &mut conn.sonode {
+            sonode.cannot_receive = true;
+        }
+        match conn.state {
+            TcpState::SynRcvd | TcpState::Established => conn.state = TcpState::CloseWait,
+            TcpState::FinWait1 => conn.state = TcpState::Closing,
+            TcpState::FinWait2 => self.begin_time_wait(id),
+            _ => {}
+        }
+        self.answer(packet, Segment::FinAck);
+    }
+
+    fn input_fin_ack(&mut self, id: ConnId) {
+        let conn = self.conn(id);
+        conn.timer = None;
+        match conn.state {
+            TcpState::FinWait1 => conn.state = TcpState::FinWait2,
+            TcpState::Closing => self.begin_time_wait(id),
+            TcpState::LastAck => self.clean_death(id, None),
+            _ => {}
+        }
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use clinet_ip::{Cluster, Errno, Node, TcpSocket};
+use clinet_ip::{Cluster, Errno, Node, Socket};
 
 use super::story::Story;
 
@@ -21,6 +21,12 @@ fn ip(text: &str) -> anyhow::Result<IpAddr> {
 
 fn end(text: &str) -> anyhow::Result<SocketAddr> {
     Ok(text.parse()?)
+}
+
+/// Sends one byte.
+fn send(socket: &Socket, to: SocketAddr) -> Result<(), Errno> {
+    socket.send_to(Some((to.ip(), to.port())), false, 1)?;
+    Ok(())
 }
 
 fn said<T>(result: &Result<T, Errno>, success: &str) -> String {
@@ -48,16 +54,19 @@ pub fn tell(story: &mut Story, module: &[u8]) -> anyhow::Result<Cluster> {
         story.step(&what, result, &expected);
     }
     let web4 = host.tcp_listen(end("198.51.100.7:80")?)?;
-    let _web6 = host.tcp_listen(end("[2001:db8:7::7]:80")?)?;
+    let web6 = host.tcp_listen(end("[2001:db8:7::7]:80")?)?;
     let first = outgoing(story, &a)?;
     incoming(story, &b, &host)?;
     let served = web4.accept()?;
     refused(story, &cluster, &b, [first, served])?;
     datagrams(story, &a)?;
+    for listener in [web4, web6] {
+        listener.close();
+    }
     Ok(cluster)
 }
 
-fn outgoing(story: &mut Story, a: &Node) -> anyhow::Result<TcpSocket> {
+fn outgoing(story: &mut Story, a: &Node) -> anyhow::Result<Socket> {
     story.chapter("TCP out: connect() asks before the SYN leaves");
     let before = a.stats();
     let first = a.tcp_connect(Some(end("192.0.2.10:40000")?), end("198.51.100.7:80")?);
@@ -84,6 +93,7 @@ fn outgoing(story: &mut Story, a: &Node) -> anyhow::Result<TcpSocket> {
         ),
         "2 asked, 2 registered",
     );
+    second?.close();
     Ok(first?)
 }
 
@@ -93,9 +103,10 @@ fn incoming(story: &mut Story, b: &Node, host: &Node) -> anyhow::Result<()> {
     let listener = b.tcp_listen(end("192.0.2.10:22")?)?;
     let client = host.tcp_connect(None, end("192.0.2.10:22")?);
     let accepted = listener.accept();
+    let both = client.and_then(|client| Ok([client, accepted?]));
     story.step(
         "host: connect to 192.0.2.10:22, where node b listens",
-        said(&client.and(accepted), "accepted"),
+        said(&both, "accepted"),
         "accepted",
     );
     let asked = b.stats().since(&before);
@@ -104,6 +115,9 @@ fn incoming(story: &mut Story, b: &Node, host: &Node) -> anyhow::Result<()> {
         format!("{} asked", asked.tcp_in_asked),
         "1 asked",
     );
+    for socket in both?.iter().chain([&listener]) {
+        socket.close();
+    }
     Ok(())
 }
 
@@ -111,7 +125,7 @@ fn refused(
     story: &mut Story,
     cluster: &Cluster,
     b: &Node,
-    connection: [TcpSocket; 2],
+    connection: [Socket; 2],
 ) -> anyhow::Result<()> {
     story.chapter("One 5-tuple, one owner");
     let local = end("192.0.2.10:40000")?;
@@ -128,6 +142,7 @@ fn refused(
         said(&other, "connected"),
         "connected",
     );
+    other?.close();
     for end in connection {
         end.close();
     }
@@ -138,6 +153,7 @@ fn refused(
         said(&again, "connected"),
         "connected",
     );
+    again?.close();
     Ok(())
 }
 
@@ -148,7 +164,7 @@ fn datagrams(story: &mut Story, a: &Node) -> anyhow::Result<()> {
     let dns = end("198.51.100.7:53")?;
     let mut result = Ok(());
     for _ in 0..1000 {
-        result = result.and_then(|()| socket.sendto(dns, b"?"));
+        result = result.and_then(|()| send(&socket, dns));
     }
     let asked = |story: &mut Story, what: &str, result, expected: &str| {
         let sent = said(&result, "sent");
@@ -161,19 +177,20 @@ fn datagrams(story: &mut Story, a: &Node) -> anyhow::Result<()> {
         result,
         "sent, 1 asked so far",
     );
-    let result = socket.sendto(end("198.51.100.7:123")?, b"?");
+    let result = send(&socket, end("198.51.100.7:123")?);
     asked(
         story,
         "node a: one to port 123",
         result,
         "sent, 2 asked so far",
     );
-    let result = socket.sendto(end("198.51.100.7:123")?, b"?");
+    let result = send(&socket, end("198.51.100.7:123")?);
     asked(
         story,
         "node a: and another one",
         result,
         "sent, 2 asked so far",
     );
+    socket.close();
     Ok(())
 }

@@ -71,7 +71,7 @@ impl Damaged {
         let path = self.path().display().to_string();
         let project = |path: &str| root().join(path).display().to_string();
         let capture = project("tests-user/captures/tcp-two-nodes.pcap");
-        let traces = project("tests-user/stock/traces/other.jsonl");
+        let traces = project("tests-user/ip/traces/2015/other.jsonl");
         let foreign = project("build/foreign");
         match command {
             "demo" => run(&["demo", "--foreign", &foreign, "--module", &path]),

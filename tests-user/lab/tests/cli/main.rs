@@ -114,7 +114,7 @@ fn every_command_has_help_with_examples() {
 }
 
 fn traces() -> PathBuf {
-    root().join("tests-user/stock/traces")
+    root().join("tests-user/ip/traces")
 }
 
 #[test]
@@ -123,34 +123,48 @@ fn traces_of_a_stock_kernel_are_as_recorded() {
     let folder = folder.to_str().expect("a path");
     let run = run(&["traces", folder]);
     assert_eq!((run.status, run.err.as_str()), (0, ""), "{}", run.out);
-    assert_eq!(run.out, "236 scenarios, 0 differ\n");
-    let file = format!("{folder}/other.jsonl");
+    assert_eq!(run.out, "438 scenarios, 0 differ\n");
+    let file = format!("{folder}/2015/other.jsonl");
     let verbose = lab(&["traces", &file, "-v"]).output().expect("it runs");
     assert_eq!(
         String::from_utf8_lossy(&verbose.stdout),
-        "tcp_and_udp_same_port (inet): the same\n1 scenarios, 0 differ\n"
+        format!("{file}:2: tcp_and_udp_same_port (inet): the same\n1 scenarios, 0 differ\n")
     );
 }
 
 #[test]
+fn traces_of_one_kernel_are_not_those_of_another() {
+    let file = traces().join("2021/tcp_basic.jsonl");
+    let file = file.to_str().expect("a path");
+    let run_other = run(&["traces", file, "--release", "2015"]);
+    assert_eq!(run_other.status, 1, "{}", run_other.out);
+    assert_eq!(run(&["traces", file, "--release", "2021"]).status, 0);
+    let unknown = run(&["traces", file, "--release", "2018"]);
+    assert_eq!(unknown.status, 2);
+    assert!(unknown.err.contains("2015 and 2021"), "{}", unknown.err);
+}
+
+#[test]
 fn traces_with_the_module_attached_show_what_it_holds_in_the_end() {
-    let file = traces().join("late.jsonl");
+    let file = traces().join("2015/late.jsonl");
     let module = module();
     let paths = [&file, &module].map(|path| path.to_str().expect("a path"));
     let run = run(&["traces", paths[0], "--module", paths[1]]);
     assert_eq!((run.status, run.err.as_str()), (0, ""), "{}", run.out);
-    let expected = "\
-only_connect2 (inet), left of TCP: 127.0.0.1:5001 to 127.0.0.1:32768, references: 1
-only_connect2 (inet), left of TCP: 127.0.0.1:32768 to 127.0.0.1:5001, references: 1
-";
-    assert!(run.out.contains(expected), "{}", run.out);
+    let left = |from: u16, to: u16| {
+        let place = format!("{}:7: only_connect2 (inet)", paths[0]);
+        format!("{place}, left of TCP: 127.0.0.1:{from} to 127.0.0.1:{to}, references: 1\n")
+    };
+    let expected = left(5001, 32768) + &left(32768, 5001);
+    assert!(run.out.contains(&expected), "{}", run.out);
     assert!(run.out.ends_with(" scenarios, 0 differ\n"), "{}", run.out);
 }
 
 #[test]
 fn a_trace_that_differs_says_where() {
     let folder = tempfile::tempdir().expect("a folder");
-    let text = fs::read_to_string(traces().join("other.jsonl")).expect("a file of scenarios");
+    let text = fs::read_to_string(traces().join("2015/other.jsonl")).expect("a file of scenarios");
+    let text = text.lines().last().expect("a scenario").to_owned() + "\n";
     let changed = text.replacen(r#""hook":"listen""#, r#""hook":"bind""#, 1);
     assert_ne!(text, changed);
     let file = folder.path().join("changed.jsonl");
@@ -159,12 +173,12 @@ fn a_trace_that_differs_says_where() {
     let run_text = run(&["traces", file]);
     assert_eq!(run_text.status, 1);
     let expected = "\
-tcp_and_udp_same_port (inet), step 3 (listen l):
+:2: tcp_and_udp_same_port (inet), step 3 (listen l):
   expected bind stack 0 protocol 6 family 2 127.0.0.1 port 5001
   got      listen stack 0 protocol 6 family 2 127.0.0.1 port 5001
 2 scenarios, 1 differ
 ";
-    assert_eq!(run_text.out, expected);
+    assert_eq!(run_text.out, format!("{file}{expected}"));
     let run_json = run(&["traces", file, "--json"]);
     assert_eq!(run_json.status, 1);
     let report = json(&run_json);
@@ -172,7 +186,13 @@ tcp_and_udp_same_port (inet), step 3 (listen l):
         (&report["scenarios"], &report["differ"]),
         (&2.into(), &1.into())
     );
-    assert_eq!(report["played"][0]["differences"][0]["step"], 3);
+    let played = &report["played"][0];
+    assert_eq!(played["differences"][0]["step"], 3);
+    assert_eq!(
+        (&played["file"], &played["line"]),
+        (&file.into(), &2.into())
+    );
+    assert_eq!(played["release"], "2015");
 }
 
 #[test]

@@ -114,7 +114,7 @@ impl Env for World {
     fn wake() {}
 
     fn no_scratch() -> Box<[Asked]> {
-        Box::new([])
+        Box::default()
     }
 
     fn prefetch(_: usize) {}

@@ -1,0 +1,143 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! The squeue of a stack: its TCP conns, the packets that wait, and the timers.
+
+use super::Stack;
+use crate::address::is_any;
+use crate::conn::{Conn, ConnId, TcpState, Timer};
+use crate::tcp::Packet;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv6Addr;
+use std::sync::MutexGuard;
+
+/// What happens next to an incoming SYN, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Provoked {
+    /// `tcp_set_destination` fails after the hook accepted.
+    NoDestination,
+    /// A second copy of the SYN is offered before the first eager is hashed.
+    Duplicate,
+}
+
+/// What the squeue of a stack guards. There is one squeue for each stack, as
+/// on a machine with one CPU.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// Milliseconds since the stack was made.
+    pub now: u64,
+    pub conns: BTreeMap<ConnId, Conn>,
+    pub(super) last: ConnId,
+    /// Conns that a thread is working on: their packets wait.
+    pub on_squeue: Vec<ConnId>,
+    pub waiting: VecDeque<Packet>,
+    pub provoked: Option<Provoked>,
+    /// Packets are processed by interrupt threads.
+    pub interrupts: bool,
+}
+
+/// The first port that is given to whoever names none.
+pub(crate) const FIRST_EPHEMERAL: u16 = 32768;
+
+/// A thread inside the squeue of a stack. The lock is the squeue itself: who
+/// has it may run a hook, which may take no lock of ip.
+pub(crate) struct Squeue<'a> {
+    pub stack: &'a Stack,
+    pub state: MutexGuard<'a, State>,
+    /// The thread is an interrupt thread of a network card.
+    pub interrupt: bool,
+}
+
+impl Squeue<'_> {
+    pub fn add(&mut self, conn: Conn) -> ConnId {
+        self.state.last += 1;
+        let id = self.state.last;
+        self.state.conns.insert(id, conn);
+        id
+    }
+
+    /// A conn that the caller knows to be there.
+    pub fn conn(&mut self, id: ConnId) -> &mut Conn {
+        self.state
+            .conns
+            .get_mut(&id)
+            .expect("a conn stays until whoever names it closed it")
+    }
+
+    /// Milliseconds until the next timer, if one runs.
+    pub fn next_timer(&self) -> Option<u64> {
+        let timers = self.state.conns.values().filter_map(|conn| conn.timer);
+        timers.map(|(deadline, _)| deadline).min()
+    }
+
+    /// Lets time pass, firing what ends meanwhile in its order.
+    pub fn advance_to(&mut self, time: u64) {
+        self.settle();
+        while let Some(deadline) = self.next_timer().filter(|&deadline| deadline <= time) {
+            self.state.now = self.state.now.max(deadline);
+            let due = self
+                .state
+                .conns
+                .iter()
+                .find(|(_, conn)| conn.timer.is_some_and(|timer| timer.0 == deadline))
+                .map(|(&id, conn)| (id, conn.timer));
+            if let Some((id, Some((_, timer)))) = due {
+                self.conn(id).timer = None;
+                self.fire(id, timer);
+            }
+            self.settle();
+        }
+        self.state.now = self.state.now.max(time);
+    }
+
+    fn fire(&mut self, id: ConnId, timer: Timer) {
+        match timer {
+            Timer::Syn { sent } => self.syn_timer(id, sent),
+            Timer::Fin => self.send_fin(id),
+            Timer::TimeWait => self.clean_death(id, None),
+        }
+    }
+
+    pub fn set_timer(&mut self, id: ConnId, after: u64, timer: Timer) {
+        let deadline = self.state.now + after;
+        self.conn(id).timer = Some((deadline, timer));
+    }
+
+    /// Is `port` taken for a bind to `laddr`? IPv4 and IPv6 have ports of their
+    /// own. SO_REUSEADDR lets a bind share the port of whoever is connected, or
+    /// of another address; without it, and with SO_EXCLBIND of either, a
+    /// wildcard shares with nobody. An accepted connection was bound to none.
+    pub fn is_port_taken(&mut self, id: ConnId, laddr: Ipv6Addr, port: u16, reuse: bool) -> bool {
+        let Conn {
+            version, exclbind, ..
+        } = *self.conn(id);
+        self.state.conns.iter().any(|(&other, conn)| {
+            let is_there =
+                other != id && conn.lport == port && conn.state >= TcpState::Bound && !conn.dead;
+            let has_address = conn.bound == laddr;
+            let collides = has_address || is_any(laddr) || is_any(conn.bound);
+            let is_exclusive = (exclbind || conn.exclbind) && conn.state <= TcpState::Established;
+            is_there
+                && if is_exclusive {
+                    collides
+                } else if conn.version != version {
+                    false
+                } else if reuse {
+                    has_address && conn.state <= TcpState::Listen
+                } else {
+                    collides
+                }
+        })
+    }
+
+    /// A port that no conn uses.
+    pub fn free_port(&self) -> u16 {
+        loop {
+            let port = self.stack.ephemeral();
+            if !self.state.conns.values().any(|conn| conn.lport == port) {
+                return port;
+            }
+        }
+    }
+}
