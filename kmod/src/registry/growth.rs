@@ -113,11 +113,11 @@ impl<E: Env> Table<E> {
     /// Moves the entries of one home, if any have to; starts to grow if it is time.
     #[inline(never)]
     pub fn step(&mut self, secret: &Secret, shard: usize) -> Step {
+        if self.layout.high() == 0 {
+            return Step::Needs(0);
+        }
         if self.swept {
             return Step::Stalled;
-        }
-        if self.layout.high() == 0 {
-            return self.begin();
         }
         if self.used() as u32 >= self.grow_at {
             self.begin_to_grow(shard);
@@ -166,16 +166,6 @@ impl<E: Env> Table<E> {
                 _ => return Err(Step::Stalled),
             }
         }
-    }
-
-    /// The first segment: nothing has to move.
-    fn begin(&mut self) -> Step {
-        if self.bucket(0).is_none() {
-            return Step::Needs(0);
-        }
-        self.layout = Layout::new(homes(1));
-        self.set_threshold();
-        Step::Moved
     }
 
     fn begin_to_grow(&mut self, shard: usize) {
@@ -262,21 +252,30 @@ impl<E: Env> Table<E> {
     }
 
     /// Takes a segment that [`Step::Needs`] asked for; gives it back if another
-    /// caller has brought it.
+    /// caller has brought it. The first one comes with its homes: entries of a shard
+    /// without any would all be put into the first bucket, and not be found there.
     pub fn give(&mut self, number: usize, segment: E::Segment) -> Option<E::Segment> {
+        if number == 0 && self.layout.high() == 0 {
+            self.prepare(1);
+        }
         // Others may have changed the layout since.
-        let wanted = number < self.segments().max(1);
-        match wanted {
+        match number < self.segments() {
             true => self.directory.put(number, segment),
             false => Some(segment),
         }
     }
 
-    /// Takes a segment away that is behind the last bucket.
+    /// Takes a segment away that is behind the last bucket; of an empty shard the
+    /// first one too, with its homes.
     pub fn release(&mut self) -> Option<E::Segment> {
         let segments = self.segments();
         let mut behind = (segments..self.directory.len()).rev();
-        behind.find_map(|place| self.directory.take(place))
+        let released = behind.find_map(|place| self.directory.take(place));
+        if released.is_some() || segments != 1 || self.used() > 0 {
+            return released;
+        }
+        self.prepare(0);
+        self.directory.take(0)
     }
 
     /// At rest with far fewer entries than there is room for, it starts to shrink; true
@@ -294,7 +293,7 @@ impl<E: Env> Table<E> {
             return false;
         }
         match segments {
-            0 => self.layout = Layout::new(0),
+            0 => self.prepare(1),
             _ => self.layout.resize(homes(segments)),
         }
         self.set_threshold();

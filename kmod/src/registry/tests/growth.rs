@@ -52,6 +52,39 @@ fn it_grows_from_nothing_and_shrinks_again() {
     assert_eq!((registry.len(), bytes(registry)), (0, 0));
 }
 
+/// Memory comes and goes with no lock held in between: what is registered then is
+/// found afterwards.
+#[test]
+fn what_comes_with_the_first_memory_or_before_the_last_goes_stays() {
+    let fixture = Fixture::new(SETTINGS, 1);
+    let registry = &fixture.0;
+    let shard = &registry.shards[0];
+    let segment = Std::segment().expect("memory");
+    assert!(shard.lock().give(0, segment).is_none());
+    for n in 0..40 {
+        assert_eq!(fixture.connect(&tcp(n)), Verdict::Registered);
+    }
+    registry.maintain();
+    for n in 0..40 {
+        assert_eq!(registry.end(0, &tcp(n)), Some(true), "{n}");
+    }
+    assert!(shard.lock().shrink());
+    assert_eq!(fixture.connect(&tcp(0)), Verdict::Registered);
+    assert!(shard.release().is_none(), "there is an entry in it");
+    assert_eq!(registry.end(0, &tcp(0)), Some(true));
+    assert!(shard.lock().shrink());
+    assert!(shard.release().is_some());
+    assert_eq!(bytes(registry), 0);
+}
+
+/// A sweep that was there before has nothing to do in a shard without memory.
+#[test]
+fn an_empty_shard_gets_memory_while_it_is_swept() {
+    let fixture = Fixture::new(SETTINGS, 1);
+    fixture.0.shards[0].lock().swept = true;
+    assert_eq!(fixture.connect(&tcp(0)), Verdict::Registered);
+}
+
 /// The task may be late: whoever inserts moves what has to move, in time for the
 /// next growth.
 #[test]

@@ -13,8 +13,8 @@ use super::*;
 /// they ended up.
 fn crowd(count: usize) -> (Table<Std>, Vec<(Entry, Hash, At)>) {
     let secret = secret(1);
-    let mut table = Table::new(vec![boxed_segment()]);
-    assert_eq!(table.step(&secret, 0), Step::Moved);
+    let mut table = Table::new(vec![None]);
+    assert!(table.give(0, boxed_segment().unwrap()).is_none());
     let keys = (0..).map(|n| Key::tuple(Protocol::Tcp, 0, 80, &tcp(n).foreign.addr, 443));
     let here = keys
         .map(|key| (key, key.hash(&secret)))
