@@ -107,7 +107,7 @@ pub fn boxed_segment() -> Option<Box<Segment>> {
 }
 
 impl Directory<Box<Segment>> for Vec<Option<Box<Segment>>> {
-    fn len(&self) -> usize {
+    fn places(&self) -> usize {
         Vec::len(self)
     }
 
