@@ -14,6 +14,7 @@ use std::cell::Cell;
 use super::bucket::Bucket;
 use super::entry::NAMES;
 use super::env::{Directory, Env, Lock, Peek, SEGMENT, Segment, Word};
+use super::growth::{STEPS, Step};
 use super::hash::{SECRET_BYTES, Secret};
 use super::names::Name;
 use super::reserve::SHELF;
