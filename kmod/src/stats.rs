@@ -12,7 +12,8 @@
 //! numbers of one reading are not of one instant.
 //!
 //! One table has all of them: the name in `include/clinet.h`, the name of the
-//! kstat, and the line of clinet(4). Structure, snapshot and kstats follow from it.
+//! kstat, and what is counted. Structure, snapshot and kstats follow from it, and a
+//! test holds clinet(4) against them.
 
 #![forbid(unsafe_code)]
 

@@ -59,8 +59,8 @@ impl Env for Kernel {
 }
 
 impl Directory<Block<Bucket, SEGMENT>> for Blocks<Bucket, SEGMENT> {
-    fn len(&self) -> usize {
-        Blocks::len(self)
+    fn places(&self) -> usize {
+        Blocks::places(self)
     }
 
     #[inline]

@@ -185,7 +185,7 @@ impl Drop for Places {
 /// Each place holds NULL or the address of a [`Block`] that was put there, and
 /// nobody else has it; only this type, borrowed exclusively, writes places.
 pub struct Blocks<T: Copy, const N: usize> {
-    places: Places,
+    addresses: Places,
     owns: PhantomData<Block<T, N>>,
 }
 
@@ -212,24 +212,24 @@ impl BlockAddresses {
 impl<T: Copy, const N: usize> Blocks<T, N> {
     /// So many empty places, and what tells of them. `None`: there is no memory.
     pub fn new(len: usize) -> Option<(Self, BlockAddresses)> {
-        let places = len.checked_add(1)?;
-        let words = KmemSlice::from_fn(places, |_| AtomicPtr::new(ptr::null_mut()))?.into_raw();
+        let words = KmemSlice::from_fn(len.checked_add(1)?, |_| AtomicPtr::new(ptr::null_mut()))?
+            .into_raw();
         let blocks = Self {
-            places: Places { words },
+            addresses: Places { words },
             owns: PhantomData,
         };
         Some((blocks, BlockAddresses(Places { words })))
     }
 
     /// How many places there are.
-    pub fn len(&self) -> usize {
-        self.places.words.len().saturating_sub(1)
+    pub fn places(&self) -> usize {
+        self.addresses.words.len().saturating_sub(1)
     }
 
     /// The block at a place.
     #[inline]
     pub fn get(&self, place: usize) -> Option<&[T; N]> {
-        let block = self.places.at(place)?.load(Ordering::Relaxed);
+        let block = self.addresses.at(place)?.load(Ordering::Relaxed);
         // SAFETY: NULL or a block of ours, by the invariant, which nobody writes while
         // self is borrowed.
         unsafe { block.cast::<[T; N]>().as_ref() }
@@ -238,14 +238,14 @@ impl<T: Copy, const N: usize> Blocks<T, N> {
     /// As [`Blocks::get`].
     #[inline]
     pub fn get_mut(&mut self, place: usize) -> Option<&mut [T; N]> {
-        let block = self.places.at(place)?.load(Ordering::Relaxed);
+        let block = self.addresses.at(place)?.load(Ordering::Relaxed);
         // SAFETY: as in `get`, and self is borrowed exclusively.
         unsafe { block.cast::<[T; N]>().as_mut() }
     }
 
     /// Puts a block into an empty place; gives it back if there is no such place.
     pub fn put(&mut self, place: usize, block: Block<T, N>) -> Option<Block<T, N>> {
-        match self.places.at(place) {
+        match self.addresses.at(place) {
             Some(word) if word.load(Ordering::Relaxed).is_null() => {
                 word.store(block.into_raw().as_ptr().cast(), Ordering::Relaxed);
                 None
@@ -257,7 +257,7 @@ impl<T: Copy, const N: usize> Blocks<T, N> {
     /// Takes the block at a place.
     pub fn take(&mut self, place: usize) -> Option<Block<T, N>> {
         let block = self
-            .places
+            .addresses
             .at(place)?
             .swap(ptr::null_mut(), Ordering::Relaxed);
         let start = NonNull::new(block.cast::<[T; N]>())?;
@@ -268,7 +268,7 @@ impl<T: Copy, const N: usize> Blocks<T, N> {
 
 impl<T: Copy, const N: usize> Drop for Blocks<T, N> {
     fn drop(&mut self) {
-        for place in 0..self.len() {
+        for place in 0..self.places() {
             drop(self.take(place));
         }
     }

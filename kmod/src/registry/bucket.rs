@@ -9,7 +9,8 @@
 //! is here or before lie behind it for want of room, so that a search knows
 //! when to stop.
 
-use super::entry::{Entry, Key, TICKS};
+use super::entry::{Entry, TICKS};
+use super::key::Key;
 
 /// Entries in a bucket.
 pub const SLOTS: usize = 5;

@@ -4,12 +4,12 @@
 
 //! What the stack calls: connect, disconnect, query.
 
-use super::entry::{Entry, Key, Kind, Left};
+use super::entry::{Entry, Kind, Left};
 use super::env::Env;
 use super::hash::Hash;
+use super::key::Key;
 use super::names::Numbered;
 use super::pool::Pool;
-use super::shard::Guard;
 use super::table::{At, Table};
 use super::{Full, Node, ROUNDS, Registry, StackId, Verdict, Via, key, local};
 use crate::flow::{Direction, FiveTuple, Protocol};
@@ -296,101 +296,6 @@ impl<E: Env> Registry<E> {
                 table.counts.removed += 1;
                 Ended::Removed
             }
-        }
-    }
-
-    /// What [`Registry::connect`] would say now, and how many references there
-    /// are. Changes nothing.
-    #[inline]
-    pub fn query(&self, stack: StackId, tuple: &FiveTuple) -> (Verdict, u64) {
-        for _ in 0..ROUNDS {
-            let Some(local) = self.locals.find(&local(stack, &tuple.local.addr)) else {
-                return (self.query_new_address(tuple), 0);
-            };
-            let key = key(local, tuple);
-            let hash = key.hash(&self.secret);
-            let generation = match tuple.protocol {
-                Protocol::Tcp => None,
-                Protocol::Udp => self.generation(&key),
-            };
-            if let Some(table) = self.lock(hash, local) {
-                return self.tell(&table, hash, &key, generation);
-            }
-        }
-        (Verdict::Late, 0)
-    }
-
-    #[inline]
-    fn tell(
-        &self,
-        table: &Guard<'_, E>,
-        hash: Hash,
-        key: &Key,
-        generation: Option<u8>,
-    ) -> (Verdict, u64) {
-        let found = table.find(hash, key).and_then(|at| table.get(at));
-        match found.map(|entry| (entry, entry.kind())) {
-            Some((_, Kind::Other(owner, epoch))) => {
-                if let Some(owner) = self.owner(owner, epoch) {
-                    return (Verdict::OwnedBy(owner), 0);
-                }
-            }
-            Some((entry, Kind::Udp)) if Some(entry.generation()) != generation => {}
-            Some((entry, _)) => return (Verdict::Repeated, entry.references()),
-            None => {}
-        }
-        let dead = found.map(Entry::kind);
-        let is_late = dead.is_none() && self.reserve.is_exhausted() && !table.has_place(hash);
-        match self.room(table, key, dead, generation) {
-            Verdict::Registered if is_late => (Verdict::Late, 0),
-            verdict => (verdict, 0),
-        }
-    }
-
-    /// What would become of a 5-tuple without an entry, or with a dead one, whose
-    /// credit it gets: in the order of [`Registry::take_credit`].
-    #[cold]
-    fn room(
-        &self,
-        table: &Guard<'_, E>,
-        key: &Key,
-        dead: Option<Kind>,
-        generation: Option<u8>,
-    ) -> Verdict {
-        let has = |pool| self.pools.has_room(&table.credit, pool);
-        if key.protocol() == Protocol::Udp {
-            let endpoint = generation.is_some() || has(Pool::Endpoints);
-            let tuple = dead == Some(Kind::Udp) || has(Pool::Udp);
-            if !(endpoint && tuple) {
-                return Verdict::Full(Full::Udp);
-            }
-        }
-        match dead.is_some() || has(Pool::Tuples) {
-            true => Verdict::Registered,
-            false => Verdict::Full(Full::Tuples),
-        }
-    }
-
-    /// [`Registry::query`] for an address that has no entry yet.
-    #[cold]
-    fn query_new_address(&self, tuple: &FiveTuple) -> Verdict {
-        if tuple.local.addr.is_unspecified() {
-            return Verdict::Unspecified;
-        }
-        if !self.is_shared(&tuple.local.addr) {
-            return Verdict::NotShared;
-        }
-        if !self.locals.has_room() {
-            return Verdict::Full(Full::Addresses);
-        }
-        let is_full = |pool| self.count(pool) >= self.pools.most(pool);
-        let is_udp = tuple.protocol == Protocol::Udp;
-        if is_udp && (is_full(Pool::Udp) || is_full(Pool::Endpoints)) {
-            Verdict::Full(Full::Udp)
-        } else if is_full(Pool::Tuples) {
-            Verdict::Full(Full::Tuples)
-        } else {
-            Verdict::Registered
         }
     }
 

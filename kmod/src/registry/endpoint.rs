@@ -8,9 +8,10 @@
 //! when it moves on they are dead, and a sweep drops them.
 
 use super::connect::Tried;
-use super::entry::{Entry, Key, Kind};
+use super::entry::{Entry, Kind};
 use super::env::{Env, Word};
 use super::hash::Hash;
+use super::key::Key;
 use super::names::Numbered;
 use super::shard::Guard;
 use super::{ROUNDS, Registry, StackId, Verdict, Via, key, local};

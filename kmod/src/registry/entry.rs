@@ -23,14 +23,15 @@
 
 use super::Via;
 use super::hash::{Hash, Secret};
-use crate::flow::{Addr, Direction, Protocol};
+use super::key::Key;
+use crate::flow::{Direction, Protocol};
 
 /// How many names of one kind an entry can tell apart.
 pub const NAMES: usize = 1 << 10;
 
 /// A field of the packed word.
-struct Field {
-    shift: u32,
+pub(super) struct Field {
+    pub(super) shift: u32,
     max: u64,
 }
 
@@ -43,7 +44,7 @@ impl Field {
     }
 
     #[inline]
-    fn get(&self, packed: u64) -> u64 {
+    pub(super) fn get(&self, packed: u64) -> u64 {
         (packed >> self.shift) & self.max
     }
 
@@ -75,10 +76,10 @@ impl Field {
     }
 }
 
-const KEY: u64 = (1 << 44) - 1;
-const LOCAL: Field = Field::new(33, 10);
-const UDP: u64 = 1 << 32;
-const ENDPOINT: u64 = 1 << 43;
+pub(super) const KEY: u64 = (1 << 44) - 1;
+pub(super) const LOCAL: Field = Field::new(33, 10);
+pub(super) const UDP: u64 = 1 << 32;
+pub(super) const ENDPOINT: u64 = 1 << 43;
 const OURS: u64 = 1 << 44;
 
 const OUTGOING: u64 = 1 << 45;
@@ -98,70 +99,6 @@ const EPOCH: Field = Field::new(55, 8);
 
 /// Ticks are counted modulo this.
 pub const TICKS: u8 = 1 << 6;
-
-/// What an entry is found by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key {
-    pub(super) address: [u64; 2],
-    pub(super) packed: u64,
-}
-
-impl Key {
-    /// The key of a 5-tuple. Ports in network byte order.
-    #[inline]
-    pub fn tuple(protocol: Protocol, local: u16, lport: u16, faddr: &Addr, fport: u16) -> Self {
-        let ports = u64::from(lport) | u64::from(fport) << 16;
-        Self {
-            address: faddr.words(),
-            packed: udp(protocol) | u64::from(local) << LOCAL.shift | ports,
-        }
-    }
-
-    /// The key of a local UDP endpoint. Port in network byte order.
-    #[inline]
-    pub fn endpoint(local: u16, lport: u16) -> Self {
-        Self {
-            address: [0; 2],
-            packed: ENDPOINT | UDP | u64::from(local) << LOCAL.shift | u64::from(lport),
-        }
-    }
-
-    /// The protocol of the 5-tuple or endpoint.
-    #[inline]
-    pub fn protocol(&self) -> Protocol {
-        match self.packed & UDP {
-            0 => Protocol::Tcp,
-            _ => Protocol::Udp,
-        }
-    }
-
-    /// The number of the local name.
-    #[inline]
-    pub fn local(&self) -> u16 {
-        LOCAL.get(self.packed) as u16
-    }
-
-    /// The local port, network byte order.
-    #[inline]
-    pub fn lport(&self) -> u16 {
-        self.packed as u16
-    }
-
-    /// Where its entry belongs.
-    #[inline]
-    pub fn hash(&self, secret: &Secret) -> Hash {
-        let [a, b] = self.address;
-        secret.hash(a, b, self.packed)
-    }
-}
-
-#[inline]
-fn udp(protocol: Protocol) -> u64 {
-    match protocol {
-        Protocol::Tcp => 0,
-        Protocol::Udp => UDP,
-    }
-}
 
 #[inline]
 fn flag(bit: u64, set: bool) -> u64 {

@@ -52,7 +52,7 @@ pub type Segment = [Bucket; SEGMENT];
 /// Places for segments.
 pub trait Directory<S> {
     /// How many.
-    fn len(&self) -> usize;
+    fn places(&self) -> usize;
     /// The segment at a place.
     fn get(&self, place: usize) -> Option<&Segment>;
     /// As [`Directory::get`].

@@ -97,14 +97,14 @@ impl<E: Env> Table<E> {
 
     /// At rest with so many segments, of which the caller brings all.
     pub fn prepare(&mut self, segments: usize) {
-        let segments = segments.min(self.directory.len());
+        let segments = segments.min(self.directory.places());
         self.layout = Layout::new(homes(segments));
         self.set_threshold();
     }
 
     fn set_threshold(&mut self) {
         let homes = self.layout.homes();
-        self.grow_at = match self.segments() < self.directory.len() {
+        self.grow_at = match self.segments() < self.directory.places() {
             true => comfortable(homes),
             false => u32::MAX,
         };
@@ -172,7 +172,7 @@ impl<E: Env> Table<E> {
         if self.layout.is_shrinking() {
             self.layout.turn();
         } else if !self.layout.is_moving() {
-            let segments = larger(self.segments(), shard).min(self.directory.len());
+            let segments = larger(self.segments(), shard).min(self.directory.places());
             self.layout.resize(homes(segments));
         }
         self.set_threshold();
@@ -269,7 +269,7 @@ impl<E: Env> Table<E> {
     /// first one too, with its homes.
     pub fn release(&mut self) -> Option<E::Segment> {
         let segments = self.segments();
-        let mut behind = (segments..self.directory.len()).rev();
+        let mut behind = (segments..self.directory.places()).rev();
         let released = behind.find_map(|place| self.directory.take(place));
         if released.is_some() || segments != 1 || self.used() > 0 {
             return released;

@@ -9,11 +9,12 @@
 //! time are arguments.
 //!
 //! ```text
-//! connect    the questions: connect, disconnect, query
+//! connect    the questions: connect, disconnect; query  what they would come to
 //! endpoint   local endpoints of UDP: binds, generations
 //! remote     what other nodes own: install, withdraw, purge, resynchronise
 //! audit      the comparison with the stack's own list
-//! sweep      drops what is too old or dead; list   lists everything
+//! sweep      drops what is too old or dead, age finds it; list  lists everything
+//! maintain   memory comes and goes: growth, the reserve, shrinking
 //!   shard      a lock and a table; a call takes one lock at a time
 //!     table      buckets in segments, linear probing; growth, layout, reserve
 //!       bucket     five entries in two cache lines; entry, hash
@@ -30,18 +31,23 @@
 
 #![forbid(unsafe_code)]
 
+mod age;
 mod audit;
 pub mod bucket;
+mod collect;
 mod connect;
 mod endpoint;
 pub mod entry;
 pub mod env;
 mod growth;
 pub mod hash;
+mod key;
 mod layout;
 mod list;
+mod maintain;
 pub mod names;
 mod pool;
+mod query;
 mod remote;
 pub mod reserve;
 pub mod shard;
@@ -53,10 +59,10 @@ pub mod uncounted;
 use crate::flow::{Addr, FiveTuple};
 pub use audit::Audit;
 pub use connect::Ended;
-use entry::Key;
 use env::{Env, Lock, Word};
-use growth::{STEPS, Step, segments_for};
+use growth::segments_for;
 use hash::{Hash, Secret};
+use key::Key;
 pub use list::{Cursor, ROOM, TableEntry};
 use names::{Meaning, Names, NoName, Numbered};
 use pool::{Pool, Pools};
@@ -241,27 +247,6 @@ impl<E: Env> Registry<E> {
         }
     }
 
-    /// Allocates the memory of all 5-tuples that there may be. False: there is not
-    /// that much.
-    pub fn preallocate(&self) -> bool {
-        let mean = self.settings.most / self.shards.len().max(1);
-        let segments = segments_for(mean + 6 * (mean.isqrt() + 1));
-        for shard in self.shards.iter() {
-            let mut table = shard.lock();
-            table.prepare(segments);
-            shard.note_homes(&table);
-            drop(table);
-            for number in 0..segments {
-                let Some(segment) = E::segment() else {
-                    return false;
-                };
-                let left_over = shard.lock().give(number, segment);
-                drop(left_over);
-            }
-        }
-        true
-    }
-
     /// From now on only these local addresses are shared; entries of others are
     /// dead.
     ///
@@ -409,63 +394,6 @@ impl<E: Env> Registry<E> {
         shard.prefetch(hash);
         let table = shard.lock();
         local.holds().then_some(table)
-    }
-
-    /// Goes on with the growth of the shard of this hash. Not a part of an
-    /// insertion, since that takes enough of the stack.
-    #[inline(never)]
-    fn grow(&self, hash: Hash) {
-        self.advance(self.shard_number(hash), STEPS);
-    }
-
-    /// Moves the entries of a few homes of a shard that grows or shrinks, and brings
-    /// the memory that this needs.
-    fn advance(&self, number: usize, steps: usize) -> Step {
-        let mut last = Step::Rest;
-        for _ in 0..steps {
-            let Some(shard) = self.shards.get(number) else {
-                break;
-            };
-            last = {
-                let mut table = shard.lock();
-                let step = table.step(&self.secret, number);
-                shard.note_homes(&table);
-                step
-            };
-            match last {
-                Step::Moved => {}
-                Step::Needs(needed) => {
-                    let Some(segment) = self.reserve.take() else {
-                        break;
-                    };
-                    let left_over = shard.lock().give(needed, segment);
-                    drop(left_over);
-                    last = Step::Moved;
-                }
-                Step::Rest | Step::Shrunk | Step::Stalled => break,
-            }
-        }
-        last
-    }
-
-    /// Fills the reserve up, finishes what grows, and gives back what is not needed
-    /// any more; for the module's task, once a second and when it was woken.
-    pub fn maintain(&self) {
-        self.reserve.refill();
-        self.collect();
-        for (number, shard) in self.shards.iter().enumerate() {
-            self.finish_moving(number, shard);
-            if !self.settings.fixed && shard.lock().shrink() {
-                self.finish_moving(number, shard);
-                while let Some(segment) = shard.release() {
-                    drop(segment);
-                }
-            }
-        }
-    }
-
-    fn finish_moving(&self, number: usize, shard: &Shard<E>) {
-        while shard.lock().layout.is_moving() && self.advance(number, STEPS) == Step::Moved {}
     }
 
     /// Gives numbers of names back that no entry has.

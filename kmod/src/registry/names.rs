@@ -25,16 +25,16 @@ pub struct Meaning {
 }
 
 /// The number means nothing, and a search ends here.
-const FREE: u64 = 0;
-const LIVE: u64 = 1;
+pub(super) const FREE: u64 = 0;
+pub(super) const LIVE: u64 = 1;
 /// Entries of this number are dead; it comes back when all of them are gone.
-const RETIRED: u64 = 2;
+pub(super) const RETIRED: u64 = 2;
 /// The number means nothing; a search goes on behind it.
-const LEFT: u64 = 3;
+pub(super) const LEFT: u64 = 3;
 /// [`Names::collect`] found no entry. Gone soon, unless somebody wants it.
-const LEAVING: u64 = 4;
+pub(super) const LEAVING: u64 = 4;
 
-const STATE: u64 = 7;
+pub(super) const STATE: u64 = 7;
 /// Counts how often a number changed hands.
 const TURN: u64 = 1 << 3;
 const TURNS: u64 = (1 << 32) - TURN;
@@ -43,9 +43,9 @@ const TURNS: u64 = (1 << 32) - TURN;
 pub struct Name<E: Env> {
     words: [E::Word; 2],
     /// State 3, turn 29, tag 32.
-    state: E::Word,
+    pub(super) state: E::Word,
     /// Entries, but for what shards have not told yet.
-    entries: E::Word,
+    pub(super) entries: E::Word,
     /// For whoever keeps something beside the name; 0 when it is new.
     note: E::Word,
 }
@@ -156,13 +156,13 @@ impl Tallies {
 
 /// The names of one kind.
 pub struct Names<E: Env> {
-    names: E::Names,
-    used: E::Lock<usize>,
+    pub(super) names: E::Names,
+    pub(super) used: E::Lock<usize>,
     /// There was no room for a name; nobody looks for some before
     /// [`Names::collect`].
-    exhausted: E::Word,
+    pub(super) exhausted: E::Word,
     /// A thread looks which names are not needed any more.
-    collecting: E::Word,
+    pub(super) collecting: E::Word,
 }
 
 /// Why there is no number for a name.
@@ -175,7 +175,7 @@ pub enum NoName {
 }
 
 /// Names that are looked at in one hold of the lock.
-const CHUNK: usize = 64;
+pub(super) const CHUNK: usize = 64;
 
 /// Names at most: three quarters of [`NAMES`], so that searches stay short.
 pub const MOST: usize = NAMES / 4 * 3;
@@ -330,76 +330,11 @@ impl<E: Env> Names<E> {
         })
     }
 
-    /// Gives numbers back that no entry has; for the task, and for whoever finds no
-    /// room. `tell` as for [`Names::add`]. False: another thread is at it.
-    ///
-    /// Two looks: what has no entry leaves; what still has none and is not wanted
-    /// again after all shards were locked once more is gone. Whoever adds an entry
-    /// asks [`Numbered::holds`] with the shard locked: either its entry is told
-    /// the second time, or it sees that the name leaves, and keeps it. The lock is held
-    /// for a few names at a time.
-    pub fn collect(&self, tell: impl Fn()) -> bool {
-        if self.collecting.swap(1) != 0 {
-            return false;
-        }
-        self.exhausted.store(0);
-        tell();
-        let mut any = false;
-        self.change_all(|_, name| {
-            let state = name.state.load();
-            let has_none = name.entries.load() == 0;
-            if has_none && state & STATE == LIVE {
-                name.state.store(state & !STATE | LEAVING);
-            }
-            any |= has_none && matches!(state & STATE, LIVE | RETIRED);
-        });
-        if any {
-            tell();
-            self.change_all(|used, name| {
-                let state = name.state.load();
-                let gone = name.entries.load() == 0;
-                match state & STATE {
-                    LEAVING | RETIRED if gone => {
-                        name.state.store(state & !STATE | LEFT);
-                        *used = used.saturating_sub(1);
-                    }
-                    LEAVING => name.state.store(state & !STATE | LIVE),
-                    _ => {}
-                }
-            });
-            self.shorten_searches();
-        }
-        self.collecting.store(0);
-        true
-    }
-
-    fn change_all(&self, mut change: impl FnMut(&mut usize, &Name<E>)) {
+    /// Hands all names to `change`, with the lock held for a few at a time.
+    pub(super) fn change_all(&self, mut change: impl FnMut(&mut usize, &Name<E>)) {
         for names in self.names.chunks(CHUNK) {
             let mut used = self.used.lock();
             names.iter().for_each(|name| change(&mut used, name));
-        }
-    }
-
-    /// A search may end at a number that means nothing if it would end behind it.
-    fn shorten_searches(&self) {
-        for chunk in (0..2 * NAMES / CHUNK).rev() {
-            let _used = self.used.lock();
-            for number in (0..CHUNK)
-                .rev()
-                .map(|place| (chunk * CHUNK + place) % NAMES)
-            {
-                let state =
-                    |number: usize| self.names.get(number % NAMES).map(|name| name.state.load());
-                let (Some(this), Some(next)) = (state(number), state(number + 1)) else {
-                    continue;
-                };
-                if let Some(name) = self.names.get(number)
-                    && this & STATE == LEFT
-                    && next & STATE == FREE
-                {
-                    name.state.store(this & !STATE | FREE);
-                }
-            }
         }
     }
 

@@ -9,21 +9,18 @@
 
 use core::ops::Range;
 
-use super::bucket::{Bucket, SLOTS, older};
+use super::bucket::SLOTS;
 use super::endpoint::Bound;
-use super::entry::{Entry, Key, Kind, TICKS};
+use super::entry::{Entry, Kind, TICKS};
 use super::env::{Env, Lock, Word};
 use super::hash::Hash;
+use super::key::Key;
 use super::shard::Shard;
 use super::table::{At, Table};
 use super::{Registry, TableEntry};
 
 /// Buckets that are looked at while a shard is locked.
 const STEP: usize = 4;
-/// As `STEP`, where only the heads of buckets are read.
-const GLANCE: usize = 32;
-/// How many buckets ahead of a glance memory is asked for.
-const AHEAD: usize = 64;
 
 /// By so many ticks an entry may seem to be younger than a sweep, which read
 /// the time before it began.
@@ -116,9 +113,9 @@ impl Swept {
 }
 
 /// A sweep under way.
-struct Sweep<E: Env, F> {
+pub(super) struct Sweep<E: Env, F> {
     pass: Pass,
-    tick: u8,
+    pub(super) tick: u8,
     swept: Swept,
     asked: E::Scratch,
     /// Is told of each 5-tuple that goes.
@@ -211,84 +208,15 @@ impl<E: Env> Registry<E> {
         table.audited &= sweep.pass != Pass::Audit;
     }
 
-    /// Drops what is too old, if the shard has any such entry.
-    fn age(&self, shard: &Shard<E>, sweep: &mut Sweep<E, impl FnMut(&TableEntry, Why)>) {
-        let end = {
-            let mut table = shard.lock();
-            let oldest = table.oldest;
-            if !oldest.is_some_and(|oldest| self.is_old(oldest, sweep.tick)) {
-                return;
-            }
-            table.swept = true;
-            // From here on it is the oldest of what is registered meanwhile, by
-            // threads that may have read the time before.
-            table.oldest = None;
-            table.end()
-        };
-        let mut oldest = sweep.tick;
-        for first in (0..end).step_by(GLANCE) {
-            self.glance(shard, first, &mut oldest, sweep);
-        }
-        let mut table = shard.lock();
-        table.swept = false;
-        table.oldest = Some(older(table.oldest, oldest));
-    }
-
-    /// Looks for old entries in [`GLANCE`] buckets, by their heads.
-    fn glance(
-        &self,
-        shard: &Shard<E>,
-        first: usize,
-        oldest: &mut u8,
-        sweep: &mut Sweep<E, impl FnMut(&TableEntry, Why)>,
-    ) {
-        let mut at = first;
-        let end = first.saturating_add(GLANCE);
-        while at < end {
-            let Some(old) = self.first_old(&shard.lock(), at..end, sweep.tick, oldest) else {
-                return;
-            };
-            at = old.saturating_add(1);
-            self.look(shard, old..at, sweep);
-            if let Some(left) = shard.lock().bucket(old).and_then(Bucket::oldest) {
-                *oldest = older(Some(*oldest), left);
-            }
-        }
-    }
-
-    /// The first of these buckets with an old entry; of those before it the
-    /// oldest entry is noted.
-    fn first_old(
-        &self,
-        table: &Table<E>,
-        range: Range<usize>,
-        tick: u8,
-        oldest: &mut u8,
-    ) -> Option<usize> {
-        for ahead in range.clone() {
-            table.prefetch(ahead.saturating_add(AHEAD));
-        }
-        for index in range {
-            let Some(of_bucket) = table.bucket(index).and_then(Bucket::oldest) else {
-                continue;
-            };
-            if self.is_old(of_bucket, tick) {
-                return Some(index);
-            }
-            *oldest = older(Some(*oldest), of_bucket);
-        }
-        None
-    }
-
     /// Is an entry that was last asked about at `then` too old now?
-    fn is_old(&self, then: u8, now: u8) -> bool {
+    pub(super) fn is_old(&self, then: u8, now: u8) -> bool {
         let age = self.settings.age;
         let past = now.wrapping_sub(then) % TICKS;
         age != 0 && past > age && past < TICKS - YOUNGER
     }
 
     /// Looks at each entry of at most [`STEP`] buckets.
-    fn look(
+    pub(super) fn look(
         &self,
         shard: &Shard<E>,
         buckets: Range<usize>,
@@ -309,7 +237,7 @@ impl<E: Env> Registry<E> {
                             *entry = changed;
                         }
                     }
-                    Fate::Goes(why) => self.go(&mut table, (at, &entry), why, sweep),
+                    Fate::Goes(why) => self.drop_entry(&mut table, (at, &entry), why, sweep),
                     Fate::Asks => {
                         if let Some(slot) = sweep.asked.get_mut(unknown) {
                             *slot = Asked { at, entry };
@@ -350,13 +278,13 @@ impl<E: Env> Registry<E> {
             }
             let mut table = shard.lock();
             if table.get(at) == Some(&entry) {
-                self.go(&mut table, (at, &entry), Why::Dead, sweep);
+                self.drop_entry(&mut table, (at, &entry), Why::Dead, sweep);
             }
         }
     }
 
     /// Drops an entry, counts it and tells of it.
-    fn go(
+    fn drop_entry(
         &self,
         table: &mut Table<E>,
         (at, entry): (At, &Entry),

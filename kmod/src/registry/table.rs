@@ -11,10 +11,11 @@
 
 use super::Verdict;
 use super::bucket::{Bucket, older};
-use super::entry::{Entry, Key};
+use super::entry::Entry;
 use super::env::{Directory, Env, SEGMENT};
 use super::growth::BATCH;
 use super::hash::Hash;
+use super::key::Key;
 use super::layout::Layout;
 use super::names::Tallies;
 use super::pool::Credit;

@@ -143,7 +143,7 @@ fn check_directory<E: Env>(table: &Table<E>) {
     }
     let all = (0..table.end()).all(|index| table.bucket(index).is_some());
     assert!(all || table.layout.is_moving(), "a gap in the directory");
-    let behind = table.end().div_ceil(SEGMENT)..table.directory.len();
+    let behind = table.end().div_ceil(SEGMENT)..table.directory.places();
     let behind = behind.map(|place| table.directory.get(place));
     let used = behind.flatten().flat_map(|segment| segment.iter());
     assert_eq!(used.flat_map(Bucket::used).count(), 0, "behind the end");

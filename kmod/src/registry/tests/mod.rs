@@ -14,6 +14,7 @@ use std::cell::Cell;
 use super::bucket::Bucket;
 use super::entry::NAMES;
 use super::env::{Directory, Env, Lock, Peek, SEGMENT, Segment, Word};
+use super::growth::{STEPS, Step};
 use super::hash::{SECRET_BYTES, Secret};
 use super::names::Name;
 use super::reserve::SHELF;
@@ -107,7 +108,7 @@ pub fn boxed_segment() -> Option<Box<Segment>> {
 }
 
 impl Directory<Box<Segment>> for Vec<Option<Box<Segment>>> {
-    fn len(&self) -> usize {
+    fn places(&self) -> usize {
         Vec::len(self)
     }
 
