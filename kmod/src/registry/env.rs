@@ -98,7 +98,7 @@ pub trait Env: Sized + 'static {
     /// with no lock held, in any context: must not sleep.
     fn segment() -> Option<Self::Segment>;
 
-    /// [`super::Registry::refill`] should be called soon. Called with no lock held, in
+    /// [`super::Registry::maintain`] should be called soon. Called with no lock held, in
     /// any context.
     fn wake();
 
