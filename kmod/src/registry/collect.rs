@@ -14,7 +14,7 @@ impl<E: Env> Names<E> {
     ///
     /// Two looks: what has no entry leaves; what still has none and is not wanted
     /// again after all shards were locked once more is gone. Whoever adds an entry
-    /// asks [`Numbered::holds`] with the shard locked: either its entry is told
+    /// asks [`super::names::Numbered::holds`] with the shard locked: either its entry is told
     /// the second time, or it sees that the name leaves, and keeps it. The lock is held
     /// for a few names at a time.
     pub fn collect(&self, tell: impl Fn()) -> bool {
