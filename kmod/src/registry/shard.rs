@@ -13,10 +13,10 @@ use super::table::Table;
 /// come together and nobody else's with them.
 #[repr(C, align(64))]
 pub struct Shard<E: Env> {
-    table: E::Lock<Table<E>>,
     /// How many homes there are, to prefetch by; may be out of date.
     homes: E::Word,
     peek: E::Peek,
+    table: E::Lock<Table<E>>,
 }
 
 /// What a locked shard is reached by.
@@ -27,9 +27,9 @@ impl<E: Env> Shard<E> {
     /// tells where those are.
     pub fn new((directory, peek): (E::Directory, E::Peek)) -> Self {
         Self {
-            table: E::Lock::new(Table::new(directory)),
             homes: E::Word::new(0),
             peek,
+            table: E::Lock::new(Table::new(directory)),
         }
     }
 
