@@ -10,10 +10,8 @@
 use super::connect::Tried;
 use super::entry::{Entry, Kind};
 use super::env::{Env, Word};
-use super::hash::Hash;
 use super::key::Key;
 use super::names::Numbered;
-use super::shard::Guard;
 use super::{ROUNDS, Registry, StackId, Verdict, Via, key, local};
 use crate::flow::{Endpoint, FiveTuple, Protocol};
 
@@ -114,42 +112,14 @@ impl<E: Env> Registry<E> {
     pub fn connect_udp(&self, stack: StackId, tuple: &FiveTuple, via: Via, tick: u8) -> Verdict {
         let mut in_the_way = None;
         self.until_it_is_not_late(stack, tuple, |local| {
-            self.try_udp(local, tuple, (via, tick), &mut in_the_way)
-        })
-    }
-
-    #[inline(never)]
-    fn try_udp(
-        &self,
-        local: Numbered<'_, E>,
-        tuple: &FiveTuple,
-        (via, tick): (Via, u8),
-        in_the_way: &mut InTheWay,
-    ) -> Tried {
-        let key = key(local, tuple);
-        let hash = key.hash(&self.secret);
-        let endpoint = Key::endpoint(local.number, key.lport());
-        let (used, grows) = self.use_endpoint(local, &endpoint, tick);
-        let grows = grows.then(|| endpoint.hash(&self.secret));
-        let generation = match used {
-            Ok(generation) => generation,
-            Err(verdict) => {
-                // Without an endpoint there is no entry of this node.
-                let owner = self.owner_of(local, hash, &key);
-                let verdict = owner.map_or(verdict, Verdict::OwnedBy);
-                return Tried { verdict, grows };
+            match self.use_endpoint(local, tuple, tick) {
+                Ok(generation) => {
+                    let asked = (via, tick, generation);
+                    self.register_udp(local, tuple, asked, &mut in_the_way)
+                }
+                Err(tried) => self.owned_or(local, tuple, tried),
             }
-        };
-        if grows.is_some() {
-            // One shard after the other.
-            let verdict = Verdict::Late;
-            return Tried { verdict, grows };
-        }
-        let entry = Entry::udp(&key, via, tick, generation);
-        match self.lock(hash, local) {
-            Some(table) => self.register_udp(table, hash, entry, in_the_way),
-            None => Tried::at_rest(Verdict::Late),
-        }
+        })
     }
 
     /// Registers the entry, or uses the one that is there. `Late` also if its endpoint
@@ -157,12 +127,18 @@ impl<E: Env> Registry<E> {
     #[inline(never)]
     fn register_udp(
         &self,
-        mut table: Guard<'_, E>,
-        hash: Hash,
-        new: Entry,
+        local: Numbered<'_, E>,
+        tuple: &FiveTuple,
+        (via, tick, generation): (Via, u8, u8),
         in_the_way: &mut InTheWay,
     ) -> Tried {
-        let found = table.find(hash, &new.key());
+        let key = key(local, tuple);
+        let hash = key.hash(&self.secret);
+        let new = Entry::udp(&key, via, tick, generation);
+        let Some(mut table) = self.lock(hash, local) else {
+            return Tried::at_rest(Verdict::Late);
+        };
+        let found = table.find(hash, &key);
         let verdict = match found.and_then(|at| Some((at, table.get_mut(at)?))) {
             None => self.add(&mut table, hash, new),
             Some((at, entry)) => match entry.kind() {
@@ -260,20 +236,47 @@ impl<E: Env> Registry<E> {
     }
 
     /// The generation for an entry that is about to be registered; the endpoint is
-    /// added if it was never bound as far as is known. As
-    /// [`Registry::with_endpoint`].
+    /// added if it was never bound as far as is known.
+    ///
+    /// # Errors
+    ///
+    /// There is no endpoint, or its shard has to grow first: one after the other.
     #[inline(never)]
     fn use_endpoint(
         &self,
         local: Numbered<'_, E>,
-        key: &Key,
+        tuple: &FiveTuple,
         tick: u8,
-    ) -> (Result<u8, Verdict>, bool) {
-        self.with_endpoint(local, key, tick, |bound| {
+    ) -> Result<u8, Tried> {
+        let key = Key::endpoint(local.number, tuple.local.port);
+        let (used, grows) = self.with_endpoint(local, &key, tick, |bound| {
             bound.empty = false;
             bound.tick = tick;
             bound.generation
-        })
+        });
+        let grows = grows.then(|| key.hash(&self.secret));
+        match used {
+            Ok(generation) if grows.is_none() => Ok(generation),
+            Ok(_) => Err(Tried {
+                verdict: Verdict::Late,
+                grows,
+            }),
+            Err(verdict) => Err(Tried { verdict, grows }),
+        }
+    }
+
+    /// Without an endpoint there is no entry of this node, but there may be another
+    /// one's.
+    #[inline(never)]
+    fn owned_or(&self, local: Numbered<'_, E>, tuple: &FiveTuple, tried: Tried) -> Tried {
+        let key = key(local, tuple);
+        match self.owner_of(local, key.hash(&self.secret), &key) {
+            Some(owner) => Tried {
+                verdict: Verdict::OwnedBy(owner),
+                ..tried
+            },
+            None => tried,
+        }
     }
 
     /// The generation of an endpoint.
