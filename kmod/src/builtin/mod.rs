@@ -72,6 +72,9 @@ pub fn init(wanted: &Wanted, secret: Secret) -> Result<(), Errno> {
     if !wanted.provider {
         return Ok(());
     }
+    if BUILTIN.get().is_some() {
+        return Err(Errno::BUSY);
+    }
     let tick_seconds = wanted.udp_age.div_ceil(TICKS_PER_AGE).max(1);
     let most = wanted.max_tuples as usize;
     let settings = Settings {

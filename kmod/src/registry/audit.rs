@@ -77,6 +77,7 @@ impl<E: Env> Registry<E> {
             let local = match self.local(stack, &tuple.local.addr) {
                 Ok(local) => local,
                 Err(Verdict::Full(_)) => return Audit::NoRoom,
+                Err(Verdict::Late) => continue,
                 Err(_) => return Audit::NotShared,
             };
             let key = key(local, tuple);

@@ -126,7 +126,7 @@ impl Bucket {
         (0..SLOTS).filter_map(|place| Some((place, self.get(place)?)))
     }
 
-    /// An entry of this key that was here until a moment ago.
+    /// An entry of this key that was here, whose place nobody has taken yet.
     pub fn ghost(&self, key: &Key) -> Option<&Entry> {
         self.places(0)
             .filter_map(|place| self.entries.get(place))

@@ -6,7 +6,7 @@
 
 use super::entry::NAMES;
 use super::env::{Env, Lock, Word};
-use super::names::{CHUNK, FREE, LEAVING, LEFT, LIVE, Names, RETIRED, STATE};
+use super::names::{CHUNK, FREE, LEAVING, LEFT, LIVE, Names, RETIRED, RETIRED_LEAVING, STATE};
 
 impl<E: Env> Names<E> {
     /// Gives numbers back that no entry has; for the task, and for whoever finds no
@@ -27,24 +27,29 @@ impl<E: Env> Names<E> {
         self.change_all(|_, name| {
             let state = name.state.load();
             let has_none = name.entries.load() == 0;
-            if has_none && state & STATE == LIVE {
-                name.state.store(state & !STATE | LEAVING);
-            }
-            any |= has_none && matches!(state & STATE, LIVE | RETIRED);
+            let leaving = match state & STATE {
+                LIVE if has_none => LEAVING,
+                RETIRED if has_none => RETIRED_LEAVING,
+                _ => return,
+            };
+            name.state.store(state & !STATE | leaving);
+            any = true;
         });
         if any {
             tell();
             self.change_all(|used, name| {
                 let state = name.state.load();
                 let gone = name.entries.load() == 0;
-                match state & STATE {
-                    LEAVING | RETIRED if gone => {
-                        name.state.store(state & !STATE | LEFT);
+                let next = match state & STATE {
+                    LEAVING | RETIRED_LEAVING if gone => {
                         *used = used.saturating_sub(1);
+                        LEFT
                     }
-                    LEAVING => name.state.store(state & !STATE | LIVE),
-                    _ => {}
-                }
+                    LEAVING => LIVE,
+                    RETIRED_LEAVING => RETIRED,
+                    _ => return,
+                };
+                name.state.store(state & !STATE | next);
             });
             self.shorten_searches();
         }
@@ -54,6 +59,12 @@ impl<E: Env> Names<E> {
 
     /// A search may end at a number that means nothing if it would end behind it.
     fn shorten_searches(&self) {
+        self.change_all(|used, name| {
+            let state = name.state.load();
+            if *used == 0 && state & STATE == LEFT {
+                name.state.store(state & !STATE | FREE);
+            }
+        });
         for chunk in (0..2 * NAMES / CHUNK).rev() {
             let _used = self.used.lock();
             for number in (0..CHUNK)

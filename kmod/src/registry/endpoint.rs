@@ -177,6 +177,7 @@ impl<E: Env> Registry<E> {
             let local = match self.local(stack, &endpoint.addr) {
                 Ok(local) => local,
                 Err(Verdict::Full(_)) => return Some(self.uncounted.add(apart)),
+                Err(Verdict::Late) => continue,
                 Err(_) => return None,
             };
             let key = Key::endpoint(local.number, endpoint.port);

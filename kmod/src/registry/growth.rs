@@ -104,7 +104,8 @@ impl<E: Env> Table<E> {
 
     fn set_threshold(&mut self) {
         let homes = self.layout.homes();
-        self.grow_at = match self.segments() < self.directory.places() {
+        let segments = (homes as usize + PAD).div_ceil(SEGMENT);
+        self.grow_at = match segments < self.directory.places() {
             true => comfortable(homes),
             false => u32::MAX,
         };
@@ -190,6 +191,7 @@ impl<E: Env> Table<E> {
         let last = (self.layout.homes() as usize + PAD).saturating_sub(1);
         if self.bucket(last).is_none_or(|last| last.overflow() > 0) {
             self.layout.turn();
+            self.set_threshold();
             return Step::Stalled;
         }
         self.layout.finish();

@@ -77,11 +77,14 @@ impl<E: Env> Registry<E> {
         self.collect();
         for (number, shard) in self.shards.iter().enumerate() {
             self.finish_moving(number, shard);
-            if !self.settings.fixed && shard.lock().shrink() {
+            if self.settings.fixed {
+                continue;
+            }
+            if shard.lock().shrink() {
                 self.finish_moving(number, shard);
-                while let Some(segment) = shard.release() {
-                    drop(segment);
-                }
+            }
+            while let Some(segment) = shard.release() {
+                drop(segment);
             }
         }
     }

@@ -270,7 +270,7 @@ impl<E: Env> Registry<E> {
             .locals
             .retire(|local| !self.shared.contains(local.words))
         {
-            self.dirty.store(1);
+            self.dirty.swap(1);
         }
     }
 
@@ -315,7 +315,7 @@ impl<E: Env> Registry<E> {
         // either this one too, or it is seen here that the address is gone.
         if !self.is_shared(addr) {
             self.locals.retire(|name| *name == meaning);
-            self.dirty.store(1);
+            self.dirty.swap(1);
             return Err(Verdict::NotShared);
         }
         Ok(local)

@@ -33,6 +33,8 @@ pub(super) const RETIRED: u64 = 2;
 pub(super) const LEFT: u64 = 3;
 /// [`Names::collect`] found no entry. Gone soon, unless somebody wants it.
 pub(super) const LEAVING: u64 = 4;
+/// As `LEAVING`, of a name that is retired.
+pub(super) const RETIRED_LEAVING: u64 = 5;
 
 pub(super) const STATE: u64 = 7;
 /// Counts how often a number changed hands.
@@ -352,7 +354,9 @@ impl<E: Env> Names<E> {
 
     /// What a number means, or meant until its name was retired.
     pub fn last_meaning(&self, number: u16) -> Option<Meaning> {
-        self.meaning_if(number, |state| matches!(state, LIVE | LEAVING | RETIRED))
+        self.meaning_if(number, |state| {
+            matches!(state, LIVE | LEAVING | RETIRED | RETIRED_LEAVING)
+        })
     }
 
     #[inline]

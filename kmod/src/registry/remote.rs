@@ -89,7 +89,8 @@ impl Epochs {
             return Err(TooMany);
         }
         self.passed += 1;
-        self.pass = begun;
+        // One that has begun meanwhile may have seen the epochs as they were.
+        self.pass = begun.wrapping_add(1);
         self.present = self.present.wrapping_add(1);
         Ok(())
     }
@@ -212,18 +213,23 @@ impl<E: Env> Registry<E> {
     }
 
     fn withdraw_found(&self, node: Node, tuple: &FiveTuple) -> Option<()> {
-        let local = self.locals.find(&local(0, &tuple.local.addr))?;
-        let key = key(local, tuple);
-        let hash = key.hash(&self.secret);
-        let mut table = self.lock(hash, local)?;
-        let at = table.find(hash, &key)?;
-        let entry = *table.get(at)?;
-        match entry.kind() {
-            Kind::Other(number, epoch) if self.owner(number, epoch) == Some(node) => {}
-            _ => return None,
+        for _ in 0..ROUNDS {
+            let local = self.locals.find(&local(0, &tuple.local.addr))?;
+            let key = key(local, tuple);
+            let hash = key.hash(&self.secret);
+            let Some(mut table) = self.lock(hash, local) else {
+                continue;
+            };
+            let at = table.find(hash, &key)?;
+            let entry = *table.get(at)?;
+            match entry.kind() {
+                Kind::Other(number, epoch) if self.owner(number, epoch) == Some(node) => {}
+                _ => return None,
+            }
+            self.remove(&mut table, hash, at, &entry);
+            return Some(());
         }
-        self.remove(&mut table, hash, at, &entry);
-        Some(())
+        None
     }
 
     /// Another node left: all that it owned is dead. `None`: no other node has this
@@ -249,8 +255,8 @@ impl<E: Env> Registry<E> {
         self.change_epochs(node, |epochs, sweeps| epochs.advance(sweeps, MOST_BEGUN))
     }
 
-    /// What was not named since [`Registry::resync_begin`] is dead; all that is
-    /// known, without it.
+    /// What was not named since [`Registry::resync_begin`] is dead; without that,
+    /// nothing.
     ///
     /// # Errors
     ///
@@ -258,7 +264,7 @@ impl<E: Env> Registry<E> {
     pub fn resync_end(&self, node: Node) -> Option<Result<(), TooMany>> {
         self.change_epochs(node, |epochs, (begun, _)| {
             epochs.floor = epochs.present;
-            epochs.pass = begun;
+            epochs.pass = begun.wrapping_add(1);
             Ok(())
         })
     }

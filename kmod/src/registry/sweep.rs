@@ -164,7 +164,7 @@ impl<E: Env> Registry<E> {
             asked: core::mem::replace(&mut *self.scratch.lock(), E::no_scratch()),
             gone,
         };
-        if pass == Pass::Clear {
+        if matches!(pass, Pass::Clear | Pass::ClearAll) {
             self.uncounted.clear();
         }
         let begun = self.begin(pass);
@@ -336,7 +336,7 @@ impl<E: Env> Registry<E> {
         if matches!(pass, Pass::Clear | Pass::ClearAll) {
             bound.binds = 0;
         }
-        if self.is_old(bound.tick, tick) {
+        if pass == Pass::ClearAll || self.is_old(bound.tick, tick) {
             bound.binds = 0;
             if !bound.drop_entries() {
                 // Generations have run out: its entries go after another sweep.

@@ -192,8 +192,8 @@ impl<E: Env> Table<E> {
         self.bucket_mut(at.bucket)?.get_mut(at.place)
     }
 
-    /// Was there an entry of this key a moment ago, whose place nobody has taken
-    /// yet? Looks at the home bucket only.
+    /// Was there an entry of this key, whose place nobody has taken yet? Looks at the
+    /// home bucket only.
     pub fn ghost(&self, hash: Hash, key: &Key) -> Option<&Entry> {
         let home = self.layout.home(hash.fraction());
         self.bucket(home)?.ghost(key)
@@ -232,7 +232,7 @@ impl<E: Env> Table<E> {
 
     #[inline(never)]
     fn put_behind(&mut self, home: usize, hash: Hash, entry: Entry, reach: usize) -> Option<usize> {
-        for index in (home..).take(reach).skip(1) {
+        for index in (home..self.end()).take(reach).skip(1) {
             let bucket = self.bucket_mut(index)?;
             if let Some(place) = bucket.free() {
                 bucket.put(place, hash.fingerprint(), entry);
