@@ -12,9 +12,9 @@
 
 use super::env::{Env, Lock, Word};
 
-/// Segments that are kept: a quarter of a megabyte, which five thousand new
+/// Segments that are kept: 192 KiB, which four thousand new
 /// 5-tuples use up.
-pub const SHELF: usize = 32;
+pub const SHELF: usize = 24;
 
 /// The free segments.
 pub struct Reserve<E: Env> {
