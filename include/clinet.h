@@ -222,16 +222,18 @@ extern int clinet_withdraw(clinet_node_t owner, uint8_t protocol,
 
 /*
  * Drops all that `owner' owns: it left the cluster.  0; EINVAL for 0 and for
- * this node; EAGAIN after 250 of these within ten seconds, when a sweep has to
- * come by first.  Takes effect at once and does not take long: a sweep reclaims
- * the entries later.
+ * this node; EAGAIN after 250 of these and of clinet_resync_begin() for one
+ * owner since the last sweep, which comes by every ten seconds.  Takes effect
+ * at once and does not take long: a sweep reclaims the entries later.
  */
 extern int clinet_purge(clinet_node_t owner);
 
 /*
  * `owner' is going to name all that it owns, again, by clinet_install.  Nothing
  * goes yet.  What it did not name by clinet_resync_end goes then, at once.  If
- * whoever began dies, beginning again is right.  Errors as for clinet_purge.
+ * whoever began dies, beginning again is right.  Errors as for clinet_purge,
+ * but clinet_resync_begin() is EAGAIN after 200 already, so that a purge is
+ * possible then, and clinet_resync_end() never is.
  */
 extern int clinet_resync_begin(clinet_node_t owner);
 extern int clinet_resync_end(clinet_node_t owner);
@@ -248,7 +250,7 @@ extern int clinet_resync_end(clinet_node_t owner);
 #define	CLINET_NO_ADDRESS	6	/* there is no local address */
 #define	CLINET_FULL_UDP		7	/* no room: clinet_udp_share */
 #define	CLINET_FULL_ADDRESSES	8	/* too many local addresses */
-#define	CLINET_FULL_NODES	9	/* too many other nodes */
+#define	CLINET_FULL_NODES	9	/* too many other nodes: clinet_install only */
 
 typedef struct clinet_answer {
 	uint32_t	ca_reason;	/* one of the above */
@@ -261,8 +263,8 @@ typedef struct clinet_answer {
  * What the built-in provider would answer to a question about this 5-tuple of
  * the global stack: 0 or the errno, and why, in *answer unless that is NULL, of
  * which min(size, sizeof (clinet_answer_t)) bytes are written.  Changes and
- * counts nothing.  A question that is asked later may be answered
- * otherwise.  ENXIO without the built-in provider; EPROTONOSUPPORT for neither
+ * counts nothing.  The answer is that of the mode enforce, whatever the mode
+ * is.  A question that is asked later may be answered otherwise.  ENXIO without the built-in provider; EPROTONOSUPPORT for neither
  * TCP nor UDP.
  */
 extern int clinet_query(uint8_t protocol, sa_family_t addr_family,
@@ -421,7 +423,8 @@ extern int clinet_audit(void);
  * "192.0.2.10,2001:db8::10", at most 256 of them, in place of what the
  * tunables clinet_addrs and clinet_scope said.  An empty list means all local
  * addresses but loopback.  0, EINVAL for NULL or if the list is none (nothing
- * changes then, and a warning says where), ENXIO without the built-in provider.
+ * changes then, and a warning says where), ENOMEM (nothing changes), ENXIO
+ * without the built-in provider.
  */
 extern int clinet_set_addrs(const char *list);
 

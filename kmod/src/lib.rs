@@ -35,11 +35,11 @@
 //!
 //! *What we lock.* The registry's table is in shards, at most 256, each with an
 //! adaptive `kmutex_t`. A call holds one of them at a time, for a few cache lines,
-//! and while it does no foreign code is called; probes may fire. The memory of a shard is only reached under its lock, so nobody can
-//! see it freed. The reserve of free memory and the names of local addresses and of
-//! nodes, for changing them, have a mutex each, which is taken for a moment with no
-//! shard locked; that of the binds that found no room may be taken with one. All of
-//! them are innermost. An
+//! and while it does no foreign code is called; probes may fire. The memory of a
+//! shard is only reached under its lock, so nobody can see it freed. The reserve of
+//! free memory and the names of local addresses and of nodes, for changing them,
+//! have a mutex each, which is taken for a moment with no shard locked; that of the
+//! binds that found no room may be taken with one. All of them are innermost. An
 //! adaptive mutex is right where a spin lock would be wrong: the interrupt thread
 //! that wants it blocks and lends its priority to the owner, even if the owner is
 //! the thread that it has pinned.

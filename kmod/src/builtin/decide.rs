@@ -27,8 +27,8 @@ pub(super) fn active() -> Option<&'static Builtin> {
     (settings::mode() != Mode::Off).then_some(builtin)
 }
 
-/// Counts a question that nobody looks at, if it surely is one. This is all
-/// that most machines' flows cost: it comes before the 5-tuple is read.
+/// Counts a question that nobody looks at, if it surely is one. That is all
+/// that the flows of most machines cost.
 #[inline]
 pub fn ignores(local: &Endpoint, direction: Direction) -> bool {
     active().is_some_and(|builtin| builtin.ignores(local.protocol, &local.addr, direction))

@@ -72,6 +72,7 @@ impl<E: Env> Registry<E> {
     }
 
     /// Registers a connection that two audits found, with one reference.
+    #[cold]
     pub fn audit_add(&self, stack: StackId, tuple: &FiveTuple) -> Audit {
         for _ in 0..ROUNDS {
             let local = match self.local(stack, &tuple.local.addr) {
