@@ -250,7 +250,7 @@ extern int clinet_resync_end(clinet_node_t owner);
 #define	CLINET_NO_ADDRESS	6	/* there is no local address */
 #define	CLINET_FULL_UDP		7	/* no room: clinet_udp_share */
 #define	CLINET_FULL_ADDRESSES	8	/* too many local addresses */
-#define	CLINET_FULL_NODES	9	/* too many other nodes: clinet_install only */
+#define	CLINET_FULL_NODES	9	/* clinet_install: too many nodes */
 
 typedef struct clinet_answer {
 	uint32_t	ca_reason;	/* one of the above */
@@ -264,8 +264,8 @@ typedef struct clinet_answer {
  * the global stack: 0 or the errno, and why, in *answer unless that is NULL, of
  * which min(size, sizeof (clinet_answer_t)) bytes are written.  Changes and
  * counts nothing.  The answer is that of the mode enforce, whatever the mode
- * is.  A question that is asked later may be answered otherwise.  ENXIO without the built-in provider; EPROTONOSUPPORT for neither
- * TCP nor UDP.
+ * is.  A question that is asked later may be answered otherwise.  ENXIO
+ * without the built-in provider; EPROTONOSUPPORT for neither TCP nor UDP.
  */
 extern int clinet_query(uint8_t protocol, sa_family_t addr_family,
     const uint8_t *laddrp, in_port_t lport,
