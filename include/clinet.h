@@ -277,7 +277,7 @@ extern int clinet_query(uint8_t protocol, sa_family_t addr_family,
  * An entry that is there all the time is listed exactly once, others perhaps.
  */
 typedef struct clinet_cursor {
-	uint32_t	cc_region;	/* clinet's */
+	uint32_t	cc_shard;	/* clinet's */
 	uint32_t	cc_fraction;	/* clinet's */
 } clinet_cursor_t;
 

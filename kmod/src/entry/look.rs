@@ -102,7 +102,7 @@ c_function! {
         if !builtin::is_set_up() {
             return Errno::NXIO.number();
         }
-        let from = Cursor { shard: cursor.cc_region, fraction: cursor.cc_fraction };
+        let from = Cursor { shard: cursor.cc_shard, fraction: cursor.cc_fraction };
         let mut listed = 0_usize;
         let next = builtin::list(from, room, |entry| {
             let place = entries.cast::<u8>().wrapping_add(listed.wrapping_mul(size));
@@ -114,7 +114,7 @@ c_function! {
         *count = listed as u32;
         match next {
             Some(next) => {
-                cursor.cc_region = next.shard;
+                cursor.cc_shard = next.shard;
                 cursor.cc_fraction = next.fraction;
                 0
             }

@@ -99,7 +99,7 @@ fn a_sweep_that_began_a_tick_ago_leaves_what_is_younger() {
             let next = (now + 1) % 64;
             registry.bind(0, &endpoint(53), next);
             registry.ask(0, &udp(1), true, next);
-            // So that the region is looked at.
+            // So that the shard is looked at.
             registry.ask(0, &udp(2), true, (now + 64 - SETTINGS.age - 1) % 64);
             registry.ask(0, &udp(3), true, next);
             let (_, why, ..) = gone(&fixture, pass, now)[0];

@@ -42,7 +42,7 @@ struct Answer {
 #[repr(C)]
 #[derive(Default)]
 struct Cursor {
-    region: u32,
+    shard: u32,
     fraction: u32,
 }
 

@@ -119,7 +119,7 @@ fn memory_is_asked_for_a_few_times_a_second_at_most() {
     loaded.kernel.fail_allocations(false);
 }
 
-/// So many that all regions grow; up to eight million with
+/// So many that all shards grow; up to eight million with
 /// `CLINET_TUPLES`.
 #[test]
 fn all_memory_is_given_back_after_many_entries() {
