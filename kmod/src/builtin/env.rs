@@ -14,7 +14,7 @@ use crate::registry::bucket::Bucket;
 use crate::registry::entry::NAMES;
 use crate::registry::env::{Directory, Env, Lock, Peek, SEGMENT, Segment, Word};
 use crate::registry::names::Name;
-use crate::registry::reserve::SHELF;
+use crate::registry::reserve::RESERVED;
 use crate::registry::shard::Shard;
 use crate::registry::uncounted::{Binds, UNCOUNTED};
 use crate::registry::{ASKED, Asked, Memory, Settings, shared};
@@ -28,7 +28,7 @@ impl Env for Kernel {
     type Segment = Block<Bucket, SEGMENT>;
     type Directory = Blocks<Bucket, SEGMENT>;
     type Peek = BlockAddresses;
-    type Shelf = KmemSlice<Option<Self::Segment>>;
+    type FreeSegments = KmemSlice<Option<Self::Segment>>;
     type Shards = KmemSlice<Shard<Self>>;
     type Names = KmemSlice<Name<Self>>;
     type Words = KmemSlice<AtomicU64>;
@@ -146,7 +146,7 @@ pub fn memory(settings: &Settings, shards: usize) -> Option<Memory<Kernel>> {
         locals: names()?,
         owners: names()?,
         shared: KmemSlice::from_fn(shared::WORDS, |_| AtomicU64::new(0))?,
-        reserve: KmemSlice::from_fn(SHELF, |_| None)?,
+        reserve: KmemSlice::from_fn(RESERVED, |_| None)?,
         uncounted: KmemSlice::from_fn(UNCOUNTED, |_| Binds::default())?,
         scratch: KmemSlice::from_fn(ASKED, |_| Asked::default())?,
     })

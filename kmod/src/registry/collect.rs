@@ -6,7 +6,7 @@
 
 use super::entry::NAMES;
 use super::env::{Env, Lock, Word};
-use super::names::{CHUNK, FREE, LEAVING, LEFT, LIVE, Names, RETIRED, RETIRED_LEAVING, STATE};
+use super::names::{CHUNK, FREE, LEAVING, LIVE, Names, RETIRED, RETIRED_LEAVING, STATE, TOMBSTONE};
 
 impl<E: Env> Names<E> {
     /// Gives numbers back that no entry has; for the task, and for whoever finds no
@@ -43,7 +43,7 @@ impl<E: Env> Names<E> {
                 let next = match state & STATE {
                     LEAVING | RETIRED_LEAVING if gone => {
                         *used = used.saturating_sub(1);
-                        LEFT
+                        TOMBSTONE
                     }
                     LEAVING => LIVE,
                     RETIRED_LEAVING => RETIRED,
@@ -61,7 +61,7 @@ impl<E: Env> Names<E> {
     fn shorten_searches(&self) {
         self.change_all(|used, name| {
             let state = name.state.load();
-            if *used == 0 && state & STATE == LEFT {
+            if *used == 0 && state & STATE == TOMBSTONE {
                 name.state.store(state & !STATE | FREE);
             }
         });
@@ -77,7 +77,7 @@ impl<E: Env> Names<E> {
                     continue;
                 };
                 if let Some(name) = self.names.get(number)
-                    && this & STATE == LEFT
+                    && this & STATE == TOMBSTONE
                     && next & STATE == FREE
                 {
                     name.state.store(this & !STATE | FREE);

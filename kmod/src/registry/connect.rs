@@ -71,7 +71,7 @@ impl<E: Env> Registry<E> {
         direction: Direction,
         via: Via,
     ) -> Verdict {
-        self.until_it_is_not_late(stack, tuple, |local| {
+        self.retry_while_late(stack, tuple, |local| {
             self.try_tcp(local, tuple, direction, via)
         })
     }
@@ -79,7 +79,7 @@ impl<E: Env> Registry<E> {
     /// Tries until there is a place, and goes on with the growth of what was tried.
     /// The stack that a try needs is free again by then.
     #[inline(always)]
-    pub(super) fn until_it_is_not_late<'a>(
+    pub(super) fn retry_while_late<'a>(
         &'a self,
         stack: StackId,
         tuple: &FiveTuple,

@@ -111,7 +111,7 @@ impl<E: Env> Registry<E> {
     #[inline(always)]
     pub fn connect_udp(&self, stack: StackId, tuple: &FiveTuple, via: Via, tick: u8) -> Verdict {
         let mut in_the_way = None;
-        self.until_it_is_not_late(stack, tuple, |local| {
+        self.retry_while_late(stack, tuple, |local| {
             match self.use_endpoint(local, tuple, tick) {
                 Ok(generation) => {
                     let asked = (via, tick, generation);

@@ -82,7 +82,7 @@ pub trait Env: Sized + 'static {
     /// Tells where the segments of a directory are.
     type Peek: Peek + 'static;
     /// Memory for free segments, handed in once.
-    type Shelf: DerefMut<Target = [Option<Self::Segment>]> + Send + 'static;
+    type FreeSegments: DerefMut<Target = [Option<Self::Segment>]> + Send + 'static;
     /// Memory for shards, handed in once.
     type Shards: Deref<Target = [Shard<Self>]>;
     /// Memory for names, handed in once.

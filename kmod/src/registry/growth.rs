@@ -56,7 +56,7 @@ fn homes(segments: usize) -> u32 {
 }
 
 /// With so many entries there should be more homes.
-fn comfortable(homes: u32) -> u32 {
+fn threshold(homes: u32) -> u32 {
     homes * SLOTS as u32 / 8 * 5
 }
 
@@ -106,7 +106,7 @@ impl<E: Env> Table<E> {
         let homes = self.layout.homes();
         let segments = (homes as usize + PAD).div_ceil(SEGMENT);
         self.grow_at = match segments < self.directory.places() {
-            true => comfortable(homes),
+            true => threshold(homes),
             false => u32::MAX,
         };
     }

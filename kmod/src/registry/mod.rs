@@ -186,8 +186,8 @@ pub struct Memory<E: Env> {
     pub owners: E::Names,
     /// [`shared::WORDS`].
     pub shared: E::Words,
-    /// [`reserve::SHELF`].
-    pub reserve: E::Shelf,
+    /// [`reserve::RESERVED`].
+    pub reserve: E::FreeSegments,
     /// [`uncounted::UNCOUNTED`].
     pub uncounted: E::Uncounted,
     /// [`ASKED`].

@@ -30,7 +30,7 @@ pub(super) const LIVE: u64 = 1;
 /// Entries of this number are dead; it comes back when all of them are gone.
 pub(super) const RETIRED: u64 = 2;
 /// The number means nothing; a search goes on behind it.
-pub(super) const LEFT: u64 = 3;
+pub(super) const TOMBSTONE: u64 = 3;
 /// [`Names::collect`] found no entry. Gone soon, unless somebody wants it.
 pub(super) const LEAVING: u64 = 4;
 /// As `LEAVING`, of a name that is retired.
@@ -294,7 +294,7 @@ impl<E: Env> Names<E> {
             if let Some(found) = self.at(number, meaning) {
                 return Some(found);
             }
-            if matches!(state & STATE, FREE | LEFT) {
+            if matches!(state & STATE, FREE | TOMBSTONE) {
                 free = free.or(Some((number, name, state)));
             }
             if state & STATE == FREE {

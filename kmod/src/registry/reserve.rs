@@ -4,7 +4,7 @@
 
 //! Free segments, so that nobody waits for memory.
 //!
-//! The module's task keeps [`SHELF`] of them. Whoever needs one takes it from here,
+//! The module's task keeps [`RESERVED`] of them. Whoever needs one takes it from here,
 //! and finds none only if the task is late: then it asks for memory itself,
 //! without sleeping. If there is none it is not asked for again until
 //! the task comes by, once a second, so that a machine without memory is not kept
@@ -14,27 +14,27 @@ use super::env::{Env, Lock, Word};
 
 /// Segments that are kept: 192 KiB, which four thousand new
 /// 5-tuples use up.
-pub const SHELF: usize = 24;
+pub const RESERVED: usize = 24;
 
 /// The free segments.
 pub struct Reserve<E: Env> {
-    shelf: E::Lock<Shelf<E>>,
+    free: E::Lock<Free<E>>,
     /// There was no memory; nobody looks for more before the task does.
     exhausted: E::Word,
     /// The task was told that few are left.
     told: E::Word,
 }
 
-struct Shelf<E: Env> {
-    segments: E::Shelf,
+struct Free<E: Env> {
+    segments: E::FreeSegments,
     count: usize,
 }
 
 impl<E: Env> Reserve<E> {
-    /// An empty one, in memory for [`SHELF`] segments.
-    pub fn new(segments: E::Shelf) -> Self {
+    /// An empty one, in memory for [`RESERVED`] segments.
+    pub fn new(segments: E::FreeSegments) -> Self {
         Self {
-            shelf: E::Lock::new(Shelf { segments, count: 0 }),
+            free: E::Lock::new(Free { segments, count: 0 }),
             exhausted: E::Word::new(0),
             told: E::Word::new(0),
         }
@@ -42,9 +42,9 @@ impl<E: Env> Reserve<E> {
 
     /// A segment. With no shard locked; any context.
     pub fn take(&self) -> Option<E::Segment> {
-        let (segment, left) = self.shelf.lock().take();
+        let (segment, left) = self.free.lock().take();
         if segment.is_some() {
-            if left < SHELF / 2 && self.told.swap(1) == 0 {
+            if left < RESERVED / 2 && self.told.swap(1) == 0 {
                 E::wake();
             }
             return segment;
@@ -68,19 +68,19 @@ impl<E: Env> Reserve<E> {
     /// again.
     pub fn refill(&self) {
         self.exhausted.store(0);
-        while self.shelf.lock().count < SHELF {
+        while self.free.lock().count < RESERVED {
             let Some(segment) = E::segment() else {
                 self.exhausted.store(1);
                 return;
             };
-            let left_over = self.shelf.lock().put(segment);
+            let left_over = self.free.lock().put(segment);
             drop(left_over);
         }
         self.told.store(0);
     }
 }
 
-impl<E: Env> Shelf<E> {
+impl<E: Env> Free<E> {
     fn take(&mut self) -> (Option<E::Segment>, usize) {
         let Some(last) = self.count.checked_sub(1) else {
             return (None, 0);

@@ -89,7 +89,7 @@ fn who_finds_no_memory_does_not_look_again_before_the_task() {
     fixture.0.maintain();
     let before = wakes_and_asks();
     assert_eq!(register(&fixture, 2000).len(), 0);
-    assert!(bytes(&fixture.0) > SHELF / 2 * size_of::<Segment>());
+    assert!(bytes(&fixture.0) > RESERVED / 2 * size_of::<Segment>());
     assert_eq!(wakes_and_asks().0, before.0 + 1);
     fixture.0.maintain();
     let asked = wakes_and_asks().1;

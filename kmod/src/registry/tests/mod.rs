@@ -17,7 +17,7 @@ use super::env::{Directory, Env, Lock, Peek, SEGMENT, Segment, Word};
 use super::growth::{STEPS, Step};
 use super::hash::{SECRET_BYTES, Secret};
 use super::names::Name;
-use super::reserve::SHELF;
+use super::reserve::RESERVED;
 use super::shard::Shard;
 use super::sweep::{ASKED, Asked};
 use super::table::At;
@@ -147,7 +147,7 @@ impl Env for Std {
     type Segment = Box<Segment>;
     type Directory = Vec<Option<Box<Segment>>>;
     type Peek = ();
-    type Shelf = Vec<Option<Box<Segment>>>;
+    type FreeSegments = Vec<Option<Box<Segment>>>;
     type Uncounted = Box<[Binds]>;
     type Shards = Box<[Shard<Self>]>;
     type Names = Box<[Name<Self>]>;
@@ -178,7 +178,7 @@ where
             Segment = Box<Segment>,
             Directory = Vec<Option<Box<Segment>>>,
             Peek = (),
-            Shelf = Vec<Option<Box<Segment>>>,
+            FreeSegments = Vec<Option<Box<Segment>>>,
             Uncounted = Box<[Binds]>,
             Shards = Box<[Shard<E>]>,
             Names = Box<[Name<E>]>,
@@ -195,7 +195,7 @@ where
         locals: names(),
         owners: names(),
         shared: (0..shared::WORDS).map(|_| E::Word::new(0)).collect(),
-        reserve: directory(SHELF),
+        reserve: directory(RESERVED),
         uncounted: vec![Binds::default(); UNCOUNTED].into(),
         scratch: vec![Asked::default(); ASKED].into(),
     }

@@ -100,7 +100,7 @@ impl Env for World {
     type Segment = Box<Segment>;
     type Directory = Vec<Option<Box<Segment>>>;
     type Peek = ();
-    type Shelf = Vec<Option<Box<Segment>>>;
+    type FreeSegments = Vec<Option<Box<Segment>>>;
     type Uncounted = Box<[Binds]>;
     type Shards = Box<[Shard<Self>]>;
     type Names = Box<[Name<Self>]>;
