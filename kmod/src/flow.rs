@@ -275,7 +275,7 @@ impl SockAddr {
     /// The pointer is as [`Addr::read`] wants it for `family`.
     #[inline]
     pub unsafe fn read(family: Family, (addr, port): (*const u8, sys::in_port_t)) -> Option<Self> {
-        // SAFETY: passed on by the caller.
+        // SAFETY: the caller promises of the pointers all that this asks for.
         let addr = unsafe { Addr::read(family, addr)? };
         Some(Self { addr, port })
     }
@@ -339,7 +339,7 @@ impl FiveTuple {
         local: (*const u8, sys::in_port_t),
         foreign: (*const u8, sys::in_port_t),
     ) -> Result<Self, Reject> {
-        // SAFETY: passed on by the caller.
+        // SAFETY: the caller promises of the pointers all that this asks for.
         match unsafe { Self::read_good(protocol, family, local, foreign) } {
             Some(tuple) => Ok(tuple),
             None => Err(reason(family, local.0.is_null() || foreign.0.is_null())),
@@ -362,9 +362,9 @@ impl FiveTuple {
             Protocol::from_number(protocol)?,
             Family::from_number(family)?,
         );
-        // SAFETY: passed on by the caller.
+        // SAFETY: the caller promises of the pointers all that this asks for.
         let local = unsafe { SockAddr::read(family, local)? };
-        // SAFETY: passed on by the caller.
+        // SAFETY: the caller promises of the pointers all that this asks for.
         let foreign = unsafe { SockAddr::read(family, foreign)? };
         Some(Self {
             protocol,
@@ -420,7 +420,7 @@ impl Endpoint {
         pointer: *const u8,
         port: sys::in_port_t,
     ) -> Result<Self, Reject> {
-        // SAFETY: passed on by the caller.
+        // SAFETY: the caller promises of the pointers all that this asks for.
         match unsafe { Self::read_good(protocol, family, (pointer, port)) } {
             Some(endpoint) => Ok(endpoint),
             None => Err(reason(family, pointer.is_null())),
@@ -442,7 +442,7 @@ impl Endpoint {
             Protocol::from_number(protocol)?,
             Family::from_number(family)?,
         );
-        // SAFETY: passed on by the caller.
+        // SAFETY: the caller promises of the pointers all that this asks for.
         let SockAddr { addr, port } = unsafe { SockAddr::read(family, local)? };
         Some(Self {
             protocol,

@@ -130,7 +130,7 @@ pub unsafe extern "C" fn connect2(
     fport: in_port_t,
     _args: *mut c_void,
 ) -> c_int {
-    // SAFETY: passed on by the caller.
+    // SAFETY: the caller promises of the pointers all that this asks for.
     let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
     let direction = Direction::of(is_outgoing);
     errno::to_c(match tuple {
@@ -156,7 +156,7 @@ pub unsafe extern "C" fn disconnect(
     fport: in_port_t,
     _args: *mut c_void,
 ) {
-    // SAFETY: passed on by the caller.
+    // SAFETY: the caller promises of the pointers all that this asks for.
     let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
     if let Some(tuple) = usable(tuple) {
         end(stack as StackId, &tuple);
@@ -174,7 +174,7 @@ macro_rules! local {
             lport: in_port_t,
             _args: *mut c_void,
         ) {
-            // SAFETY: passed on by the caller.
+            // SAFETY: the caller promises of the pointers all that this asks for.
             if let Some(endpoint) = usable(unsafe {
                 Endpoint::read(protocol, family, laddr, lport)
             }) {

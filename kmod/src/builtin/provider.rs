@@ -71,7 +71,7 @@ pub(super) unsafe extern "C" fn connect2(
     faddr: *mut u8,
     fport: sys::in_port_t,
 ) -> c_int {
-    // SAFETY: passed on by the caller.
+    // SAFETY: the caller promises of the pointers all that this asks for.
     let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
     let direction = Direction::of(is_outgoing);
     match tuple {
@@ -94,7 +94,7 @@ unsafe extern "C" fn disconnect(
     faddr: *mut u8,
     fport: sys::in_port_t,
 ) {
-    // SAFETY: passed on by the caller.
+    // SAFETY: the caller promises of the pointers all that this asks for.
     match unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) } {
         Ok(tuple) => drop(decide::disconnect(GLOBAL, &tuple)),
         Err(reject) => drop(rejected(reject)),
@@ -112,7 +112,7 @@ unsafe extern "C" fn bind(
     laddr: *mut u8,
     lport: sys::in_port_t,
 ) {
-    // SAFETY: passed on by the caller.
+    // SAFETY: the caller promises of the pointers all that this asks for.
     match unsafe { Endpoint::read(protocol, family, laddr, lport) } {
         Ok(endpoint) => decide::bind(GLOBAL, &endpoint),
         Err(reject) => drop(rejected(reject)),
@@ -130,7 +130,7 @@ unsafe extern "C" fn unbind(
     laddr: *mut u8,
     lport: sys::in_port_t,
 ) {
-    // SAFETY: passed on by the caller.
+    // SAFETY: the caller promises of the pointers all that this asks for.
     match unsafe { Endpoint::read(protocol, family, laddr, lport) } {
         Ok(endpoint) => decide::unbind(GLOBAL, &endpoint),
         Err(reject) => drop(rejected(reject)),

@@ -27,7 +27,7 @@ c_function! {
         owner: sys::clinet_node_t, protocol: u8, family: sa_family_t,
         laddr: *const u8, lport: in_port_t, faddr: *const u8, fport: in_port_t,
     ) -> c_int {
-        // SAFETY: passed on by the caller.
+        // SAFETY: the caller promises of the pointers all that this asks for.
         let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
         errno::to_c(foreign(tuple).and_then(|tuple| builtin::install(owner, &tuple)))
     }
@@ -41,7 +41,7 @@ c_function! {
         owner: sys::clinet_node_t, protocol: u8, family: sa_family_t,
         laddr: *const u8, lport: in_port_t, faddr: *const u8, fport: in_port_t,
     ) -> c_int {
-        // SAFETY: passed on by the caller.
+        // SAFETY: the caller promises of the pointers all that this asks for.
         let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
         errno::to_c(foreign(tuple).and_then(|tuple| builtin::withdraw(owner, &tuple)))
     }

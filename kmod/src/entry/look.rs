@@ -24,7 +24,7 @@ c_function! {
         laddr: *const u8, lport: in_port_t, faddr: *const u8, fport: in_port_t,
         answer: *mut sys::clinet_answer_t, size: usize,
     ) -> c_int {
-        // SAFETY: passed on by the caller.
+        // SAFETY: the caller promises of the pointers all that this asks for.
         let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
         let result = checked(tuple)
             .and_then(|tuple| builtin::query(0, &tuple.ok_or(Errno::PROTONOSUPPORT)?));
@@ -86,7 +86,7 @@ c_function! {
         cursor: *mut sys::clinet_cursor_t, entries: *mut sys::clinet_entry_t, count: *mut u32,
         size: usize,
     ) -> c_int {
-        // SAFETY: passed on by the caller.
+        // SAFETY: NULL, or valid and used by nobody else during the call: the caller promises it.
         let (Some(cursor), Some(count)) = (unsafe { cursor.as_mut() }, unsafe { count.as_mut() })
         else {
             return bad(Reject::Null);

@@ -63,7 +63,7 @@ c_function! {
         protocol: u8, is_outgoing: boolean_t, family: sa_family_t,
         laddr: *const u8, lport: in_port_t, faddr: *const u8, fport: in_port_t,
     ) -> c_int {
-        // SAFETY: passed on by the caller.
+        // SAFETY: the caller promises of the pointers all that this asks for.
         let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
         errno::to_c(checked(tuple).and_then(|tuple| match tuple {
             Some(tuple) => contract::ask(&tuple, is_outgoing != sys::B_FALSE).map(|_| ()),
@@ -80,7 +80,7 @@ c_function! {
         protocol: u8, family: sa_family_t,
         laddr: *const u8, lport: in_port_t, faddr: *const u8, fport: in_port_t,
     ) {
-        // SAFETY: passed on by the caller.
+        // SAFETY: the caller promises of the pointers all that this asks for.
         let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
         if let Ok(Some(tuple)) = checked(tuple) {
             contract::end(&tuple);
@@ -98,7 +98,7 @@ unsafe fn tell(
     laddr: *const u8,
     lport: in_port_t,
 ) {
-    // SAFETY: passed on by the caller.
+    // SAFETY: the caller promises of the pointers all that this asks for.
     match unsafe { Endpoint::read(protocol, family, laddr, lport) } {
         Ok(endpoint) => contract::tell(event, &endpoint),
         Err(reject) => drop(rejected(reject)),
@@ -135,9 +135,9 @@ c_function! {
         ct: *mut sys::clinet_tcp_t, is_outgoing: boolean_t, family: sa_family_t,
         laddr: *const u8, lport: in_port_t, faddr: *const u8, fport: in_port_t,
     ) -> c_int {
-        // SAFETY: passed on by the caller.
+        // SAFETY: the caller promises of the pointers all that this asks for.
         let tuple = unsafe { FiveTuple::read(TCP, family, (laddr, lport), (faddr, fport)) };
-        // SAFETY: passed on by the caller.
+        // SAFETY: NULL, or valid and used by nobody else during the call: the caller promises it.
         let Some(ct) = (unsafe { ct.as_mut() }) else {
             return bad(Reject::Null);
         };
@@ -153,7 +153,7 @@ c_function! {
     ///
     /// `ct` as for [`clinet_tcp_connect`].
     fn clinet_tcp_disconnect(ct: *mut sys::clinet_tcp_t) {
-        // SAFETY: passed on by the caller.
+        // SAFETY: NULL, or valid and used by nobody else during the call: the caller promises it.
         match unsafe { ct.as_mut() } {
             Some(ct) => tcp::disconnect(ct),
             None => drop(rejected(Reject::Null)),

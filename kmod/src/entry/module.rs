@@ -90,7 +90,7 @@ c_function! {
     /// `tunables` is NULL or readable. Called by `_init`, once, before anybody
     /// else is in the module.
     fn clinet_module_init(tunables: *const sys::clinet_tunables_t) -> c_int {
-        // SAFETY: passed on by the caller.
+        // SAFETY: NULL, or valid and used by nobody else during the call: the caller promises it.
         match unsafe { tunables.as_ref() } {
             Some(tunables) => errno::to_c(init(tunables)),
             None => Errno::INVAL.number(),

@@ -35,7 +35,7 @@ unsafe fn sock_addr(
             Err(Reject::Family)
         };
     };
-    // SAFETY: passed on by the caller.
+    // SAFETY: the caller promises of the pointers all that this asks for.
     unsafe { SockAddr::read(family, (addr, port)) }.map_or_else(null, Ok)
 }
 
@@ -80,7 +80,7 @@ unsafe fn begin_v4(
     faddr: *const u8,
     fport: in_port_t,
 ) -> c_int {
-    // SAFETY: passed on by the caller.
+    // SAFETY: NULL, or valid and used by nobody else during the call: the caller promises it.
     if let Some(last) = unsafe { cu.as_ref() }
         && !ask.is_null()
         && !faddr.is_null()
@@ -108,11 +108,11 @@ unsafe fn begin(
     faddr: *const u8,
     fport: in_port_t,
 ) -> c_int {
-    // SAFETY: passed on by the caller.
+    // SAFETY: NULL, or valid and used by nobody else during the call: the caller promises it.
     let Some(last) = (unsafe { cu.as_ref() }) else {
         return bad(Reject::Null);
     };
-    // SAFETY: passed on by the caller.
+    // SAFETY: the caller promises of the pointers all that this asks for.
     let peer = match unsafe { sock_addr(family, faddr, fport) } {
         Ok(peer) => peer,
         Err(reject) => return bad(reject),
@@ -142,7 +142,7 @@ unsafe fn udp_ask(
     let Some(ask) = (unsafe { ask.cast::<Ask>().as_ref() }) else {
         return bad(Reject::Null);
     };
-    // SAFETY: passed on by the caller.
+    // SAFETY: the caller promises of the pointers all that this asks for.
     match unsafe { sock_addr(ask.family(), laddr, lport) } {
         Ok(local) => errno::to_c(udp::ask(ask, local, refusal)),
         Err(reject) => bad(reject),
@@ -227,7 +227,7 @@ c_function! {
         let Some(last) = (unsafe { cu.cast::<LastDestination>().as_mut() }) else {
             return bad(Reject::Null);
         };
-        // SAFETY: passed on by the caller.
+        // SAFETY: the caller promises of the pointers all that this asks for.
         match unsafe { sock_addr(family, faddr, fport) } {
             Ok(peer) => {
                 // SAFETY: writable by the contract of this function; the twin
@@ -266,7 +266,7 @@ unsafe fn udp_tell(
 ) {
     // SAFETY: passed on by the caller; the twin has the same layout.
     let last = unsafe { cu.cast::<LastDestination>().as_mut() }.ok_or(Reject::Null);
-    // SAFETY: passed on by the caller.
+    // SAFETY: the caller promises of the pointers all that this asks for.
     let endpoint = unsafe { Endpoint::read(UDP, family, laddr, lport) };
     match last.and_then(|last| Ok((last, endpoint?))) {
         Ok((last, endpoint)) => {

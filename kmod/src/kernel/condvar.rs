@@ -70,7 +70,7 @@ impl Condvar {
     ///
     /// Nobody waits for it or will do so again.
     pub unsafe fn destroy(&self) {
-        // SAFETY: passed on by the caller.
+        // SAFETY: nobody uses it now or later, as the caller promises.
         unsafe { sys::cv_destroy(self.0.get()) };
     }
 }

@@ -144,9 +144,9 @@ impl<T> Drop for KmemSlice<T> {
 /// are initialised, and nobody uses them.
 unsafe fn free<T>(start: NonNull<T>, len: usize, size: usize) {
     let elements = ptr::slice_from_raw_parts_mut(start.as_ptr(), len);
-    // SAFETY: passed on by the caller.
+    // SAFETY: `len` elements are initialised and nobody uses them: the caller promises it.
     unsafe { ptr::drop_in_place(elements) };
     BYTES.fetch_sub(size, Ordering::Relaxed);
-    // SAFETY: passed on by the caller.
+    // SAFETY: an allocation of this size, as the caller promises.
     unsafe { sys::kmem_free(start.as_ptr().cast(), size) };
 }

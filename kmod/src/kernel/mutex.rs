@@ -77,7 +77,7 @@ impl<T> KMutex<T> {
     ///
     /// Nobody holds it, waits for it, or will lock it again.
     pub unsafe fn destroy(&self) {
-        // SAFETY: passed on by the caller.
+        // SAFETY: nobody uses it now or later, as the caller promises.
         unsafe { sys::mutex_destroy(self.raw.get()) };
     }
 }

@@ -134,9 +134,9 @@ impl Task {
     ///
     /// Nobody uses the task now or later.
     unsafe fn destroy(&self) {
-        // SAFETY: passed on by the caller.
+        // SAFETY: nobody uses it now or later, as the caller promises.
         unsafe { self.awaited.destroy() };
-        // SAFETY: passed on by the caller.
+        // SAFETY: nobody uses it now or later, as the caller promises.
         unsafe { self.state.destroy() };
     }
 
