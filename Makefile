@@ -63,7 +63,7 @@ lint: $(crates) ## Lint for the host and for the kernel target
 	$T cargo clippy --locked --workspace --all-targets -- -D warnings
 	$T tools/kernel-cargo clippy --package clinet --lib -- -D warnings
 
-doc: $(crates) ## Build the documentation in target/doc
+doc: $(crates) ## Build the documentation in target/doc, the module's in target/x86_64-unknown-illumos/doc
 	$T env RUSTDOCFLAGS="-D warnings" \
 		cargo doc --locked --workspace --exclude clinet --no-deps
 	$T env RUSTDOCFLAGS="-D warnings" \
@@ -90,7 +90,7 @@ columns: ## Refuse lines of C with more than 80 columns
 		} END { exit bad }' || bad=1; \
 	done; exit $${bad:-0}
 
-scripts: ## Lint the shell scripts
+scripts: ## Lint the shell scripts, and compile the Perl one
 	$T shellcheck tools/* kmod/link .ci/run tests-user/captures/*-capture* \
 		tests-user/pkg/tests/fake-vm tests-user/pkg/tests/fake-apt
 	$T perl -c pkg/vm/sockets.pl

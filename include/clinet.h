@@ -214,7 +214,7 @@ extern int clinet_install(clinet_node_t owner, uint8_t protocol,
 
 /*
  * Takes it back.  0, ENOENT if `owner' does not own the 5-tuple, EINVAL if
- * owner is 0 or this node.
+ * owner is 0 or this node, EPROTONOSUPPORT for neither TCP nor UDP.
  */
 extern int clinet_withdraw(clinet_node_t owner, uint8_t protocol,
     sa_family_t addr_family, const uint8_t *laddrp, in_port_t lport,
@@ -346,7 +346,7 @@ typedef struct clinet_stats {
 	uint64_t	cs_tcp_out_refused;	/* ... and said no */
 	uint64_t	cs_tcp_in_refused;
 	uint64_t	cs_udp_refused;
-	uint64_t	cs_no_provider;		/* accepted: nobody to ask */
+	uint64_t	cs_no_provider;		/* calls: nobody to ask or tell */
 	uint64_t	cs_no_laddr;		/* TCP, unspecified local */
 	uint64_t	cs_other_protocol;	/* neither TCP nor UDP */
 	uint64_t	cs_bad_argument;	/* NULL pointer, odd family */
@@ -396,7 +396,7 @@ extern int clinet_stats(clinet_stats_t *cs, size_t size);
 /*
  * Sets ip's hooks, as the module does when it is loaded unless clinet_attach is
  * 0 in /etc/system.  0, also if they are set already.  ENXIO: drv/ip cannot be
- * opened.  ENOTSUP: it lacks a variable.  EBUSY: another module has set one, or
+ * opened.  ENOTSUP: it lacks a variable or the walk.  EBUSY: another module has set one, or
  * clinet is being unloaded.  After an error nothing of ip was touched unless
  * the state says CLINET_PARTIAL; a warning in the log names the variable.
  */
@@ -404,9 +404,9 @@ extern int clinet_attach_ip(void);
 
 /*
  * Puts functions into ip's hooks that accept everything and touch nothing, and
- * forgets this node's entries.  0, also if that was done already; ENXIO if the
- * hooks were never set.  The module stays loaded until the machine goes down: a
- * thread of ip may be inside it, and nobody counts those.
+ * forgets what came through them.  0, also if that was done already; ENXIO if
+ * the hooks were never set.  The module stays loaded until the machine goes
+ * down: a thread of ip may be inside it, and nobody counts those.
  */
 extern int clinet_detach_ip(void);
 
@@ -444,7 +444,7 @@ typedef struct clinet_state {
 	uint64_t	cst_audits;	/* completed ones */
 	uint64_t	cst_added;	/* entries, by audits */
 	uint64_t	cst_removed;	/* entries, by audits */
-	uint64_t	cst_conflicts;	/* connections of another's tuple */
+	uint64_t	cst_conflicts;	/* another's tuple, or no room */
 	const char	*cst_reason;	/* why not, or what went; static */
 } clinet_state_t;
 

@@ -53,7 +53,10 @@ volatile uint32_t clinet_detach = 0;
 /* Anything but 0: compare with ip's connections now; becomes 0 again. */
 volatile uint32_t clinet_audit_now = 0;
 
-/* Seconds between two audits, 1 to 86400.  0: only when asked for. */
+/*
+ * Seconds between two audits, 1 to 86400.  0: only when asked for, after an
+ * attach, after mode 0, and for ends that are in doubt.
+ */
 uint32_t clinet_audit_period = 300;
 
 /* This node's number in the cluster, from 1. */
@@ -77,11 +80,11 @@ uint32_t clinet_max_tuples = 1048576;
 
 /*
  * How much of that UDP may have, in hundredths, 1 to 100.  A program that sends
- * to ever new destinations uses up no more; TCP always has the rest.
+ * to ever new destinations uses up no more; TCP and other nodes have the rest.
  */
 uint32_t clinet_udp_share = 25;
 
-/* 1: all memory for them at load.  0: as it is needed. */
+/* 1: all memory for 5-tuples at load.  0: as it is needed. */
 uint32_t clinet_prealloc = 0;
 
 /* When it is full: 0 admits unregistered (and counts), 1 refuses. */

@@ -153,7 +153,7 @@ counters! {
     cs_audit_added c"" "entries that an audit found in ip only"
     cs_audit_removed c"" "entries that two audits did not find in ip"
     cs_audit_conflicts c"" "connections that an audit saw and another node owns, or without room"
-    cs_cleared c"cleared" "entries forgotten when ip was attached or detached"
+    cs_cleared c"cleared" "entries forgotten when ip was attached or detached, or after mode 0"
     cs_addresses_full c"addresses_full" "installations that found too many local addresses"
     cs_nodes_full c"nodes_full" "installations that found too many nodes"
     cs_install_late c"install_late" "installations that found no memory"

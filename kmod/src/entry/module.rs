@@ -62,7 +62,7 @@ fn share_configured(tunables: &sys::clinet_tunables_t, settings: &Settings) {
     }
     // SAFETY: krtld stores the address of a string that stays.
     let list = unsafe { CStr::from_ptr(tunables.ct_addrs) };
-    // What is wrong with it is in the log by now.
+    // What is wrong with the list is in the log by now.
     let _ = share(
         list.to_bytes(),
         "clinet_addrs",

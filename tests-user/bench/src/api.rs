@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// `cl_inet_connect2`.
 pub type Connect2 = unsafe extern "C" fn(u8, i32, u16, *const u8, u16, *const u8, u16) -> i32;
 /// `cl_inet_disconnect`.
-pub type OfTuple = unsafe extern "C" fn(u8, u16, *const u8, u16, *const u8, u16);
+pub type Disconnect = unsafe extern "C" fn(u8, u16, *const u8, u16, *const u8, u16);
 /// ip's `cl_inet_connect2`.
 pub type IpConnect2 =
     unsafe extern "C" fn(i32, u8, i32, u16, *const u8, u16, *const u8, u16, *mut c_void) -> i32;
@@ -22,8 +22,8 @@ pub type IpDisconnect =
     unsafe extern "C" fn(i32, u8, u16, *const u8, u16, *const u8, u16, *mut c_void);
 /// `cl_inet_bind`, `cl_inet_unbind`.
 pub type OfEndpoint = unsafe extern "C" fn(u8, u16, *const u8, u16);
-/// `clinet_install`, `clinet_withdraw`.
-pub type OfOwner = unsafe extern "C" fn(u32, u8, u16, *const u8, u16, *const u8, u16) -> i32;
+/// `clinet_install`.
+pub type Install = unsafe extern "C" fn(u32, u8, u16, *const u8, u16, *const u8, u16) -> i32;
 /// `clinet_purge`.
 pub type Purge = unsafe extern "C" fn(u32) -> i32;
 /// `clinet_query`.
@@ -66,8 +66,6 @@ pub const ENOSPC: i32 = 28;
 pub enum Stat {
     /// New 5-tuples.
     Registered = 13,
-    /// Refused: another node's.
-    OwnedElsewhere = 15,
     /// No room: let through.
     FullAdmitted = 16,
     /// No room: refused.
@@ -124,15 +122,13 @@ functions! {
     /// Asks for a tuple.
     connect2: Connect2 = slot "cl_inet_connect2";
     /// Gives it back.
-    disconnect: OfTuple = slot "cl_inet_disconnect";
+    disconnect: Disconnect = slot "cl_inet_disconnect";
     /// A UDP endpoint begins.
     bind: OfEndpoint = slot "cl_inet_bind";
     /// A UDP endpoint ends.
     unbind: OfEndpoint = slot "cl_inet_unbind";
     /// Another node owns a tuple.
-    install: OfOwner = function "clinet_install";
-    /// It does not any more.
-    withdraw: OfOwner = function "clinet_withdraw";
+    install: Install = function "clinet_install";
     /// Another node is gone.
     purge: Purge = function "clinet_purge";
     /// Counters.

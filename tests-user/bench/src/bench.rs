@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
+
 use crate::chase::Chase;
 use crate::error::{Error, Result};
 use crate::marks::{MARKS, Mark, Measured};
@@ -30,26 +32,30 @@ pub struct Settings {
 const STEPS: usize = 200_000;
 
 /// A peer, or the module, in the steady state.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Steady {
     /// Its name.
     pub name: &'static str,
     /// Bytes of a tuple.
+    #[serde(rename = "bytes_per_tuple")]
     pub bytes: f64,
     /// Nanoseconds by row.
     pub ns: BTreeMap<&'static str, f64>,
 }
 
 /// Costs at one size.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Size {
     /// Tuples in the table.
     pub tuples: u32,
     /// c meanwhile.
+    #[serde(rename = "c_ns")]
     pub c: f64,
     /// Nanoseconds of a pair, by contender.
+    #[serde(rename = "pair_ns")]
     pub pair: BTreeMap<&'static str, f64>,
     /// The same of a hit.
+    #[serde(rename = "hit_ns")]
     pub hit: BTreeMap<&'static str, f64>,
     /// Counted misses of the cache and of the TLB for a pair.
     pub pair_misses: Option<(f64, f64)>,

@@ -16,6 +16,21 @@ use crate::keys::{INET6, Tuple};
 
 const GLOBAL_STACK: i32 = 0;
 
+/// Calls a function with the ends of a tuple between its other arguments.
+macro_rules! call {
+    ($function:ident, [$($first:expr),*], $tuple:ident, [$($last:expr),*]) => {
+        $function(
+            $($first,)*
+            INET6,
+            $tuple.laddr(),
+            $tuple.lport(),
+            $tuple.faddr(),
+            $tuple.fport(),
+            $($last),*
+        )
+    };
+}
+
 /// What a hook variable of ip holds.
 fn ip_hook(name: &str) -> Result<*const ()> {
     match ip::hook(name) {
@@ -51,17 +66,7 @@ impl<'a> Caller<'a> {
         Ok(move |tuple: &Tuple| {
             // SAFETY: 16 readable bytes each, which live during the call;
             // this thread is attached, as it made the Caller.
-            unsafe {
-                connect2(
-                    tuple.protocol(),
-                    1,
-                    INET6,
-                    tuple.laddr(),
-                    tuple.lport(),
-                    tuple.faddr(),
-                    tuple.fport(),
-                )
-            }
+            unsafe { call!(connect2, [tuple.protocol(), 1], tuple, []) }
         })
     }
 
@@ -74,14 +79,7 @@ impl<'a> Caller<'a> {
         Ok(move |tuple: &Tuple| {
             // SAFETY: as in `connect2`.
             unsafe {
-                disconnect(
-                    tuple.protocol(),
-                    INET6,
-                    tuple.laddr(),
-                    tuple.lport(),
-                    tuple.faddr(),
-                    tuple.fport(),
-                );
+                call!(disconnect, [tuple.protocol()], tuple, []);
             }
         })
     }
@@ -99,16 +97,11 @@ impl<'a> Caller<'a> {
         Ok(move |tuple: &Tuple| {
             // SAFETY: as in `connect2`; the arguments may be NULL.
             unsafe {
-                connect2(
-                    GLOBAL_STACK,
-                    tuple.protocol(),
-                    1,
-                    INET6,
-                    tuple.laddr(),
-                    tuple.lport(),
-                    tuple.faddr(),
-                    tuple.fport(),
-                    ptr::null_mut(),
+                call!(
+                    connect2,
+                    [GLOBAL_STACK, tuple.protocol(), 1],
+                    tuple,
+                    [ptr::null_mut()]
                 )
             }
         })
@@ -125,15 +118,11 @@ impl<'a> Caller<'a> {
         Ok(move |tuple: &Tuple| {
             // SAFETY: as in `ip_connect2`.
             unsafe {
-                disconnect(
-                    GLOBAL_STACK,
-                    tuple.protocol(),
-                    INET6,
-                    tuple.laddr(),
-                    tuple.lport(),
-                    tuple.faddr(),
-                    tuple.fport(),
-                    ptr::null_mut(),
+                call!(
+                    disconnect,
+                    [GLOBAL_STACK, tuple.protocol()],
+                    tuple,
+                    [ptr::null_mut()]
                 );
             }
         })
@@ -147,18 +136,7 @@ impl<'a> Caller<'a> {
         let query = self.functions.query()?;
         Ok(move |tuple: &Tuple| {
             // SAFETY: as in `connect2`; the answer may be NULL.
-            unsafe {
-                query(
-                    tuple.protocol(),
-                    INET6,
-                    tuple.laddr(),
-                    tuple.lport(),
-                    tuple.faddr(),
-                    tuple.fport(),
-                    ptr::null_mut(),
-                    0,
-                )
-            }
+            unsafe { call!(query, [tuple.protocol()], tuple, [ptr::null_mut(), 0]) }
         })
     }
 
@@ -169,17 +147,7 @@ impl<'a> Caller<'a> {
     pub fn install(&self, owner: u32, tuple: &Tuple) -> Result<i32> {
         let install = self.functions.install()?;
         // SAFETY: as in `connect2`.
-        Ok(unsafe {
-            install(
-                owner,
-                tuple.protocol(),
-                INET6,
-                tuple.laddr(),
-                tuple.lport(),
-                tuple.faddr(),
-                tuple.fport(),
-            )
-        })
+        Ok(unsafe { call!(install, [owner, tuple.protocol()], tuple, []) })
     }
 
     /// `cl_inet_bind` of the tuple's local endpoint.

@@ -11,15 +11,16 @@ use plotters::prelude::*;
 
 use crate::OURS;
 use crate::bench::Bench;
+use crate::peers::{Dash, Named, Papaya, Scc, Sharded};
 
 const SIZE: (u32, u32) = (960, 420);
 /// Colours that the colour-blind can tell apart, by contender.
 const COLOURS: [(&str, RGBColor); 5] = [
     (OURS, RGBColor(0x00, 0x72, 0xb2)),
-    ("dashmap", RGBColor(0xd5, 0x5e, 0x00)),
-    ("hashbrown x 64", RGBColor(0x00, 0x9e, 0x73)),
-    ("papaya", RGBColor(0xcc, 0x79, 0xa7)),
-    ("scc", RGBColor(0xe6, 0x9f, 0x00)),
+    (Dash::NAME, RGBColor(0xd5, 0x5e, 0x00)),
+    (Sharded::NAME, RGBColor(0x00, 0x9e, 0x73)),
+    (Papaya::NAME, RGBColor(0xcc, 0x79, 0xa7)),
+    (Scc::NAME, RGBColor(0xe6, 0x9f, 0x00)),
 ];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;

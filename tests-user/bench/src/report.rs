@@ -55,50 +55,10 @@ struct Report<'a> {
     c_ns: Option<f64>,
     remarks: &'a [String],
     rows: Vec<Row<'a>>,
-    steady: Vec<SteadyJson<'a>>,
-    sizes: Vec<SizeJson<'a>>,
+    steady: &'a [Steady],
+    sizes: &'a [Size],
     /// The worst insert of the first ones, by how many those are.
     worst_ns: BTreeMap<&'a str, &'a [(u32, f64)]>,
-}
-
-#[derive(Debug, Serialize)]
-struct SteadyJson<'a> {
-    name: &'a str,
-    bytes_per_tuple: f64,
-    ns: &'a BTreeMap<&'static str, f64>,
-}
-
-impl<'a> From<&'a Steady> for SteadyJson<'a> {
-    fn from(steady: &'a Steady) -> Self {
-        Self {
-            name: steady.name,
-            bytes_per_tuple: steady.bytes,
-            ns: &steady.ns,
-        }
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct SizeJson<'a> {
-    tuples: u32,
-    c_ns: f64,
-    pair_ns: &'a BTreeMap<&'static str, f64>,
-    hit_ns: &'a BTreeMap<&'static str, f64>,
-    pair_misses: Option<(f64, f64)>,
-    hit_misses: Option<(f64, f64)>,
-}
-
-impl<'a> From<&'a Size> for SizeJson<'a> {
-    fn from(size: &'a Size) -> Self {
-        Self {
-            tuples: size.tuples,
-            c_ns: size.c,
-            pair_ns: &size.pair,
-            hit_ns: &size.hit,
-            pair_misses: size.pair_misses,
-            hit_misses: size.hit_misses,
-        }
-    }
 }
 
 /// The marks that have a result, in their order.
@@ -156,8 +116,8 @@ pub fn json(bench: &Bench) -> serde_json::Result<String> {
         c_ns: median(&bench.c),
         remarks: &bench.remarks,
         rows: results(bench).map(row).collect(),
-        steady: bench.steady.iter().map(SteadyJson::from).collect(),
-        sizes: bench.sizes.iter().map(SizeJson::from).collect(),
+        steady: &bench.steady,
+        sizes: &bench.sizes,
         worst_ns: bench
             .worst
             .iter()

@@ -69,7 +69,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME=MAC[,MAC...]", conflicts_with = "nodes",
           value_parser = named_node)]
     node: Vec<NamedNode>,
-    /// Look into PPPoE, MPLS, GRE, IP-in-IP, VXLAN and Geneve: what is inside
+    /// Look into PPPoE, MPLS, PBB, GRE, IP-in-IP, VXLAN and Geneve: what is inside
     /// counts, not what is around it
     #[arg(long)]
     inner: bool,
@@ -303,18 +303,18 @@ fn counts(counts: &BTreeMap<String, u64>) -> String {
 }
 
 /// Why nothing is reported of any node, if nothing is.
-fn silence(report: &Report) -> Option<String> {
+fn silence(report: &Report) -> Option<&'static str> {
     let totals = &report.totals;
     let shared = totals.packets - totals.not_shared;
     if totals.packets == 0 || !report.nodes.is_empty() {
         return None;
     }
     Some(if !report.not_looked_into.is_empty() {
-        "what was not looked into may have some; --inner looks into tunnels".to_owned()
+        "what was not looked into may have some; --inner looks into tunnels"
     } else if shared == 0 {
-        "does --shared name the right ones?".to_owned()
+        "does --shared name the right ones?"
     } else if totals.undecodable == shared {
-        "what is undecodable may have been".to_owned()
+        "what is undecodable may have been"
     } else {
         return None;
     })

@@ -11,12 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{imports, work};
+use crate::api::ENOENT;
 use crate::keys::{Keys, Tuple};
 
-const ENOENT: i32 = 2;
-
 /// The variables of ip that the module looks for.
-const VARIABLES: [&str; 6] = [
+pub(crate) const VARIABLES: [&str; 6] = [
     "cl_inet_connect2",
     "cl_inet_disconnect",
     "cl_inet_bind",
@@ -26,7 +25,8 @@ const VARIABLES: [&str; 6] = [
 ];
 static HOOKS: [AtomicU64; VARIABLES.len()] = [const { AtomicU64::new(0) }; VARIABLES.len()];
 
-/// `netstack_t`, whose members are private.
+/// `netstack_t`, whose members are private: as large as what the module may
+/// search for the stack's id (kmod/src/kernel/netstack.rs), or larger.
 static STACK: [AtomicU64; 35] = [const { AtomicU64::new(0) }; 35];
 
 /// `cl_tcp_info_t`.

@@ -203,17 +203,16 @@ mod tests {
     #[test]
     fn magazines_keep_what_a_cache_without_them_gives_back() {
         let general = kmem_alloc(100_000, 0);
-        let no_functions = [ptr::null(); 5];
-        let [constructor, destructor, reclaim, private, vmem] = no_functions;
+        let none = ptr::null();
         let cache = kmem_cache_create(
             c"test".as_ptr().cast(),
             8192,
             128,
-            constructor,
-            destructor,
-            reclaim,
-            private,
-            vmem,
+            none,
+            none,
+            none,
+            none,
+            none,
             KMC_NOMAGAZINE,
         );
         let buffers: Vec<_> = (0..10).map(|_| kmem_cache_alloc(cache, 0)).collect();

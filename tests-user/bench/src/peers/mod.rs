@@ -193,9 +193,9 @@ impl<T: Table + Named> Contender for T {
     }
 }
 
-/// What can be made.
+/// A peer's name, and how one is made.
 pub trait Named {
-    /// Its name in the report.
+    /// In the report.
     const NAME: &'static str;
 
     /// Empty, with this hash.
@@ -203,7 +203,7 @@ pub trait Named {
     fn with_hasher(hash: Sip) -> Self;
 }
 
-/// Fills a peer with the first `tuples` and with nothing else: bytes of one.
+/// Registers these tuples with a peer, each for its owner.
 ///
 /// # Errors
 /// One was there already.

@@ -78,46 +78,38 @@ fn idle(module: &Module) -> Result<Measured> {
 }
 
 fn sample(row: &str, module: &Module, calls: usize) -> Result<f64> {
-    match row {
-        "udp-same" => send(module, calls),
-        "not-shared-1000" => {
-            let before = not_shared_counted(module)?;
-            let ns = thousandth(module, calls)?;
-            compare(module, before, EARLIER * FIRST_CALLS + calls)?;
-            Ok(ns)
-        }
-        "not-shared-2" => {
-            let before = not_shared_counted(module)?;
-            let ns = std::thread::scope(|scope| {
-                let threads: Vec<_> = (0..2)
-                    .map(|number| {
-                        scope.spawn(move || {
-                            cpu::pin(cpu::measuring(number));
-                            not_shared(module, calls)
-                        })
-                    })
-                    .collect();
-                let mut most = 0.0_f64;
-                for thread in threads {
-                    most = most.max(thread.join().unwrap_or_else(panicked)?);
-                }
-                Ok::<_, Error>(most)
-            })?;
-            compare(module, before, 2 * calls)?;
-            Ok(ns)
-        }
-        _ => {
-            let before = not_shared_counted(module)?;
-            let ns = not_shared(module, calls)?;
-            compare(module, before, calls)?;
-            Ok(ns)
-        }
+    if row == "udp-same" {
+        return send(module, calls);
     }
+    let before = not_shared_counted(module)?;
+    let (ns, all_calls) = match row {
+        "not-shared-1000" => (thousandth(module, calls)?, EARLIER * FIRST_CALLS + calls),
+        "not-shared-2" => (two_threads(module, calls)?, 2 * calls),
+        _ => (not_shared(module, calls)?, calls),
+    };
+    compare(module, before, all_calls)?;
+    Ok(ns)
 }
 
-/// The same by a thread that comes after 999 others, which are still there.
+/// The slower of two threads at once.
+fn two_threads(module: &Module, calls: usize) -> Result<f64> {
+    std::thread::scope(|scope| {
+        let threads = [0, 1].map(|number| {
+            scope.spawn(move || {
+                cpu::pin(cpu::measuring(number));
+                not_shared(module, calls)
+            })
+        });
+        let mut most = 0.0_f64;
+        for thread in threads {
+            most = most.max(thread.join().unwrap_or_else(panicked)?);
+        }
+        Ok(most)
+    })
+}
+
+/// Of a thread that comes after 999 others, which are still there.
 fn thousandth(module: &Module, calls: usize) -> Result<f64> {
-    let (called, all_called) = mpsc::channel();
     let (stay, stays) = mpsc::channel::<()>();
     let stays = Mutex::new(stays);
     std::thread::scope(|scope| {
@@ -125,17 +117,17 @@ fn thousandth(module: &Module, calls: usize) -> Result<f64> {
         let _stay = stay;
         let small = || std::thread::Builder::new().stack_size(128 << 10);
         for _ in 0..EARLIER {
-            let (called, stays) = (called.clone(), &stays);
+            let (called, has_called) = mpsc::channel();
+            let stays = &stays;
             small().spawn_scoped(scope, move || {
                 let result = not_shared(module, FIRST_CALLS);
                 let heard = called.send(result.map(drop));
-                drop(called);
                 if heard.is_ok() {
                     // An error: the thousandth is done.
                     let _ = stays.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 }
             })?;
-            all_called.recv().map_err(anyhow::Error::from)??;
+            has_called.recv().map_err(anyhow::Error::from)??;
         }
         let last = small().spawn_scoped(scope, || {
             cpu::pin(cpu::measuring(0));

@@ -2,8 +2,9 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! How much stack ip's hooks take below their caller, by a pattern on the
-//! small stacks of the userspace kernel, whose functions run elsewhere.
+//! How much stack ip's hooks take below their caller. The userspace kernel
+//! (the crate clinet-kernel) fills a small stack with a pattern, looks how much
+//! of it a call overwrote, and runs its own functions on another one.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use clinet_kernel::{Context, Kernel};
 use crate::OTHER;
 use crate::bench::Bench;
 use crate::error::{Error, Result};
+use crate::kernel::ip;
 use crate::keys::{INET6, Keys, TCP, Tuple, UDP, shared_addresses};
 use crate::marks::Measured;
 
@@ -33,15 +35,6 @@ const INET: u64 = 2;
 /// The shared address of IPv4, and what `clinet_addrs` calls it.
 static SHARED_V4: [u8; 4] = [192, 0, 2, 10];
 const SHARED_V4_TEXT: &str = "192.0.2.10";
-
-const VARIABLES: [&str; 6] = [
-    "cl_inet_connect2",
-    "cl_inet_disconnect",
-    "cl_inet_bind",
-    "cl_inet_unbind",
-    "cl_inet_listen",
-    "cl_inet_unlisten",
-];
 
 pub fn run(bench: &mut Bench) -> Result<()> {
     let machine = Machine::new(&bench.file)?;
@@ -75,42 +68,38 @@ extern "C" fn walk(_stack: i32, _callback: u64, _argument: u64) -> i32 {
     0
 }
 
-/// A connection's ends, in the words of a hook.
-struct Ends {
-    family: u64,
-    laddr: u64,
-    faddr: u64,
-    lport: u64,
-    fport: u64,
-}
+/// A connection's ends as a hook is told: the family, the local address and
+/// port, the foreign ones.
+struct Ends([u64; 5]);
 
 impl Ends {
     fn v6(tuple: &Tuple) -> Self {
-        Self {
-            family: INET6.into(),
-            laddr: tuple.laddr().expose_provenance() as u64,
-            faddr: tuple.faddr().expose_provenance() as u64,
-            lport: tuple.lport().into(),
-            fport: tuple.fport().into(),
-        }
+        Self([
+            INET6.into(),
+            tuple.laddr().expose_provenance() as u64,
+            tuple.lport().into(),
+            tuple.faddr().expose_provenance() as u64,
+            tuple.fport().into(),
+        ])
     }
 
     /// The same ports and the end of the same foreign address, in IPv4.
     fn v4(tuple: &Tuple) -> Self {
         let last_four = tuple.faddr().wrapping_add(12);
-        Self {
-            family: INET,
-            laddr: SHARED_V4.as_ptr().expose_provenance() as u64,
-            faddr: last_four.expose_provenance() as u64,
-            ..Self::v6(tuple)
-        }
+        Self([
+            INET,
+            SHARED_V4.as_ptr().expose_provenance() as u64,
+            tuple.lport().into(),
+            last_four.expose_provenance() as u64,
+            tuple.fport().into(),
+        ])
     }
 }
 
 impl Machine {
     fn new(file: &[u8]) -> Result<Self> {
         let kernel = Kernel::new();
-        let variables = VARIABLES.map(|name| (name, 0));
+        let variables = ip::VARIABLES.map(|name| (name, 0));
         let functions = [("cl_tcp_walk_list", walk as *const ())];
         // SAFETY: the function is static and takes any integers.
         unsafe { kernel.provide_with_functions("drv/ip", &variables, &functions) };
@@ -172,62 +161,24 @@ impl Machine {
     }
 
     fn connect(&self, protocol: u8, is_outgoing: u64, ends: &Ends) -> Result<()> {
-        let &Ends {
-            family,
-            laddr,
-            faddr,
-            lport,
-            fport,
-        } = ends;
-        let args = [
-            0,
-            protocol.into(),
-            is_outgoing,
-            family,
-            laddr,
-            lport,
-            faddr,
-            fport,
-            0,
-        ];
+        let args = [&[0, protocol.into(), is_outgoing], &ends.0[..], &[0]].concat();
         self.hook("cl_inet_connect2", protocol, &args)
     }
 
     fn disconnect(&self, protocol: u8, ends: &Ends) -> Result<()> {
-        let &Ends {
-            family,
-            laddr,
-            faddr,
-            lport,
-            fport,
-        } = ends;
-        let args = [0, protocol.into(), family, laddr, lport, faddr, fport, 0];
+        let args = [&[0, protocol.into()], &ends.0[..], &[0]].concat();
         self.hook("cl_inet_disconnect", protocol, &args)
     }
 
+    /// A hook that is told the local end alone.
     fn local(&self, name: &str, protocol: u8, ends: &Ends) -> Result<()> {
-        let args = [0, protocol.into(), ends.family, ends.laddr, ends.lport, 0];
+        let args = [&[0, protocol.into()], &ends.0[..3], &[0]].concat();
         self.hook(name, protocol, &args)
     }
 
     /// Another node has it, if nobody else has.
     fn install(&self, protocol: u8, ends: &Ends) -> Result<()> {
-        let &Ends {
-            family,
-            laddr,
-            faddr,
-            lport,
-            fport,
-        } = ends;
-        let args = [
-            OTHER.into(),
-            protocol.into(),
-            family,
-            laddr,
-            lport,
-            faddr,
-            fport,
-        ];
+        let args = [&[OTHER.into(), protocol.into()], &ends.0[..]].concat();
         self.call(&Context::thread(), self.install, &args)
     }
 

@@ -105,12 +105,14 @@ impl Table {
             }
         }
         let work = work::recorded();
-        if left == expected {
+        // Nothing recorded: it was done where nobody looked.
+        if left == expected && !work.is_empty() {
             return Ok(work);
         }
         Err(Error::Wrong(format!(
-            "of {all} tuples, {} of them too old, a sweep left {left}",
-            self.old.len()
+            "of {all} tuples, {} of them too old, a sweep left {left} in {} pieces of work",
+            self.old.len(),
+            work.len()
         )))
     }
 }

@@ -40,25 +40,20 @@ const WARM: u32 = 100;
 const RESERVED: usize = 96;
 
 /// What is so around the growths.
-#[derive(Clone, Copy, Default)]
-struct Situation {
-    /// All memory is there from the start.
-    prealloc: bool,
-    /// Another thread never rests on the processor of the module's tasks.
-    busy: bool,
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Situation {
+    /// The processor of the module's tasks is idle.
+    Quiet,
+    /// Another thread never rests on that processor.
+    Busy,
     /// The tasks have the processor of the thread that inserts.
-    one_cpu: bool,
-}
-
-impl Situation {
-    /// Is the processor of the tasks idle?
-    fn is_quiet(self) -> bool {
-        !self.busy && !self.one_cpu
-    }
+    OneCpu,
+    /// It is idle, and all memory is there from the start.
+    Preallocated,
 }
 
 pub fn growing(bench: &mut Bench) -> Result<()> {
-    let measured = measure(bench, Situation::default())?;
+    let measured = measure(bench, Situation::Quiet)?;
     let dashmap = worst_of::<Dash>(bench)?;
     worst_of::<Sharded>(bench)?;
     worst_of::<Papaya>(bench)?;
@@ -73,40 +68,19 @@ pub fn growing(bench: &mut Bench) -> Result<()> {
 }
 
 pub fn loaded(bench: &mut Bench) -> Result<()> {
-    let busy = true;
-    let measured = measure(
-        bench,
-        Situation {
-            busy,
-            ..Situation::default()
-        },
-    )?;
+    let measured = measure(bench, Situation::Busy)?;
     bench.measured(LOADED, measured);
     Ok(())
 }
 
 pub fn one_cpu(bench: &mut Bench) -> Result<()> {
-    let one_cpu = true;
-    let measured = measure(
-        bench,
-        Situation {
-            one_cpu,
-            ..Situation::default()
-        },
-    )?;
+    let measured = measure(bench, Situation::OneCpu)?;
     bench.measured(ONE_CPU, measured);
     Ok(())
 }
 
 pub fn preallocated(bench: &mut Bench) -> Result<()> {
-    let prealloc = true;
-    let measured = measure(
-        bench,
-        Situation {
-            prealloc,
-            ..Situation::default()
-        },
-    )?;
+    let measured = measure(bench, Situation::Preallocated)?;
     bench.measured(PREALLOCATED, measured);
     Ok(())
 }
@@ -219,8 +193,8 @@ impl Away {
 }
 
 fn measure(bench: &mut Bench, situation: Situation) -> Result<Measured> {
-    cpu::put_tasks(usize::from(!situation.one_cpu));
-    let busy = situation.busy.then(|| BusyLoop::on(cpu::of_tasks()));
+    cpu::put_tasks(usize::from(situation != Situation::OneCpu));
+    let busy = (situation == Situation::Busy).then(|| BusyLoop::on(cpu::of_tasks()));
     let measured = grow(bench, situation);
     drop(busy);
     cpu::put_tasks(1);
@@ -236,13 +210,17 @@ fn grow(bench: &mut Bench, situation: Situation) -> Result<Measured> {
     for growth in 0..GROWTHS {
         bench.progress(&format!("  growth {} of {GROWTHS}", growth + 1));
         let module = bench.load(Load {
-            prealloc: situation.prealloc,
+            prealloc: situation == Situation::Preallocated,
             ..Load::default()
         })?;
         let caller = module.caller();
         let connect = caller.connect2()?;
         kmem::touch();
-        condvar::watch(situation.is_quiet());
+        // Watching takes a processor that nobody else wants.
+        condvar::watch(matches!(
+            situation,
+            Situation::Quiet | Situation::Preallocated
+        ));
         // The text and the data of a kernel's module are in memory.
         let disconnect = caller.disconnect()?;
         for tuple in (0..WARM).map(|index| keys.get(tuples + index)) {
@@ -262,7 +240,7 @@ fn grow(bench: &mut Bench, situation: Situation) -> Result<Measured> {
         }
         late += u64::from(tuples) - registered;
     }
-    if situation.is_quiet() && !situation.prealloc {
+    if situation == Situation::Quiet {
         bench.worst.push((OURS, fewest.curve()));
     }
     let (worst, nearly) = fewest.worst();
@@ -302,10 +280,11 @@ fn worst_of<T: Table + Named>(bench: &mut Bench) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::{Away, Fewest};
+    use crate::cpu;
 
     #[test]
     fn the_worst_is_the_slowest_of_the_fastest() {
-        let ns = crate::cpu::cycle_ns();
+        let ns = cpu::cycle_ns();
         let (worst, nearly) = Fewest(vec![3, 1, 70, 2]).worst();
         assert_eq!((worst, nearly), (70.0 * ns, 70.0 * ns));
         let (worst, nearly) = Fewest((0..20_000).collect()).worst();
@@ -314,7 +293,7 @@ mod tests {
 
     #[test]
     fn the_curve_is_of_the_first_inserts() {
-        let ns = crate::cpu::cycle_ns();
+        let ns = cpu::cycle_ns();
         let mut cycles = vec![1; 12_000];
         (cycles[500], cycles[1000]) = (7, 9);
         let curve = Fewest(cycles).curve();
@@ -326,8 +305,12 @@ mod tests {
     fn time_off_the_processor_is_seen_and_time_on_it_is_not() {
         let (mut away, pause) = (Away::new(), std::time::Duration::from_millis(50));
         std::thread::sleep(pause);
-        let slept = away.look() as f64 * crate::cpu::cycle_ns();
+        let slept = away.look() as f64 * cpu::cycle_ns();
         assert!(slept > pause.as_nanos() as f64 * 0.9, "{slept}");
-        assert!(Fewest::new(3).0.iter().all(|cycles| *cycles == u32::MAX));
+        let (start, on) = (cpu::cycles(), cpu::thread_ns());
+        while u128::from(cpu::thread_ns() - on) < pause.as_nanos() {}
+        let off = away.look();
+        let worked = (cpu::cycles() - start).saturating_sub(off) as f64 * cpu::cycle_ns();
+        assert!(worked > pause.as_nanos() as f64 * 0.9, "{worked}");
     }
 }
