@@ -346,7 +346,7 @@ typedef struct clinet_stats {
 	uint64_t	cs_tcp_out_refused;	/* ... and said no */
 	uint64_t	cs_tcp_in_refused;
 	uint64_t	cs_udp_refused;
-	uint64_t	cs_no_provider;		/* calls: nobody to ask or tell */
+	uint64_t	cs_no_provider;		/* nobody to ask or tell */
 	uint64_t	cs_no_laddr;		/* TCP, unspecified local */
 	uint64_t	cs_other_protocol;	/* neither TCP nor UDP */
 	uint64_t	cs_bad_argument;	/* NULL pointer, odd family */
@@ -396,9 +396,10 @@ extern int clinet_stats(clinet_stats_t *cs, size_t size);
 /*
  * Sets ip's hooks, as the module does when it is loaded unless clinet_attach is
  * 0 in /etc/system.  0, also if they are set already.  ENXIO: drv/ip cannot be
- * opened.  ENOTSUP: it lacks a variable or the walk.  EBUSY: another module has set one, or
- * clinet is being unloaded.  After an error nothing of ip was touched unless
- * the state says CLINET_PARTIAL; a warning in the log names the variable.
+ * opened.  ENOTSUP: it lacks a variable, or the walk.  EBUSY: another module
+ * has set one, or clinet is being unloaded.  After an error nothing of ip was
+ * touched unless the state says CLINET_PARTIAL; a warning in the log names the
+ * variable.
  */
 extern int clinet_attach_ip(void);
 
