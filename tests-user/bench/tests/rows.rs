@@ -243,6 +243,23 @@ fn inserts_without_room_are_counted_and_not_met() {
 }
 
 #[test]
+fn the_locks_of_a_sweep_are_counted() {
+    let ran = quick(&released(), &["--rows", "sweep-lock"]);
+    let note = row(&ran.json, "sweep-lock")["note"]
+        .as_str()
+        .expect("a note")
+        .to_owned();
+    let (holds, _) = note.split_once(" holds").expect("a number of holds");
+    let holds: Vec<u64> = serde_json::from_str(holds).expect("a list of numbers");
+    // A sweep looks at four buckets of five places in one hold.
+    let least = TUPLES.parse::<u64>().expect("a number") / 20;
+    assert!(
+        !holds.is_empty() && holds.iter().all(|holds| *holds >= least),
+        "{note}"
+    );
+}
+
+#[test]
 fn input_that_cannot_be_used_is_status_2() {
     let run = |arguments: &[&str]| {
         let mut command = Command::cargo_bin("clinet-bench").expect("the program");

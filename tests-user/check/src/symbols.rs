@@ -11,6 +11,7 @@ use object::elf;
 
 use crate::elf::{Elf, Home, Relocation, Symbol};
 use crate::kernel_symbols;
+use crate::linkage::module_name;
 use crate::mapfile::Mapfile;
 use crate::report::{Finding, Rule};
 
@@ -41,10 +42,6 @@ pub(crate) fn dependencies(elf: &Elf<'_>, findings: &mut Vec<Finding>) -> Vec<St
         findings.push(Finding::of_symbol(Rule::NameLength, name, detail));
     }
     names
-}
-
-fn base_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
 }
 
 fn dependency_string(elf: &Elf<'_>, symbol: &Symbol<'_>) -> Result<String, String> {
@@ -136,7 +133,7 @@ fn import_finding(symbol: &Symbol<'_>, dependencies: &[String]) -> Option<Findin
         _ if symbol.is_probe() => return None,
         _ => {}
     }
-    let depends_on = |module| dependencies.iter().any(|name| base_name(name) == module);
+    let depends_on = |module| dependencies.iter().any(|name| module_name(name) == module);
     let listed = kernel_symbols::find(name).map(|symbol| symbol.module);
     if is_clinets(name) && depends_on("clinet") {
         let detail = "both ip and clinet define it, and both are dependencies";
@@ -154,7 +151,7 @@ fn import_finding(symbol: &Symbol<'_>, dependencies: &[String]) -> Option<Findin
     let unlisted: Vec<&str> = dependencies
         .iter()
         .map(String::as_str)
-        .filter(|name| !LISTED.contains(&base_name(name)))
+        .filter(|name| !LISTED.contains(&module_name(name)))
         .collect();
     if !unlisted.is_empty() {
         let detail = format!("{missing}; cannot know what {} offers", unlisted.join(", "));
@@ -169,7 +166,7 @@ fn import_finding(symbol: &Symbol<'_>, dependencies: &[String]) -> Option<Findin
 
 /// ip's variables come before the module's own names for other modules.
 pub(crate) fn check_ip_names(elf: &Elf<'_>, dependencies: &[String], findings: &mut Vec<Finding>) {
-    if !dependencies.iter().any(|name| base_name(name) == "ip") {
+    if !dependencies.iter().any(|name| module_name(name) == "ip") {
         return;
     }
     let is_ips = |name| kernel_symbols::find(name).is_some_and(|symbol| symbol.module == "ip");

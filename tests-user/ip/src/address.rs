@@ -181,6 +181,11 @@ pub(crate) fn kept(address: IpAddr) -> Ipv6Addr {
     }
 }
 
+/// The address and port as ip keeps them.
+pub(crate) fn kept_end(end: SocketAddr) -> (Ipv6Addr, u16) {
+    (kept(end.ip()), end.port())
+}
+
 /// The address as a socket of `family` shows it.
 pub(crate) fn shown(family: u16, address: Ipv6Addr) -> IpAddr {
     if family == AF_INET {

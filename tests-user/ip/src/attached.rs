@@ -5,12 +5,12 @@
 //! The model under a simulated kernel: a module finds it as `drv/ip`.
 
 use std::cell::Cell;
-use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, Weak};
 
 use clinet_kernel::{Context, Kernel, guard};
 
+use crate::address::octets;
 use crate::hooks::{Held, Hook, HookCall, Provider};
 use crate::ip::Ip;
 use crate::lock;
@@ -80,8 +80,8 @@ impl Provider for Machine {
     }
 
     fn call(&self, function: u64, call: &HookCall) -> i32 {
-        let local = Octets::of(call.laddr);
-        let foreign = call.faddr.map(Octets::of);
+        let local = octets(call.laddr);
+        let foreign = call.faddr.map(octets);
         let args = arguments(call, &local, foreign.as_ref());
         let before = IN_HOOK.replace(true);
         // SAFETY: the function comes from a hook variable, so it takes these
@@ -97,27 +97,15 @@ impl Provider for Machine {
 }
 
 /// The bytes of an address, where a hook reads them.
-struct Octets([u8; 16]);
+type Octets = [u8; 16];
 
-impl Octets {
-    fn of(address: IpAddr) -> Self {
-        let mut octets = [0; 16];
-        match address {
-            IpAddr::V4(address) => octets[..4].copy_from_slice(&address.octets()),
-            IpAddr::V6(address) => octets = address.octets(),
-        }
-        Self(octets)
-    }
+fn pointer(octets: &Octets) -> u64 {
+    octets.as_ptr() as u64
+}
 
-    fn pointer(&self) -> u64 {
-        self.0.as_ptr() as u64
-    }
-
-    /// An IPv4 address that is passed in the place of a pointer to it.
-    fn cast(&self) -> u64 {
-        let [a, b, c, d, ..] = self.0;
-        u64::from(u32::from_le_bytes([a, b, c, d]))
-    }
+/// An IPv4 address that is passed in the place of a pointer to it.
+fn cast(&[a, b, c, d, ..]: &Octets) -> u64 {
+    u32::from_le_bytes([a, b, c, d]).into()
 }
 
 /// The arguments in the order of C; the last one, `args`, is NULL.
@@ -125,8 +113,8 @@ fn arguments(call: &HookCall, local: &Octets, foreign: Option<&Octets>) -> Vec<u
     let port = |port: Option<u16>| u64::from(port.unwrap_or(0).to_be());
     let stack = u64::from(call.stack as u32);
     let (protocol, family) = (u64::from(call.protocol), u64::from(call.family()));
-    let laddr = local.pointer();
-    let faddr = foreign.map_or(0, Octets::pointer);
+    let laddr = pointer(local);
+    let faddr = foreign.map_or(0, pointer);
     let (lport, fport) = (port(call.lport), port(call.fport));
     match call.hook {
         Hook::Connect2 => {
@@ -136,10 +124,10 @@ fn arguments(call: &HookCall, local: &Octets, foreign: Option<&Octets>) -> Vec<u
             ]
         }
         Hook::Disconnect => vec![stack, protocol, family, laddr, lport, faddr, fport, 0],
-        Hook::IsClusterwide => vec![stack, protocol, family, local.cast(), 0],
+        Hook::IsClusterwide => vec![stack, protocol, family, cast(local), 0],
         Hook::Ipident => {
-            let faddr = foreign.map_or(0, Octets::cast);
-            vec![stack, protocol, family, local.cast(), faddr, 0]
+            let faddr = foreign.map_or(0, cast);
+            vec![stack, protocol, family, cast(local), faddr, 0]
         }
         _ => vec![stack, protocol, family, laddr, lport, 0],
     }

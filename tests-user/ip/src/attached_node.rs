@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use clinet_kernel::{Context, Kernel, KstatValue};
 
+use crate::address::IPPROTO_TCP;
 use crate::attached::Attached;
-use crate::error::SetupError;
+use crate::error::{Errno, SetupError};
 use crate::ip::Ip;
 use crate::module::{Clinet, Tunables};
 
@@ -167,7 +168,7 @@ impl AttachedNode {
     ///
     /// If there is no built-in provider.
     pub fn entries(&self) -> Vec<Entry> {
-        const ENOENT: i32 = 2;
+        const ENOENT: i32 = Errno::ENOENT.0;
         const ROOM: usize = 256;
         self.attached.kernel().settle();
         self.call("clinet_sweep", &[]);
@@ -195,8 +196,7 @@ impl AttachedNode {
 
     /// This node's entries of TCP.
     pub fn tcp_entries(&self) -> Vec<Entry> {
-        const TCP: u8 = 6;
-        let is_own = |entry: &Entry| entry.protocol == TCP && entry.references > 0;
+        let is_own = |entry: &Entry| entry.protocol == IPPROTO_TCP && entry.references > 0;
         self.entries().into_iter().filter(is_own).collect()
     }
 

@@ -172,14 +172,14 @@ impl Conn {
 
 impl Sonode {
     /// The upcall of a connection that is up.
-    pub fn is_connected(&mut self) {
+    pub fn on_connected(&mut self) {
         self.connected = true;
         self.resolved = true;
     }
 
     /// The upcall of a connection that ended or never was. What was closed for
     /// sending stays so, even if a later connect succeeds.
-    pub fn is_disconnected(&mut self, error: Errno) {
+    pub fn on_disconnected(&mut self, error: Errno) {
         self.connected = false;
         self.resolved = true;
         self.cannot_send = true;

@@ -7,6 +7,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::address::family_of;
+#[cfg(doc)]
 use crate::address::{AF_INET, AF_INET6};
 
 /// One of ip's hook variables.
@@ -136,10 +138,7 @@ impl HookCall {
 
     /// The address family: [`AF_INET`] or [`AF_INET6`].
     pub fn family(&self) -> u16 {
-        match self.laddr {
-            IpAddr::V4(_) => AF_INET,
-            IpAddr::V6(_) => AF_INET6,
-        }
+        family_of(self.laddr)
     }
 }
 

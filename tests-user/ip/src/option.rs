@@ -60,7 +60,7 @@ struct Known {
     argument: Argument,
 }
 
-/// The protocols that have an option.
+/// Does a protocol have an option of `TCP`, of `UDP`, or of `BOTH`?
 macro_rules! has {
     (TCP TCP) => {
         true
@@ -68,10 +68,7 @@ macro_rules! has {
     (UDP UDP) => {
         true
     };
-    (TCP BOTH) => {
-        true
-    };
-    (UDP BOTH) => {
+    ($one:ident BOTH) => {
         true
     };
     ($one:ident $other:ident) => {

@@ -11,7 +11,7 @@ use crate::stack::{Squeue, Stack};
 use crate::tcp::Segment;
 
 /// Milliseconds that connect waits: longer than it is tried.
-const CONNECT_PATIENCE: u64 = 600_000;
+pub(crate) const CONNECT_PATIENCE: u64 = 600_000;
 
 /// sockfs's own check: nothing is bound any more after the end of sending.
 pub(crate) fn may_bind(squeue: &mut Squeue<'_>, id: ConnId) -> Result<(), Errno> {

@@ -7,14 +7,10 @@
 
 mod common;
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use clinet_ip::*;
-use common::{LOCAL, OTHER, entries, mapped, node, send_to};
-
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const OWNER: u32 = 2;
+use common::{LOCAL, OTHER, bound_udp, entries, install, mapped, node, send_to, withdraw};
 
 /// Sockets of each family, and the address they use.
 fn families() -> [(u16, IpAddr); 3] {
@@ -25,20 +21,6 @@ fn families() -> [(u16, IpAddr); 3] {
     ]
 }
 
-fn end(address: IpAddr, port: u16) -> SocketAddr {
-    SocketAddr::new(address, port)
-}
-
-fn install(node: &AttachedNode, protocol: u8, local: SocketAddr, foreign: SocketAddr) {
-    let installed = node.clinet().install(OWNER, protocol, local, foreign);
-    installed.expect("it is free");
-}
-
-fn withdraw(node: &AttachedNode, protocol: u8, local: SocketAddr, foreign: SocketAddr) {
-    let withdrawn = node.clinet().withdraw(OWNER, protocol, local, foreign);
-    withdrawn.expect("it was installed");
-}
-
 #[test]
 fn tcp_connect_is_refused() {
     for (family, address) in families() {
@@ -46,7 +28,7 @@ fn tcp_connect_is_refused() {
         let listener = node.ip().tcp(0, family);
         listener.bind(Some(address), 5001).expect("free");
         listener.listen(1).expect("it is bound");
-        install(&node, TCP, end(address, 15001), end(address, 5001));
+        install(&node, IPPROTO_TCP, (address, 15001), (address, 5001));
         for nonblocking in [false, true] {
             let socket = node.ip().tcp(0, family);
             socket.bind(Some(address), 15001).expect("free");
@@ -62,7 +44,7 @@ fn tcp_connect_is_refused() {
             matches!(listener.accept(), Err(Errno::EAGAIN)),
             "no SYN left"
         );
-        withdraw(&node, TCP, end(address, 15001), end(address, 5001));
+        withdraw(&node, IPPROTO_TCP, (address, 15001), (address, 5001));
         let socket = node.ip().tcp(0, family);
         socket.bind(Some(address), 15001).expect("free");
         socket.connect(address, 5001).expect("it is free now");
@@ -76,8 +58,8 @@ fn an_incoming_syn_is_refused_until_the_owner_gives_up() {
         let listener = node.ip().tcp(0, family);
         listener.bind(Some(address), 5001).expect("free");
         listener.listen(1).expect("it is bound");
-        let refused = (end(address, 5001), end(address, 15001));
-        install(&node, TCP, refused.0, refused.1);
+        let refused = ((address, 5001), (address, 15001));
+        install(&node, IPPROTO_TCP, refused.0, refused.1);
         let client = node.ip().tcp(0, family);
         client.bind(Some(address), 15001).expect("free");
         client.set_nonblocking(true);
@@ -86,7 +68,7 @@ fn an_incoming_syn_is_refused_until_the_owner_gives_up() {
         node.ip().advance(1200);
         assert_eq!(node.clinet().stats().tcp_in.owned, 2, "{address}");
         assert!(!client.is_writable());
-        withdraw(&node, TCP, refused.0, refused.1);
+        withdraw(&node, IPPROTO_TCP, refused.0, refused.1);
         node.ip().advance(2500);
         assert!(client.is_writable());
         assert_eq!(client.take_error(), None);
@@ -99,7 +81,7 @@ fn an_incoming_syn_is_refused_until_the_owner_gives_up() {
 fn a_client_gives_up_when_its_syn_is_always_refused() {
     let node = node(&[]);
     let listener = common::listener(&node);
-    install(&node, TCP, end(LOCAL, 5001), end(LOCAL, 15001));
+    install(&node, IPPROTO_TCP, (LOCAL, 5001), (LOCAL, 15001));
     let client = common::bound(&node, 15001);
     assert_eq!(client.connect(LOCAL, 5001), Err(Errno::ETIMEDOUT));
     client.close();
@@ -115,7 +97,7 @@ fn udp_connect_is_refused() {
         let socket = node.ip().udp(0, family);
         socket.bind(Some(address), 15001).expect("free");
         socket.connect(address, 7002).expect("nobody's");
-        install(&node, UDP, end(address, 15001), end(address, 7001));
+        install(&node, IPPROTO_UDP, (address, 15001), (address, 7001));
         for _ in 0..2 {
             let refused = socket.connect(address, 7001);
             assert_eq!(refused, Err(Errno::EADDRNOTAVAIL), "{address}");
@@ -125,7 +107,7 @@ fn udp_connect_is_refused() {
             Err(Errno::EDESTADDRREQ),
             "the old peer is lost"
         );
-        withdraw(&node, UDP, end(address, 15001), end(address, 7001));
+        withdraw(&node, IPPROTO_UDP, (address, 15001), (address, 7001));
         socket.connect(address, 7001).expect("it is free now");
     }
 }
@@ -136,13 +118,13 @@ fn udp_sendto_is_refused_and_asked_about_again() {
         let node = node(&[]);
         let socket = node.ip().udp(0, family);
         socket.bind(Some(address), 15001).expect("free");
-        install(&node, UDP, end(address, 15001), end(address, 7001));
+        install(&node, IPPROTO_UDP, (address, 15001), (address, 7001));
         for _ in 0..2 {
             let refused = send_to(&socket, address, 7001);
             assert_eq!(refused, Err(Errno::EHOSTUNREACH), "{address}");
         }
         assert_eq!(node.clinet().stats().udp.owned, 2);
-        withdraw(&node, UDP, end(address, 15001), end(address, 7001));
+        withdraw(&node, IPPROTO_UDP, (address, 15001), (address, 7001));
         send_to(&socket, address, 7001).expect("it is free now");
     }
 }
@@ -156,8 +138,7 @@ fn a_full_table_refuses_if_it_is_told_to() {
             ("clinet_udp_share", 100),
         ];
         let node = node(&tunables);
-        let socket = node.ip().udp(0, AF_INET);
-        socket.bind(Some(LOCAL), 15001).expect("free");
+        let socket = bound_udp(&node, 15001);
         let answers = (1..=100).map(|port| send_to(&socket, OTHER, port));
         let errors: Vec<Errno> = answers.filter_map(Result::err).collect();
         assert_eq!(errors, vec![Errno::EHOSTUNREACH; refused]);
@@ -171,7 +152,7 @@ fn a_full_table_refuses_if_it_is_told_to() {
 fn other_stacks_are_not_refused() {
     let node = node(&[]);
     node.attached().add_stack(7);
-    install(&node, UDP, end(LOCAL, 15001), end(LOCAL, 7001));
+    install(&node, IPPROTO_UDP, (LOCAL, 15001), (LOCAL, 7001));
     for (stack, expected) in [(0, Err(Errno::EHOSTUNREACH)), (7, Ok(4))] {
         let socket = node.ip().udp(stack, AF_INET);
         socket.bind(Some(LOCAL), 15001).expect("free");
@@ -183,9 +164,8 @@ fn other_stacks_are_not_refused() {
 fn nobody_is_refused_in_the_other_modes() {
     for (mode, observed) in [(0, 0), (1, 1)] {
         let node = node(&[("clinet_mode", mode)]);
-        install(&node, UDP, end(LOCAL, 15001), end(LOCAL, 7001));
-        let socket = node.ip().udp(0, AF_INET);
-        socket.bind(Some(LOCAL), 15001).expect("free");
+        install(&node, IPPROTO_UDP, (LOCAL, 15001), (LOCAL, 7001));
+        let socket = bound_udp(&node, 15001);
         send_to(&socket, LOCAL, 7001).expect("not refused");
         assert_eq!(node.clinet().stats().udp.observed, observed);
     }

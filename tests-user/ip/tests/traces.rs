@@ -279,6 +279,11 @@ fn what_the_model_does_not_know_is_no_pass() {
             "it polls for more than",
         ),
         (
+            r#""step":"listen","sock":"l","backlog":5"#,
+            r#""step":"accept","sock":"l","background":true"#,
+            "it names no new socket",
+        ),
+        (
             r#"{"step":"listen","sock":"l","backlog":5"#,
             r#"{"step":"policy","dir":"both","value":1"#,
             "the direction both is not known",

@@ -48,20 +48,18 @@
 
 mod common;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use clinet_ip::*;
-use common::{LOCAL, NOWHERE, OTHER, bound, entries, listener, mapped, node, send_to};
+use common::{
+    LOCAL, NOWHERE, OTHER, OWNER, bound, bound_udp, entries, install, listener, mapped, node,
+    send_to, withdraw,
+};
 
-const TCP: u8 = 6;
 const NOTHING: [&str; 0] = [];
 
 /// Seconds after which no end is in doubt any more.
 const DOUBT: u64 = 12;
-
-fn end(address: IpAddr, port: u16) -> SocketAddr {
-    SocketAddr::new(address, port)
-}
 
 /// A connected pair over 127.0.0.1:5001.
 fn connected(node: &AttachedNode, listener: &Socket) -> (Socket, Socket) {
@@ -75,6 +73,12 @@ const PAIR: [&str; 2] = [
     "tcp 127.0.0.1:p0 127.0.0.1:5001 x1",
 ];
 
+/// The same with a client that is bound to port 15001.
+const BOUND_PAIR: [&str; 2] = [
+    "tcp 127.0.0.1:5001 127.0.0.1:15001 x1",
+    "tcp 127.0.0.1:15001 127.0.0.1:5001 x1",
+];
+
 #[test]
 fn ends_of_what_was_never_registered_are_ignored() {
     let node = node(&[]);
@@ -82,18 +86,12 @@ fn ends_of_what_was_never_registered_are_ignored() {
     let (client, server) = connected(&node, &listener);
     bound(&node, 15001).close();
     let refused = bound(&node, 15002);
-    node.clinet()
-        .install(2, TCP, end(LOCAL, 15002), end(LOCAL, 5001))
-        .expect("it is free");
+    install(&node, IPPROTO_TCP, (LOCAL, 15002), (LOCAL, 5001));
     assert_eq!(refused.connect(LOCAL, 5001), Err(Errno::EADDRINUSE));
     refused.close();
     listener.close();
-    let mut expected = vec!["tcp 127.0.0.1:15002 127.0.0.1:5001 node 2"];
-    expected.extend(PAIR);
-    expected.sort_unstable();
-    let mut found = entries(&node);
-    found.sort_unstable();
-    assert_eq!(found, expected);
+    let of_other = "tcp 127.0.0.1:15002 127.0.0.1:5001 node 2";
+    assert_eq!(entries(&node), [PAIR[0], PAIR[1], of_other]);
     assert_eq!(node.clinet().stats().unknown, 3);
     server.close();
     client.close();
@@ -140,12 +138,9 @@ fn a_second_disconnect_takes_nothing_from_another_node() {
     let client = node.ip().tcp(0, AF_INET);
     client.connect(LOCAL, 5001).expect("a listener");
     let port = client.name().1;
-    client.set_linger0();
-    client.close();
+    client.abort();
     assert_eq!(entries(&node), NOTHING, "the reset tells both ends");
-    node.clinet()
-        .install(2, TCP, end(LOCAL, 5001), end(LOCAL, port))
-        .expect("it is free");
+    install(&node, IPPROTO_TCP, (LOCAL, 5001), (LOCAL, port));
     assert!(matches!(listener.accept(), Err(Errno::ECONNABORTED)));
     assert_eq!(
         entries(&node),
@@ -166,23 +161,19 @@ fn the_end_of_a_reset_connection_is_not_that_of_the_next_from_its_port() {
         client.connect(LOCAL, 5001).expect("a listener");
         client
     };
-    let pair = [
-        "tcp 127.0.0.1:5001 127.0.0.1:15001 x1",
-        "tcp 127.0.0.1:15001 127.0.0.1:5001 x1",
-    ];
     for lives in [true, false] {
         let reset = connect();
         reset.abort();
         let client = connect();
         let server = lives.then(|| {
             assert!(matches!(listener.accept(), Err(Errno::ECONNABORTED)));
-            assert_eq!(entries(&node), pair, "the end was another one's");
+            assert_eq!(entries(&node), BOUND_PAIR, "the end was another one's");
             listener.accept().expect("the second one")
         });
         // Audits that nobody asked for tell which of the two it was.
         node.seconds(DOUBT);
         if let Some(server) = server {
-            assert_eq!(entries(&node), pair);
+            assert_eq!(entries(&node), BOUND_PAIR);
             server.close();
             client.close();
         } else {
@@ -202,8 +193,7 @@ fn a_connection_that_dies_leaves_before_its_socket() {
     let node = node(&[]);
     let listener = listener(&node);
     let (client, server) = connected(&node, &listener);
-    server.set_linger0();
-    server.close();
+    server.abort();
     assert_eq!(entries(&node), NOTHING);
     client.close();
     assert_eq!(entries(&node), NOTHING);
@@ -215,8 +205,7 @@ fn a_connection_that_dies_leaves_before_its_socket() {
 #[test]
 fn an_unbind_of_nothing_is_ignored() {
     let node = node(&[]);
-    let sender = node.ip().udp(0, AF_INET);
-    sender.bind(Some(LOCAL), 15001).expect("free");
+    let sender = bound_udp(&node, 15001);
     send_to(&sender, LOCAL, 7001).expect("accepted");
     let never = node.ip().udp(0, AF_INET);
     for _ in 0..2 {
@@ -251,8 +240,7 @@ fn connected_udp_sockets_vanish_and_age() {
 #[test]
 fn udp_disconnect_lets_close_tell() {
     let node = node(&[]);
-    let socket = node.ip().udp(0, AF_INET);
-    socket.bind(Some(LOCAL), 15001).expect("free");
+    let socket = bound_udp(&node, 15001);
     socket.connect(LOCAL, 7001).expect("accepted");
     socket.disconnect().expect("connected");
     assert_eq!(entries(&node), ["udp 127.0.0.1:15001 127.0.0.1:7001 x1"]);
@@ -268,8 +256,7 @@ fn sockets_from_before_are_found_and_end() {
     let (ending, ended) = connected(&node, &listener);
     ending.close();
     ended.close();
-    let old = node.ip().udp(0, AF_INET);
-    old.bind(Some(LOCAL), 15001).expect("free");
+    let old = bound_udp(&node, 15001);
     send_to(&old, LOCAL, 7001).expect("nobody is asked");
     assert_eq!(entries(&node), NOTHING);
     assert_eq!(node.call("clinet_attach_ip", &[]), 0);
@@ -302,8 +289,7 @@ fn a_mapped_socket_is_bound_and_unbound_in_different_families() {
 #[test]
 fn what_unbinds_its_chosen_source_was_never_bound_there() {
     let node = node(&[]);
-    let other = node.ip().udp(0, AF_INET);
-    other.bind(Some(LOCAL), 15002).expect("free");
+    let other = bound_udp(&node, 15002);
     send_to(&other, LOCAL, 7001).expect("accepted");
     let socket = node.ip().udp(0, AF_INET6);
     socket.connect(mapped(LOCAL), 7001).expect("accepted");
@@ -338,10 +324,8 @@ fn a_mapped_listener_and_its_connections_are_of_one_address() {
 fn a_retry_on_a_refused_socket_leaves_nothing() {
     let node = node(&[]);
     let listener = listener(&node);
-    let refused = end(LOCAL, 32768);
-    node.clinet()
-        .install(2, TCP, refused, end(LOCAL, 5001))
-        .expect("it is free");
+    let refused = (LOCAL, 32768);
+    install(&node, IPPROTO_TCP, refused, (LOCAL, 5001));
     let socket = node.ip().tcp(0, AF_INET);
     assert_eq!(socket.connect(LOCAL, 5001), Err(Errno::EADDRINUSE));
     assert_eq!(socket.connect(LOCAL, 5001), Err(Errno::ETIMEDOUT));
@@ -368,15 +352,13 @@ fn a_full_backlog_and_a_simultaneous_open_leave_nothing() {
     }
     let listener = bound(&node, 15002);
     listener.listen(1).expect("it is bound");
-    node.clinet()
-        .install(2, TCP, end(LOCAL, 15002), end(LOCAL, 15001))
-        .expect("it is free");
+    install(&node, IPPROTO_TCP, (LOCAL, 15002), (LOCAL, 15001));
     let one = bound(&node, 15001);
     one.set_nonblocking(true);
     assert_eq!(one.connect(LOCAL, 15002), Err(Errno::EINPROGRESS));
     node.ip().settle();
     listener.close();
-    node.clinet().purge(2).expect("another node");
+    node.clinet().purge(OWNER).expect("another node");
     let two = bound(&node, 15002);
     two.connect(LOCAL, 15001).expect("the other one connects");
     let both = [
@@ -394,10 +376,6 @@ fn a_full_backlog_and_a_simultaneous_open_leave_nothing() {
 fn time_wait_keeps_its_entry_and_a_new_syn_takes_it_over() {
     let node = node(&[]);
     let listener = listener(&node);
-    let pair = [
-        "tcp 127.0.0.1:5001 127.0.0.1:15001 x1",
-        "tcp 127.0.0.1:15001 127.0.0.1:5001 x1",
-    ];
     let connect = || {
         let client = bound(&node, 15001);
         client.connect(LOCAL, 5001).expect("a listener");
@@ -406,17 +384,17 @@ fn time_wait_keeps_its_entry_and_a_new_syn_takes_it_over() {
     let (client, server) = connect();
     server.close();
     client.close();
-    assert_eq!(entries(&node), pair[..1], "the active closer waits");
+    assert_eq!(entries(&node), BOUND_PAIR[..1], "the active closer waits");
     let (client, server) = connect();
     let twice = "tcp 127.0.0.1:5001 127.0.0.1:15001 x2";
-    assert_eq!(entries(&node), [twice, pair[1]]);
+    assert_eq!(entries(&node), [twice, BOUND_PAIR[1]]);
     node.seconds(DOUBT);
     client.close();
     server.close();
     listener.close();
     assert_eq!(node.ip().drain(), 0);
     // It may have been the end of one that was reset before accept().
-    assert_eq!(entries(&node), pair[..1]);
+    assert_eq!(entries(&node), BOUND_PAIR[..1]);
     node.seconds(DOUBT);
     assert_eq!(entries(&node), NOTHING);
 }
@@ -433,15 +411,11 @@ fn listeners_are_nothing() {
     let wildcard = node.ip().tcp(0, AF_INET);
     wildcard.bind(None, 5002).expect("free");
     let refused = node.ip().tcp(0, AF_INET);
-    let tuple = (end(LOCAL, 15003), end(LOCAL, 5001));
-    node.clinet()
-        .install(2, TCP, tuple.0, tuple.1)
-        .expect("it is free");
+    let tuple = ((LOCAL, 15003), (LOCAL, 5001));
+    install(&node, IPPROTO_TCP, tuple.0, tuple.1);
     refused.bind(Some(LOCAL), 15003).expect("free");
     assert_eq!(refused.connect(LOCAL, 5001), Err(Errno::EADDRINUSE));
-    node.clinet()
-        .withdraw(2, TCP, tuple.0, tuple.1)
-        .expect("it has it");
+    withdraw(&node, IPPROTO_TCP, tuple.0, tuple.1);
     node.audit();
     node.audit();
     assert_eq!(entries(&node), NOTHING);
@@ -453,13 +427,12 @@ fn listeners_are_nothing() {
 fn udp_destinations_of_every_kind_register() {
     let node = node(&[]);
     let group = IpAddr::V4(Ipv4Addr::new(224, 0, 1, 1));
-    let socket = node.ip().udp(0, AF_INET);
-    socket.bind(Some(LOCAL), 15001).expect("free");
+    let socket = bound_udp(&node, 15001);
     for _ in 0..2 {
         assert_eq!(send_to(&socket, NOWHERE, 7001), Err(Errno::EHOSTUNREACH));
     }
     send_to(&socket, group, 7001).expect("accepted");
-    let _nothing = send_to(&socket, LOCAL, 0);
+    send_to(&socket, LOCAL, 0).expect("accepted");
     assert_eq!(
         entries(&node),
         [
@@ -479,8 +452,7 @@ fn udp_destinations_of_every_kind_register() {
 #[test]
 fn control_data_registers_nothing() {
     let node = node(&[]);
-    let socket = node.ip().udp(0, AF_INET);
-    socket.bind(Some(LOCAL), 15001).expect("free");
+    let socket = bound_udp(&node, 15001);
     socket
         .send_to(Some((OTHER, 7001)), true, 4)
         .expect("nobody is asked");
@@ -491,8 +463,7 @@ fn control_data_registers_nothing() {
 #[test]
 fn each_question_of_udp_is_a_reference() {
     let node = node(&[]);
-    let socket = node.ip().udp(0, AF_INET);
-    socket.bind(Some(LOCAL), 15001).expect("free");
+    let socket = bound_udp(&node, 15001);
     for (option, references) in [
         (SocketOption::SO_SNDBUF, 1),
         (SocketOption::IP_TTL, 2),

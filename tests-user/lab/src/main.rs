@@ -30,7 +30,7 @@ use serde::Serialize;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Exit status: 0 done, 1 refused or found wrong, 2 unusable input."
+    after_help = "Exit status: 0 done, 1 found wrong, 2 unusable input."
 )]
 struct Arguments {
     #[command(subcommand)]

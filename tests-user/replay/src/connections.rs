@@ -14,7 +14,7 @@ use crate::flows::{Moment, Tuple};
 use crate::machines::Mac;
 use crate::tcp::{Sender, State, Streams};
 
-/// A flow that came in by a silent MAC address, until a node answers.
+/// A flow that came in by a MAC address that does not send, until a node answers.
 pub(crate) struct Waiting {
     pub(crate) mac: Mac,
     pub(crate) began: Moment,

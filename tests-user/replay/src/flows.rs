@@ -19,7 +19,8 @@ use crate::machines::{Mac, Machines, Place};
 use crate::report::{Counters, Refusal, Report};
 use crate::stack::{Answer, Direction, FiveTuple, Protocol, Stack, StackError};
 
-/// How many datagrams to silent addresses are remembered until their answer.
+/// How many datagrams to MAC addresses that do not send are remembered until
+/// their answer.
 const UNANSWERED: usize = 1 << 16;
 
 /// A 5-tuple without its protocol, seen from the shared address. Addresses are
@@ -97,7 +98,8 @@ pub(crate) struct Flows<'a> {
     pub(crate) machines: Machines,
     pub(crate) connections: Connections,
     copies: Copies,
-    /// Datagrams to silent addresses, seen from those who may answer.
+    /// Datagrams to MAC addresses that do not send, seen from those who may
+    /// answer.
     unanswered: HashMap<Tuple, Mac, RandomState>,
     totals: Counters,
     routed_copies: u64,

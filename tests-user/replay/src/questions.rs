@@ -10,6 +10,7 @@ use crate::stack::{Answer, Direction, Protocol};
 use crate::tcp::{Sender, State, Streams, Syn};
 
 impl Flows<'_> {
+    /// Was the node refused this 5-tuple, in that direction if one is given?
     pub(crate) fn is_refused(
         &mut self,
         tuple: &Tuple,
@@ -22,6 +23,7 @@ impl Flows<'_> {
         }
     }
 
+    /// Takes a segment that a node sends or receives.
     pub(crate) fn tcp_on_node(
         &mut self,
         moment: Moment,
@@ -30,21 +32,9 @@ impl Flows<'_> {
         sender: Sender,
         header: &TcpHeader,
     ) {
-        if header.is_first() {
-            self.tcp_syn(moment, tuple, node, sender, header);
-        } else {
-            self.tcp_segment(tuple, node, sender, header);
+        if !header.is_first() {
+            return self.tcp_segment(tuple, node, sender, header);
         }
-    }
-
-    pub(crate) fn tcp_syn(
-        &mut self,
-        moment: Moment,
-        tuple: &Tuple,
-        node: usize,
-        sender: Sender,
-        header: &TcpHeader,
-    ) {
         let syn = match self.connections.state(tuple, node) {
             Some(state) => state.syn(sender, header.sequence),
             None => Syn::Begins,

@@ -272,7 +272,7 @@ impl Flows<'_> {
             }
             return;
         };
-        self.tcp_syn(began, tuple, node, Sender::Foreign, &syn);
+        self.tcp_on_node(began, tuple, node, Sender::Foreign, &syn);
         if let Some(State::Open { isn, streams, .. }) = self.connections.state(tuple, node)
             && *isn == syn.sequence
         {

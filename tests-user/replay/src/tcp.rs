@@ -158,10 +158,10 @@ impl Streams {
     /// Can this segment, not a SYN alone, be one of this flow?
     fn fits(&self, sender: Sender, tcp: &TcpHeader) -> bool {
         let (side, other) = self.sides(sender);
-        let answers = !tcp.ack || other.sent.is_none() || {
-            let near = other.sent.map(|(_, next)| near(tcp.acknowledgment, next));
-            near == Some(true)
-        };
+        let answers = !tcp.ack
+            || other
+                .sent
+                .is_none_or(|(_, next)| near(tcp.acknowledgment, next));
         if tcp.syn && side.isn.is_some_and(|isn| isn != tcp.sequence) {
             return false;
         }
@@ -263,6 +263,7 @@ impl State {
             Self::Refused { .. } | Self::Midstream { .. } | Self::Ended { .. } => Syn::Begins,
         }
     }
+
     /// Can this segment be one of this flow, whoever sent the frame?
     pub(crate) fn fits(&self, sender: Sender, tcp: &TcpHeader) -> bool {
         if tcp.is_first() {

@@ -18,16 +18,17 @@ const B: &str = "02:00:00:00:00:0b";
 
 /// Each node with its packets, connections out and in, and refusals.
 fn nodes(report: &Report) -> Vec<(&str, u64, u64, u64, u64)> {
-    let row = |node: &'_ clinet_replay::NodeReport| {
+    let rows = report.nodes.iter().map(|node| {
         let c = &node.counters;
-        (c.packets, c.tcp_out, c.tcp_in, c.refused)
-    };
-    let rows = report.nodes.iter();
-    rows.map(|node| {
-        let (packets, out, into, refused) = row(node);
-        (node.node.as_str(), packets, out, into, refused)
-    })
-    .collect()
+        (
+            node.node.as_str(),
+            c.packets,
+            c.tcp_out,
+            c.tcp_in,
+            c.refused,
+        )
+    });
+    rows.collect()
 }
 
 /// The frame's other MAC addresses and its time to live, one less.

@@ -65,20 +65,20 @@ macro_rules! tuple_call {
     }};
 }
 
-/// Calls `$function` with a local endpoint.
-macro_rules! local_call {
-    ($self:ident.$function:ident($context:ident $(, $before:expr)*; $local:ident)) => {{
-        let address = octets($local.ip());
-        // SAFETY: the address has sixteen bytes; a structure is borrowed
-        // exclusively.
+/// Calls `$function` with one end of a 5-tuple.
+macro_rules! end_call {
+    ($self:ident.$function:ident($context:ident $(, $before:expr)*; $end:ident)) => {{
+        let address = octets($end.ip());
+        // SAFETY: the address has sixteen bytes; structures are borrowed, those
+        // that are written exclusively.
         unsafe {
             $self.$function(
                 $context,
                 $($before,)*
-                family_of($local.ip()),
+                family_of($end.ip()),
                 address.as_ptr(),
-                $local.port().to_be(),
-            );
+                $end.port().to_be(),
+            )
         }
     }};
 }
@@ -113,22 +113,22 @@ impl Clinet {
 impl Clinet {
     /// `clinet_tcp_listen`
     pub fn tcp_listen(&self, context: &Context, local: SocketAddr) {
-        local_call!(self.clinet_tcp_listen(context; local));
+        end_call!(self.clinet_tcp_listen(context; local));
     }
 
     /// `clinet_tcp_unlisten`
     pub fn tcp_unlisten(&self, context: &Context, local: SocketAddr) {
-        local_call!(self.clinet_tcp_unlisten(context; local));
+        end_call!(self.clinet_tcp_unlisten(context; local));
     }
 
     /// `clinet_udp_bind`
     pub fn udp_bind(&self, context: &Context, cu: &mut ClinetUdp, local: SocketAddr) {
-        local_call!(self.clinet_udp_bind(context, &raw mut *cu; local));
+        end_call!(self.clinet_udp_bind(context, &raw mut *cu; local));
     }
 
     /// `clinet_udp_unbind`
     pub fn udp_unbind(&self, context: &Context, cu: &mut ClinetUdp, local: SocketAddr) {
-        local_call!(self.clinet_udp_unbind(context, &raw mut *cu; local));
+        end_call!(self.clinet_udp_unbind(context, &raw mut *cu; local));
     }
 }
 
@@ -173,21 +173,8 @@ impl Clinet {
         cu: &ClinetUdp,
         to: SocketAddr,
     ) -> Result<Option<ClinetUdpAsk>, Errno> {
-        let family = family_of(to.ip());
-        let address = octets(to.ip());
         let mut ask = ClinetUdpAsk::default();
-        // SAFETY: the address has sixteen bytes; the structures are borrowed.
-        let answer = unsafe {
-            self.clinet_udp_send_begin(
-                context,
-                cu,
-                &mut ask,
-                family,
-                address.as_ptr(),
-                to.port().to_be(),
-            )
-        };
-        match answer {
+        match end_call!(self.clinet_udp_send_begin(context, cu, &mut ask; to)) {
             CLINET_UDP_ASK => Ok(Some(ask)),
             answer => Errno::check(answer).map(|()| None),
         }
@@ -228,22 +215,9 @@ impl Clinet {
         cu: &mut ClinetUdp,
         to: SocketAddr,
     ) -> Result<ClinetUdpAsk, Errno> {
-        let family = family_of(to.ip());
-        let address = octets(to.ip());
         let mut ask = ClinetUdpAsk::default();
-        // SAFETY: the address has sixteen bytes; the structures are borrowed
-        // exclusively.
-        Errno::check(unsafe {
-            self.clinet_udp_connect_begin(
-                context,
-                cu,
-                &mut ask,
-                family,
-                address.as_ptr(),
-                to.port().to_be(),
-            )
-        })
-        .map(|()| ask)
+        let answer = end_call!(self.clinet_udp_connect_begin(context, cu, &mut ask; to));
+        Errno::check(answer).map(|()| ask)
     }
 
     /// `clinet_udp_connect_ask`

@@ -8,8 +8,6 @@ use super::{End, Kind, Socket};
 use crate::address::{IpVersion, shown};
 use crate::conn::TcpState;
 use crate::error::Errno;
-#[cfg(doc)]
-use crate::ip::Ip;
 use crate::lock;
 use crate::udp::UdpState;
 

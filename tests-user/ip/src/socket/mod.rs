@@ -242,14 +242,9 @@ impl Socket {
         };
         let mut squeue = self.enter(id)?;
         squeue.settle();
-        let sonode = squeue.conn(id).sonode.as_ref();
-        if !sonode.is_some_and(|so| so.accepts) {
-            return Err(Errno::EINVAL);
-        }
-        let queue = squeue.conn(id).sonode.as_mut();
-        let eager = queue
-            .and_then(|so| so.queue.pop_front())
-            .ok_or(Errno::EAGAIN)?;
+        let sonode = squeue.conn(id).sonode.as_mut();
+        let sonode = sonode.filter(|so| so.accepts).ok_or(Errno::EINVAL)?;
+        let eager = sonode.queue.pop_front().ok_or(Errno::EAGAIN)?;
         squeue.conn(eager).listener = None;
         if squeue.conn(eager).dead {
             squeue.tcp_close(eager);

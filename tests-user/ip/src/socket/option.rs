@@ -8,8 +8,6 @@ use super::{Kind, Socket};
 use crate::address::{AF_INET, AF_INET6};
 use crate::conn::Conn;
 use crate::error::Errno;
-#[cfg(doc)]
-use crate::ip::Ip;
 use crate::option::{Argument, SocketOption};
 use std::net::Ipv4Addr;
 

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use crate::address::{FiveTuple, IPPROTO_TCP, kept};
+use crate::address::{FiveTuple, IPPROTO_TCP, kept, kept_end};
 use crate::hooks::{Held, Hook, HookCall};
 use crate::lock;
 use crate::network::{Body, Network};
@@ -133,20 +133,12 @@ impl Stack {
         }
     }
 
-    /// The next port to try for whoever names none.
-    pub fn ephemeral(&self) -> u16 {
-        loop {
-            let port = self.next_port.fetch_add(1, Ordering::Relaxed);
-            if port >= FIRST_EPHEMERAL {
-                return port;
-            }
-            let _ = self.next_port.compare_exchange(
-                port.wrapping_add(1),
-                FIRST_EPHEMERAL,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
-        }
+    /// The next port that is not used, for whoever names none.
+    pub fn free_port(&self, is_used: impl Fn(u16) -> bool) -> u16 {
+        (0..=u16::MAX)
+            .map(|_| self.next_port.fetch_add(1, Ordering::Relaxed) | FIRST_EPHEMERAL)
+            .find(|&port| !is_used(port))
+            .expect("a free port: close some sockets")
     }
 
     /// A call with what most of them have in common.
@@ -183,8 +175,7 @@ impl Stack {
 
     /// A packet comes from the network.
     pub fn receive(&self, from: SocketAddr, to: SocketAddr, body: Body) {
-        let end = |end: SocketAddr| (kept(end.ip()), end.port());
-        let (from, to) = (end(from), end(to));
+        let (from, to) = (kept_end(from), kept_end(to));
         match body {
             Body::Tcp(segment) => self.enter().deliver(Packet { from, to, segment }),
             Body::Udp(length) => drop(udp::deliver(self, from, to, length)),

@@ -128,14 +128,15 @@ impl Stack {
             .unwrap_or(version.any())
     }
 
-    /// Is there a way to the destination? TCP goes on sending if there is none.
-    pub fn check_reachable(&self, destination: Ipv6Addr) -> Result<(), NoWay> {
-        let Some(network) = self.network() else {
-            return Ok(());
-        };
-        let is_reachable = network.is_reachable(destination.into());
+    /// The source for a destination that is not cut off. TCP goes on sending to
+    /// one that is.
+    pub fn reachable_source(&self, destination: Ipv6Addr) -> Result<Ipv6Addr, NoWay> {
+        let source = self.source_for(destination)?;
+        let is_reachable = self
+            .network()
+            .is_none_or(|network| network.is_reachable(destination.into()));
         is_reachable
-            .then_some(())
+            .then_some(source)
             .ok_or(NoWay::Rejected(Errno::EHOSTUNREACH))
     }
 

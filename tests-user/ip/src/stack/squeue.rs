@@ -37,7 +37,8 @@ pub(crate) struct State {
     pub interrupts: bool,
 }
 
-/// The first port that is given to whoever names none.
+/// The first port that is given to whoever names none; the others have this
+/// bit, too.
 pub(crate) const FIRST_EPHEMERAL: u16 = 32768;
 
 /// A thread inside the squeue of a stack. The lock is the squeue itself: who
@@ -65,7 +66,7 @@ impl Squeue<'_> {
             .expect("a conn stays until whoever names it closed it")
     }
 
-    /// Milliseconds until the next timer, if one runs.
+    /// When the next timer is due, if one runs.
     pub fn next_timer(&self) -> Option<u64> {
         let timers = self.state.conns.values().filter_map(|conn| conn.timer);
         timers.map(|(deadline, _)| deadline).min()
@@ -133,11 +134,8 @@ impl Squeue<'_> {
 
     /// A port that no conn uses.
     pub fn free_port(&self) -> u16 {
-        loop {
-            let port = self.stack.ephemeral();
-            if !self.state.conns.values().any(|conn| conn.lport == port) {
-                return port;
-            }
-        }
+        let conns = &self.state.conns;
+        self.stack
+            .free_port(|port| conns.values().any(|conn| conn.lport == port))
     }
 }

@@ -47,7 +47,7 @@ impl Squeue<'_> {
         if let Some(error) = error
             && let Some(sonode) = &mut conn.sonode
         {
-            sonode.is_disconnected(error);
+            sonode.on_disconnected(error);
         }
     }
 

@@ -197,12 +197,12 @@ impl Squeue<'_> {
         conn.timer = None;
         let Some(listener) = conn.listener else {
             if let Some(sonode) = &mut conn.sonode {
-                sonode.is_connected();
+                sonode.on_connected();
             }
             return;
         };
         let mut sonode = Sonode::default();
-        sonode.is_connected();
+        sonode.on_connected();
         conn.sonode = Some(sonode);
         if let Some(conn) = self.state.conns.get_mut(&listener)
             && let Some(sonode) = &mut conn.sonode

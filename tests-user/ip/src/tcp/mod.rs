@@ -9,9 +9,9 @@ mod connect;
 mod input;
 mod tli;
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::Ipv6Addr;
 
-use crate::address::{FiveTuple, IPPROTO_TCP, IpVersion, UNSET, is_any, is_mapped, kept};
+use crate::address::{FiveTuple, IPPROTO_TCP, IpVersion, UNSET, is_any, is_mapped, kept_end};
 use crate::conn::{ConnId, TcpState};
 use crate::error::Errno;
 use crate::hooks::{Held, Hook, HookCall};
@@ -174,15 +174,11 @@ fn room_for(backlog: i32) -> usize {
 /// Is there a connection with these ends?
 pub(crate) fn has_connection(squeue: &Squeue<'_>, tuple: &FiveTuple) -> bool {
     squeue
-        .find_connection(end(tuple.foreign), end(tuple.local))
+        .find_connection(kept_end(tuple.foreign), kept_end(tuple.local))
         .is_some()
 }
 
 /// Does somebody listen?
 pub(crate) fn has_listener(squeue: &Squeue<'_>, tuple: &FiveTuple) -> bool {
-    squeue.find_listener(end(tuple.local)).is_some()
-}
-
-fn end(end: SocketAddr) -> (Ipv6Addr, u16) {
-    (kept(end.ip()), end.port())
+    squeue.find_listener(kept_end(tuple.local)).is_some()
 }

@@ -6,11 +6,10 @@
 
 use super::steps::{done, sent};
 use crate::error::Errno;
+use crate::sockfs::CONNECT_PATIENCE;
 use crate::trace::format::Step;
 use crate::trace::play::{Background, CannotRun, Outcome, Player};
 
-/// A connect waits as long as it takes.
-const FOR_EVER: u64 = u64::MAX;
 /// Milliseconds between two looks at a call that is waited for.
 const MOMENT: u64 = 10;
 
@@ -24,7 +23,7 @@ impl<'a> Player<'a> {
         if let Err(errno) = self.slot(step)?.begin_connect(to, port) {
             return Ok(Some(Err(errno).into()));
         }
-        Ok(self.wait_in_background(number, step, FOR_EVER))
+        Ok(self.wait_in_background(number, step, CONNECT_PATIENCE))
     }
 
     /// Leaves a call to the other thread.
@@ -34,7 +33,7 @@ impl<'a> Player<'a> {
         step: &'a Step,
         patience: u64,
     ) -> Option<Outcome> {
-        let until = self.ip.now(0).saturating_add(patience);
+        let until = self.ip.now(0) + patience;
         let step_before = self.background.replace(Background {
             number,
             step,
@@ -80,7 +79,7 @@ impl<'a> Player<'a> {
             return Some(Err(Errno::EBADF).into());
         };
         let result = match step.step.as_str() {
-            "connect" if !socket.is_resolved() => return None,
+            "connect" if !is_over && !socket.is_resolved() => return None,
             "connect" => done(socket.finish_connect()),
             "recv" => sent(socket.receive()),
             _ => {

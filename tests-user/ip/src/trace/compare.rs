@@ -5,7 +5,7 @@
 //! Comparing what was recorded with what the model did.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 use crate::recorder::Recorded;
 use crate::stack::FIRST_EPHEMERAL;
@@ -98,60 +98,58 @@ pub(super) fn is_call(names: &mut Names, expected: &Expected, got: &Recorded) ->
         && same_port(&expected.fport, call.fport)
 }
 
-fn way(outgoing: Option<bool>) -> &'static str {
-    match outgoing {
+/// A call with the ends that it has.
+fn write(
+    hook: &str,
+    outgoing: Option<bool>,
+    (stack, protocol, family): (i32, u8, u16),
+    ends: [(Option<String>, Option<String>); 2],
+    answer: Option<i32>,
+) -> String {
+    let way = match outgoing {
         None => "",
         Some(true) => " out",
         Some(false) => " in",
-    }
-}
-
-pub(super) fn write_expected(expected: &Expected) -> String {
-    let mut text = format!(
-        "{}{} stack {} protocol {} family {}",
-        expected.hook,
-        way(expected.outgoing),
-        expected.stack,
-        expected.proto,
-        expected.af
-    );
-    let ends = [
-        (&expected.laddr, &expected.lport),
-        (&expected.faddr, &expected.fport),
-    ];
+    };
+    let mut text = format!("{hook}{way} stack {stack} protocol {protocol} family {family}");
     for (address, port) in ends {
         if let Some(address) = address {
-            let port = port.as_ref().map(write_port).unwrap_or_default();
-            let _ = write!(text, " {address} port {port}");
+            let _ = write!(text, " {address} port {}", port.unwrap_or_default());
         }
     }
-    if let Some(answer) = expected.answer {
+    if let Some(answer) = answer {
         let _ = write!(text, " = {answer}");
     }
     text
 }
 
+pub(super) fn write_expected(expected: &Expected) -> String {
+    let ends = [
+        (&expected.laddr, &expected.lport),
+        (&expected.faddr, &expected.fport),
+    ];
+    write(
+        &expected.hook,
+        expected.outgoing,
+        (expected.stack, expected.proto, expected.af),
+        ends.map(|(address, port)| (address.clone(), port.as_ref().map(write_port))),
+        expected.answer,
+    )
+}
+
 pub(super) fn write_call(names: &Names, got: &Recorded) -> String {
     let call = &got.call;
-    let mut text = format!(
-        "{}{} stack {} protocol {} family {}",
-        call.hook.name(),
-        way(call.outgoing),
-        call.stack,
-        call.protocol,
-        call.family()
-    );
     let ends = [(Some(call.laddr), call.lport), (call.faddr, call.fport)];
-    for (address, port) in ends {
-        if let Some(address) = address {
-            let port = port.map(|port| names.write(port)).unwrap_or_default();
-            let _ = write!(text, " {address} port {port}");
-        }
-    }
-    if call.outgoing.is_some() {
-        let _ = write!(text, " = {}", got.answer);
-    }
-    text
+    write(
+        call.hook.name(),
+        call.outgoing,
+        (call.stack, call.protocol, call.family()),
+        ends.map(|(address, port)| {
+            let address = address.map(|address| address.to_string());
+            (address, port.map(|port| names.write(port)))
+        }),
+        call.outgoing.map(|_| got.answer),
+    )
 }
 
 /// Is it this conn of a walk?
@@ -180,38 +178,30 @@ pub(super) fn are_conns(names: &mut Names, expected: &[Conn], mut got: Vec<TcpIn
     }) && got.is_empty()
 }
 
+/// A conn of a walk with its ends.
+fn write_conn(
+    ip_version: u16,
+    state: i32,
+    (laddr, lport): (impl Display, String),
+    (faddr, fport): (impl Display, String),
+) -> String {
+    format!("IPv{ip_version} state {state} {laddr} port {lport} to {faddr} port {fport}")
+}
+
 pub(super) fn write_conns(conns: &[Conn]) -> String {
-    let texts: Vec<String> = conns
-        .iter()
-        .map(|conn| {
-            format!(
-                "IPv{} state {} {} port {} to {} port {}",
-                conn.ipversion,
-                conn.state,
-                conn.laddr_v6,
-                write_port(&conn.lport),
-                conn.faddr_v6,
-                write_port(&conn.fport)
-            )
-        })
-        .collect();
-    texts.join("; ")
+    let texts = conns.iter().map(|conn| {
+        let local = (&conn.laddr_v6, write_port(&conn.lport));
+        let foreign = (&conn.faddr_v6, write_port(&conn.fport));
+        write_conn(conn.ipversion, conn.state, local, foreign)
+    });
+    texts.collect::<Vec<_>>().join("; ")
 }
 
 pub(super) fn write_infos(names: &Names, infos: &[TcpInfo]) -> String {
-    let texts: Vec<String> = infos
-        .iter()
-        .map(|info| {
-            format!(
-                "IPv{} state {} {} port {} to {} port {}",
-                info.ip_version,
-                info.state,
-                info.laddr(),
-                names.write(info.lport()),
-                info.faddr(),
-                names.write(info.fport())
-            )
-        })
-        .collect();
-    texts.join("; ")
+    let texts = infos.iter().map(|info| {
+        let local = (info.laddr(), names.write(info.lport()));
+        let foreign = (info.faddr(), names.write(info.fport()));
+        write_conn(info.ip_version, info.state, local, foreign)
+    });
+    texts.collect::<Vec<_>>().join("; ")
 }

@@ -104,6 +104,7 @@ impl<'a> Player<'a> {
             },
             "accept" if step.background => {
                 self.slot(step)?;
+                step.new.as_ref().ok_or("it names no new socket")?;
                 return Ok(self.wait_in_background(number, step, ACCEPT_PATIENCE));
             }
             "accept" => self.accept(step)?,

@@ -78,9 +78,7 @@ impl Udp {
         let to = loopback_for_any(to);
         let call = conn.question(stack, to, port, Held::UfLock);
         let ask = stack.sites.connect_begin(&mut conn, &call)?;
-        let source = stack.source_for(to);
-        let source = source.and_then(|source| stack.check_reachable(to).map(|()| source));
-        let source = source.map_err(|no_way| match no_way {
+        let source = stack.reachable_source(to).map_err(|no_way| match no_way {
             NoWay::Rejected(_) => Errno::ENETUNREACH,
             NoWay::None(errno) => errno,
         })?;

@@ -365,10 +365,5 @@ fn is_taken(bound: &[Arc<Udp>], conn: &Endpoint, address: Ipv6Addr, port: u16) -
 
 /// A port that no endpoint uses.
 fn free_port(stack: &Stack, bound: &[Arc<Udp>]) -> u16 {
-    loop {
-        let port = stack.ephemeral();
-        if !bound.iter().any(|other| lock(&other.0).lport == port) {
-            return port;
-        }
-    }
+    stack.free_port(|port| bound.iter().any(|other| lock(&other.0).lport == port))
 }

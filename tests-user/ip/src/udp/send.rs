@@ -6,7 +6,8 @@
 
 use super::{Endpoint, Udp, UdpState};
 use crate::address::{
-    AF_INET, FiveTuple, IpVersion, UNSET, is_any, is_mapped, is_multicast, kept, loopback_for_any,
+    AF_INET, FiveTuple, IpVersion, UNSET, is_any, is_mapped, is_multicast, kept_end,
+    loopback_for_any,
 };
 use crate::error::Errno;
 use crate::hooks::{Held, Hook, HookCall};
@@ -56,9 +57,7 @@ impl Udp {
         }
         let ends = ((conn.saddr, conn.lport), (conn.faddr, conn.fport));
         drop(conn);
-        let route = stack.source_for(ends.1.0);
-        route.map_err(NoWay::errno)?;
-        stack.check_reachable(ends.1.0).map_err(NoWay::errno)?;
+        stack.reachable_source(ends.1.0).map_err(NoWay::errno)?;
         if is_multicast(ends.1.0) {
             send_on_wire(stack, ends.0.0, ends.1.0);
             return Ok(length);
@@ -107,9 +106,7 @@ impl Udp {
         port: u16,
         length: usize,
     ) -> Result<usize, Errno> {
-        let source = stack.source_for(to);
-        let source = source.and_then(|source| stack.check_reachable(to).map(|()| source));
-        let source = source.map_err(|no_way| {
+        let source = stack.reachable_source(to).map_err(|no_way| {
             stack.sites.reset(&mut lock(&self.0));
             no_way.errno()
         })?;
@@ -199,11 +196,7 @@ pub(crate) fn deliver(
 
 /// Is an endpoint connected so?
 pub(crate) fn has_connection(stack: &Stack, tuple: &FiveTuple) -> bool {
-    let (local, foreign) = (tuple.local, tuple.foreign);
-    let ends = (
-        (kept(local.ip()), local.port()),
-        (kept(foreign.ip()), foreign.port()),
-    );
+    let ends = (kept_end(tuple.local), kept_end(tuple.foreign));
     lock(&stack.udp).iter().any(|udp| {
         let conn = lock(&udp.0);
         let own = ((conn.laddr, conn.lport), (conn.faddr, conn.fport));
@@ -213,9 +206,7 @@ pub(crate) fn has_connection(stack: &Stack, tuple: &FiveTuple) -> bool {
 
 /// Does an endpoint take datagrams from anybody?
 pub(crate) fn has_receiver(stack: &Stack, tuple: &FiveTuple) -> bool {
-    let (local, foreign) = (tuple.local, tuple.foreign);
-    let to = (kept(local.ip()), local.port());
-    let from = (kept(foreign.ip()), foreign.port());
+    let (from, to) = (kept_end(tuple.foreign), kept_end(tuple.local));
     lock(&stack.udp)
         .iter()
         .any(|udp| lock(&udp.0).receives(from, to))

@@ -201,6 +201,30 @@ pub fn bound(node: &AttachedNode, port: u16) -> Socket {
     socket
 }
 
+/// A UDP socket that is bound to 127.0.0.1.
+pub fn bound_udp(node: &AttachedNode, port: u16) -> Socket {
+    let socket = node.ip().udp(0, AF_INET);
+    socket.bind(Some(LOCAL), port).expect("the port is free");
+    socket
+}
+
+/// The node that owns what is refused.
+pub const OWNER: u32 = 2;
+
+/// The other node owns a 5-tuple from now on.
+pub fn install(node: &AttachedNode, protocol: u8, local: End, foreign: End) {
+    let clinet = node.clinet();
+    let installed = clinet.install(OWNER, protocol, local.into(), foreign.into());
+    installed.expect("it is free");
+}
+
+/// And no more.
+pub fn withdraw(node: &AttachedNode, protocol: u8, local: End, foreign: End) {
+    let clinet = node.clinet();
+    let withdrawn = clinet.withdraw(OWNER, protocol, local.into(), foreign.into());
+    withdrawn.expect("it was installed");
+}
+
 pub const SHARED: &str = "192.0.2.10";
 pub const SHARED6: &str = "2001:db8::10";
 pub const SERVER: &str = "198.51.100.1";

@@ -7,22 +7,11 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use assert_cmd::Command;
 use object::{Object, ObjectSection, ObjectSymbol};
 
-use super::{module, root};
-
-/// No command takes a tenth of that.
-const LONGEST: Duration = Duration::from_secs(600);
-
-struct Run {
-    /// -1 if a signal ended it.
-    status: i32,
-    out: String,
-    err: String,
-}
+use super::{LONGEST, Run, module, root};
 
 fn run(arguments: &[&str]) -> Run {
     let mut command = Command::cargo_bin("lab").expect("the tool is built");

@@ -10,6 +10,10 @@ mod replay;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use assert_cmd::Command;
 use serde_json::Value;
@@ -40,19 +44,40 @@ fn lab(arguments: &[&str]) -> Command {
     command
 }
 
+/// No command takes a tenth of that.
+const LONGEST: Duration = Duration::from_secs(600);
+
 struct Run {
+    /// -1 if a signal ended it.
     status: i32,
     out: String,
     err: String,
 }
 
 fn run(arguments: &[&str]) -> Run {
-    let output = lab(arguments).output().expect("the tool runs");
+    let output = lab(arguments).timeout(LONGEST).output();
+    let output = output.expect("the tool runs");
     Run {
         status: output.status.code().expect("it ends by itself"),
         out: String::from_utf8(output.stdout).expect("text"),
         err: String::from_utf8(output.stderr).expect("text"),
     }
+}
+
+/// Waits for a process that was started; one that does not end is killed.
+fn finished(child: Child) -> Output {
+    let process = child.id().to_string();
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(child.wait_with_output()));
+    receiver
+        .recv_timeout(LONGEST)
+        .unwrap_or_else(|_| {
+            let kill = std::process::Command::new("kill")
+                .args(["-KILL", &process])
+                .status();
+            panic!("it does not end; kill: {kill:?}")
+        })
+        .expect("it ends")
 }
 
 fn json(run: &Run) -> Value {
@@ -91,8 +116,9 @@ fn a_closed_pipe_ends_the_tool_quietly() {
         let mut command = std::process::Command::new(tool.get_program());
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
-        let output = command.args(tool.get_args()).stdout(writer).output();
-        let output = output.expect("it ends");
+        command.args(tool.get_args()).stdin(Stdio::null());
+        let child = command.stdout(writer).stderr(Stdio::piped()).spawn();
+        let output = finished(child.expect("it runs"));
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
     }
@@ -100,7 +126,7 @@ fn a_closed_pipe_ends_the_tool_quietly() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    for command in ["demo", "replay", "check", "symbols"] {
+    for command in ["demo", "replay", "check", "symbols", "traces"] {
         let output = Command::cargo_bin("lab")
             .expect("built")
             .args([command, "--help"])

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clinet_replay::{ModelStack, Options, replay};
 use serde_json::Value;
 
-use super::{SHARED, json, lab, module, root, run};
+use super::{SHARED, finished, json, lab, module, root, run};
 
 fn captures() -> Vec<PathBuf> {
     let folder = fs::read_dir(root().join("tests-user/captures")).expect("captures");
@@ -212,7 +212,7 @@ fn silence_is_explained() {
 /// what it still has.
 #[test]
 fn an_interrupted_capture_is_reported() {
-    use std::io::{Read, Write};
+    use std::io::Write;
     use std::process::Stdio;
 
     let whole = fs::read(root().join("tests-user/captures/tcp-in.pcap")).expect("a capture");
@@ -235,12 +235,10 @@ fn an_interrupted_capture_is_reported() {
         assert!(kill.expect("kill").success());
         input.write_all(after).expect("written");
         // Open as long as it runs, as a writer that does not end keeps it.
-        let mut text = String::new();
-        let mut output = child.stdout.take().expect("a pipe");
-        output.read_to_string(&mut text).expect("text");
-        assert_eq!(child.wait().expect("it ends").code(), Some(0));
+        let output = finished(child);
+        assert_eq!(output.status.code(), Some(0));
         drop(input);
-        let report: Value = serde_json::from_str(&text).expect("JSON");
+        let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         assert_eq!(report["totals"]["packets"], packets);
     }
 }

@@ -14,6 +14,7 @@ use super::window::Window;
 use super::{CaptureError, Format, MAX_RECORD, Record, Timestamp, be32};
 use crate::link::{LinkType, UnsupportedLink};
 
+/// The same in either byte order.
 const SECTION: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
 const OLD_PACKET: u32 = 2;
@@ -141,18 +142,21 @@ impl Pcapng {
                     _ => Err(CaptureError::Cut { packet: number }),
                 };
             }
-            let mut kind = self.number(window.data(), 0);
+            let kind = self.number(window.data(), 0);
             if kind == SECTION {
                 // The byte order is told behind the length.
                 if !window.want(12).map_err(io)? {
                     return Err(self.cut(kind, number));
                 }
-                kind = self.byte_order(window.data(), number)?;
+                self.byte_order(window.data(), number)?;
             }
             let len = self.number(window.data(), 4) as usize;
-            if len < 12 || !len.is_multiple_of(4) {
+            let absurd = || {
                 let what = format!("a block of type {kind:#x} claims to be {len} bytes long");
-                return Err(damaged(number, what));
+                Err(damaged(number, what))
+            };
+            if len < 12 || !len.is_multiple_of(4) {
+                return absurd();
             }
             let wanted = match kind {
                 SECTION => true,
@@ -166,8 +170,7 @@ impl Pcapng {
                 continue;
             }
             if len > MAX_RECORD {
-                let what = format!("a block of type {kind:#x} claims to be {len} bytes long");
-                return Err(damaged(number, what));
+                return absurd();
             }
             if !window.want(len).map_err(io)? {
                 return Err(self.cut(kind, number));
@@ -184,14 +187,10 @@ impl Pcapng {
 
     /// Begins a section; one of another major version is skipped.
     fn section(&mut self, block: &[u8], packet: u64) -> Result<(), CaptureError> {
-        let [_, _, _, _, _, _, _, _, _, _, _, _, a, b, c, d, ..] = *block else {
+        if block.len() < 16 {
             return Err(damaged(packet, "a section has no version"));
-        };
-        let half = |bytes| match self.big_endian {
-            true => u16::from_be_bytes(bytes),
-            false => u16::from_le_bytes(bytes),
-        };
-        let (major, minor) = (half([a, b]), half([c, d]));
+        }
+        let (major, minor) = (self.short(block, 12), self.short(block, 14));
         self.interfaces.clear();
         self.skips = major != 1;
         if self.skips {
@@ -222,22 +221,33 @@ impl Pcapng {
     }
 
     /// Notes the byte order of the section that begins here.
-    fn byte_order(&mut self, block: &[u8], packet: u64) -> Result<u32, CaptureError> {
+    fn byte_order(&mut self, block: &[u8], packet: u64) -> Result<(), CaptureError> {
         self.big_endian = match be32(block, 8) {
             0x1a2b_3c4d => true,
             0x4d3c_2b1a => false,
             _ if !self.in_section => return Err(CaptureError::DamagedHeader(Format::Pcapng)),
             _ => return Err(damaged(packet, "a section has no byte order")),
         };
-        Ok(SECTION)
+        Ok(())
     }
 
+    /// The 32-bit number at `offset`, which must be inside.
     fn number(&self, block: &[u8], offset: usize) -> u32 {
         let number = be32(block, offset);
         if self.big_endian {
             number
         } else {
             number.swap_bytes()
+        }
+    }
+
+    /// The 16-bit number at `offset`, which must be inside.
+    fn short(&self, block: &[u8], offset: usize) -> u16 {
+        let bytes = [block[offset], block[offset + 1]];
+        if self.big_endian {
+            u16::from_be_bytes(bytes)
+        } else {
+            u16::from_le_bytes(bytes)
         }
     }
 
@@ -305,14 +315,9 @@ impl Pcapng {
     fn old_packet<'a>(&self, block: &'a [u8]) -> Option<Found<'a>> {
         let body = block.get(8..block.len() - 4)?;
         let (header, data) = body.split_first_chunk::<20>()?;
-        let interface = if self.big_endian {
-            u16::from_be_bytes([header[0], header[1]])
-        } else {
-            u16::from_le_bytes([header[0], header[1]])
-        };
         let time = u64::from(self.number(header, 4)) << 32 | u64::from(self.number(header, 8));
         Some(Found {
-            interface: interface.into(),
+            interface: self.short(header, 0).into(),
             time: Some(time),
             original_len: self.number(header, 16),
             data: data.get(..self.number(header, 12) as usize)?,

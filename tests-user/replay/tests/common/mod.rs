@@ -5,6 +5,8 @@
 //! Builds packets and capture files, and replays them with the model.
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
+pub mod files;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use clinet_replay::{ModelStack, Options, ReplayError, Report, replay};
