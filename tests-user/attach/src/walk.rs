@@ -8,12 +8,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clinet_kernel::{Context, Kernel, guard};
-use clinet_module_tests::{INET, Tuple, ptr};
+use clinet_module_tests::{EINVAL, INET, Tuple, ptr};
 
 /// Its name.
 pub(crate) const WALK: &str = "cl_tcp_walk_list";
-
-const EINVAL: i32 = 22;
 
 /// `cl_tcp_info_t`.
 #[repr(C)]

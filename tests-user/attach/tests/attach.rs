@@ -7,10 +7,7 @@
 use std::sync::atomic::Ordering;
 
 use clinet_attach_tests::{Machine, SET, VARIABLES};
-use clinet_module_tests::{EADDRINUSE, EBUSY, TCP, Tuple, UDP};
-
-const ENXIO: i32 = 6;
-const ENOTSUP: i32 = 48;
+use clinet_module_tests::{EADDRINUSE, EBUSY, ENOTSUP, ENXIO, TCP, Tuple, UDP};
 
 #[test]
 fn the_module_sets_four_of_the_twelve_hooks_and_asks() {
@@ -154,7 +151,8 @@ fn from_the_first_store_on_the_module_stays() {
     assert_eq!(machine.call("clinet_detach_ip", &[]), 0);
     machine.seconds(2);
     stays();
-    assert!(machine.hooks().iter().filter(|hook| **hook != 0).count() == 6);
+    let set = machine.hooks().into_iter().filter(|hook| *hook != 0);
+    assert_eq!(set.count(), 6);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use clinet_attach_tests::Machine;
 use clinet_kernel::together;
-use clinet_module_tests::{EADDRNOTAVAIL, EINPROGRESS, TCP, Tuple, UDP};
+use clinet_module_tests::{EADDRNOTAVAIL, EINPROGRESS, ENXIO, TCP, Tuple, UDP};
 
 /// A machine whose foreign provider answers with a function of the host.
 fn with_provider(function: *const (), tunables: &[(&str, u64)]) -> Machine {
@@ -43,7 +43,7 @@ fn a_foreign_provider_is_asked_for_the_global_stack_only() {
     let machine = with_provider(answer as *const (), &[("clinet_mode", 2)]);
     assert_eq!(machine.string("provider"), "foreign or none");
     // There is nothing to compare ip's connections with.
-    assert_eq!(machine.call("clinet_audit", &[]), 6);
+    assert_eq!(machine.call("clinet_audit", &[]), ENXIO);
     let tuple = Tuple::v4(TCP, 1, 2);
     let connect = |stack: i32, says: i32| {
         ANSWER.store(says, Ordering::SeqCst);
@@ -85,6 +85,8 @@ fn without_a_provider_everything_passes_and_is_counted() {
             machine.local(name, stack, &Tuple::v6(UDP, 1, 2));
         }
     }
+    let counted = machine.number("registry", "contract_no_provider");
+    assert_eq!(counted, 2 * 6, "each call of both stacks");
 }
 
 /// Threads inside the provider, and whether they may go on.

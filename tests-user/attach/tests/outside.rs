@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use clinet_attach_tests::{Machine, SET, TcpInfo, connect_arguments, state};
 use clinet_kernel::{Context, KstatValue};
-use clinet_module_tests::{EADDRINUSE, TCP, Tuple, UDP, module_file, ptr, ptr_mut};
-
-const ENXIO: i32 = 6;
+use clinet_module_tests::{EADDRINUSE, ENXIO, TCP, Tuple, UDP, module_file, ptr, ptr_mut};
 
 #[test]
 fn the_mode_may_change_while_the_module_runs() {
@@ -167,9 +165,8 @@ fn shared_addresses_come_from_the_list_or_the_scope() {
         machine.load(&[("clinet_addrs", address), ("clinet_scope", scope)]);
         for (tuple, shared) in [(Tuple::v4(TCP, 1, 2), v4), (Tuple::v6(TCP, 1, 2), v6)] {
             assert_eq!(machine.connect(0, &tuple), 0);
-            let shown = if shared { 125 } else { 0 };
             let held = machine.other_node("clinet_install", 2, &tuple) == 125;
-            assert_eq!(held, shown == 125, "{text:?}, {scope}");
+            assert_eq!(held, shared, "{text:?}, {scope}");
         }
         let mut loopback = Tuple::v4(TCP, 1, 2);
         loopback.laddr[..4].copy_from_slice(&[127, 0, 0, 1]);

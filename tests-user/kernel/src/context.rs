@@ -8,8 +8,8 @@
 use std::fmt;
 
 use crate::fault::{self, Fault, fault};
-use crate::kernel::Machine;
 use crate::locks;
+use crate::machine::Machine;
 use crate::stack::{self, Ending};
 use crate::trap;
 

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::kernel::Machine;
+use crate::machine::Machine;
 use crate::record::Record;
 
 /// One thing that was left behind.

@@ -38,6 +38,7 @@ mod imports;
 mod kernel;
 mod leak;
 mod locks;
+mod machine;
 mod memory;
 mod module;
 mod record;

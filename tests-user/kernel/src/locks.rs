@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::context::{Frame, here};
 use crate::fault::{self, fault};
-use crate::kernel::Machine;
+use crate::machine::Machine;
 use crate::stack;
 
 /// Locks a mutex of the host; a thread that faulted leaves nothing half done.

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use crate::context::Context;
 use crate::fault;
-use crate::kernel::Machine;
 use crate::locks::lock;
+use crate::machine::Machine;
 use crate::together;
 
 thread_local! {
@@ -397,6 +397,12 @@ impl Sched {
 
     /// Waits for the end of every background thread of a halted machine.
     pub fn join_all(&self) {
+        if lock(&self.state).threads.is_empty() {
+            return;
+        }
+        let _watched = together::watch(together::BOUND, || {
+            together::give_up("the threads of a machine have not ended")
+        });
         loop {
             let Some(thread) = lock(&self.state).threads.pop() else {
                 return;

@@ -98,7 +98,7 @@ pub(crate) fn give_up(what: &str) -> ! {
 }
 
 /// Calls `bark` unless the result is dropped in time.
-fn watch(bound: Duration, bark: impl FnOnce() + Send + 'static) -> Sender<()> {
+pub(crate) fn watch(bound: Duration, bark: impl FnOnce() + Send + 'static) -> Sender<()> {
     let (alive, ended) = mpsc::channel();
     thread::spawn(move || {
         if ended.recv_timeout(bound) == Err(RecvTimeoutError::Timeout) {

@@ -35,6 +35,8 @@ pub const SCTP: u8 = 132;
 pub const INET: u16 = 2;
 /// `AF_INET6` of illumos.
 pub const INET6: u16 = 26;
+/// `ENXIO` of illumos.
+pub const ENXIO: i32 = 6;
 /// `EINVAL` of illumos.
 pub const EINVAL: i32 = 22;
 /// `EBUSY` of illumos.

@@ -6,11 +6,10 @@
 
 use clinet_kernel::{Context, Kernel};
 use clinet_module_tests::{
-    EADDRINUSE, EINVAL, Loaded, SHARED4, TCP, Tuple, UDP, module_file, ptr, ptr_mut,
+    EADDRINUSE, EINVAL, ENXIO, Loaded, SHARED4, TCP, Tuple, UDP, module_file, ptr, ptr_mut,
 };
 
 const ENOENT: i32 = 2;
-const ENXIO: i32 = 6;
 const ENOSPC: i32 = 28;
 
 #[test]

@@ -152,20 +152,20 @@ fn a_directory_that_is_full_is_filled_and_no_more() {
     invariants::check_of_one_thread(&fixture.0);
 }
 
-/// Remote ends know the code and choose 5-tuples that meet in one bucket, but
+/// Remote ends know the code and choose 5-tuples that collide in one bucket, but
 /// for another secret.
 #[test]
-fn keys_that_meet_under_one_secret_do_not_under_another() {
+fn keys_that_collide_under_one_secret_do_not_under_another() {
     let fixture = Fixture::new(SETTINGS, 16);
     let registry = &fixture.0;
     fixture.connect(&tcp(0));
     let name = registry.locals.find(&local(0, &v4(10))).unwrap();
     let theirs = secret(2);
-    let meets = |n: &u32| {
+    let collides = |n: &u32| {
         let hash = key(name, &tcp(*n)).hash(&theirs);
         (hash.shard(63 - 4), home(hash.fraction(), 64)) == (3, 7)
     };
-    let chosen: Vec<u32> = (1..1 << 20).filter(meets).collect();
+    let chosen: Vec<u32> = (1..1 << 20).filter(collides).collect();
     assert!(chosen.len() > 800, "{}", chosen.len());
     for n in &chosen {
         assert_eq!(fixture.connect(&tcp(*n)), Verdict::Registered);

@@ -25,6 +25,7 @@ use super::uncounted::{Binds, UNCOUNTED};
 use super::*;
 use crate::flow::{Direction, Endpoint, Protocol, SockAddr};
 
+mod audits;
 mod behaviour;
 mod growth;
 mod invariants;

@@ -6,7 +6,7 @@
 //! answered before.
 //!
 //! A record is kept for each 5-tuple under a lock of its own, which is held
-//! across the call: threads meet in the registry over different 5-tuples of the
+//! across the call: threads contend in the registry over different 5-tuples of the
 //! same shards, endpoints and names, while others maintain, sweep and list. What
 //! has to be right without such order is in `loom`.
 

@@ -4,14 +4,12 @@
 
 //! Endpoints of UDP, and ageing.
 
-use super::*;
 use std::vec::Vec;
 
-const AGE: u8 = SETTINGS.age;
+use super::behaviour::fixture;
+use super::*;
 
-fn fixture() -> Fixture {
-    Fixture::new(SETTINGS, 4)
-}
+const AGE: u8 = SETTINGS.age;
 
 #[test]
 fn the_last_unbind_drops_the_entries_of_this_endpoint_only() {

@@ -13,8 +13,8 @@ use super::kmem_cache::Caches;
 use crate::block::{Block, Source};
 use crate::context::{here, must_be_able_to_sleep};
 use crate::fault::{self, fault};
-use crate::kernel::Machine;
 use crate::locks::lock;
+use crate::machine::Machine;
 use crate::slab::{General, Numbers};
 
 const KM_NOSLEEP: u64 = 1;

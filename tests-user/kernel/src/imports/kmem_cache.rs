@@ -16,7 +16,7 @@ use super::kmem::{ALIGN, Complaint, State, allocate, free};
 use crate::block::Source;
 use crate::context::{here, must_be_able_to_sleep};
 use crate::fault::{self, fault};
-use crate::kernel::Machine;
+use crate::machine::Machine;
 use crate::memory;
 use crate::slab::{PAGE, Slabs};
 

@@ -12,8 +12,8 @@ use super::log::{Destination, Level, Message};
 use super::mutex;
 use crate::context::{Context, here, must_be_able_to_sleep};
 use crate::fault::{self, fault};
-use crate::kernel::Machine;
 use crate::locks::lock;
+use crate::machine::Machine;
 use crate::memory;
 
 /// Offsets in `kstat_t`.

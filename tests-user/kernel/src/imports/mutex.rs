@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::imports;
 use crate::context::here;
 use crate::fault::fault;
-use crate::kernel::Machine;
 use crate::locks::{self, Hold, current_thread};
+use crate::machine::Machine;
 use crate::memory::{self, touching};
 
 const ADAPTIVE: u64 = 0;

@@ -11,8 +11,8 @@ use std::sync::Mutex;
 use super::imports;
 use crate::context::{Context, here, must_be_able_to_sleep};
 use crate::fault::{self, fault};
-use crate::kernel::Machine;
 use crate::locks::lock;
+use crate::machine::Machine;
 use crate::memory;
 
 const TQ_NOSLEEP: u32 = 1;

@@ -36,7 +36,6 @@ extern void *kmem_cache_create(char *, size_t, size_t, int (*)(void *, void *, i
 extern void kmem_cache_destroy(void *);
 extern void *kmem_cache_alloc(void *, int);
 extern void kmem_cache_free(void *, void *);
-#define KMC_NOMAGAZINE 0x00040000
 extern void mutex_init(kmutex_t *, char *, int, void *);
 extern void mutex_destroy(kmutex_t *);
 extern void mutex_enter(kmutex_t *);

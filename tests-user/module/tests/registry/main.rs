@@ -6,7 +6,7 @@
 //! while it grows, many threads, many entries.
 
 use clinet_kernel::Context;
-use clinet_module_tests::{Loaded, TCP, Tuple, ptr, ptr_mut};
+use clinet_module_tests::{ENXIO, Loaded, TCP, Tuple, ptr, ptr_mut};
 
 mod counters;
 mod look;
@@ -14,7 +14,6 @@ mod memory;
 mod threads;
 
 const ENOENT: i32 = 2;
-const ENXIO: i32 = 6;
 const EAGAIN: i32 = 11;
 const EPROTONOSUPPORT: i32 = 120;
 
@@ -124,6 +123,6 @@ fn numbered(n: u32) -> Tuple {
     tuple
 }
 
-fn number_from(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).map_or(otherwise, |value| value.parse().expect("a number"))
+fn number_from(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |value| value.parse().expect("a number"))
 }
