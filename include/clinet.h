@@ -251,6 +251,11 @@ extern int clinet_resync_end(clinet_node_t owner);
 #define	CLINET_FULL_UDP		7	/* no room: clinet_udp_share */
 #define	CLINET_FULL_ADDRESSES	8	/* too many local addresses */
 #define	CLINET_FULL_NODES	9	/* clinet_install: too many nodes */
+/* With a port space (clinet_port_space), before any of those above: */
+#define	CLINET_LAPSED		10	/* granted, the deadline has passed */
+#define	CLINET_NOT_GRANTED	11	/* in the space, not this node's */
+#define	CLINET_EXPLICIT		12	/* outside the space, not reserved */
+#define	CLINET_OTHER_STACK	13	/* not the global stack */
 
 typedef struct clinet_answer {
 	uint32_t	ca_reason;	/* one of the above */
