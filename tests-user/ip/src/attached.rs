@@ -183,6 +183,15 @@ impl Attached {
         release: Release,
         provider: impl FnOnce(Arc<Machine>) -> Arc<P>,
     ) -> Self {
+        Self::with_ip(kernel, |machine| Ip::of_release(provider(machine), release))
+    }
+
+    /// The same with the ip that is made of what calls through the variables.
+    ///
+    /// # Panics
+    ///
+    /// As [`Attached::new`].
+    pub(crate) fn with_ip(kernel: Arc<Kernel>, make_ip: impl FnOnce(Arc<Machine>) -> Ip) -> Self {
         let mut slots = ATTACHED
             .iter()
             .enumerate()
@@ -201,14 +210,11 @@ impl Attached {
             let variable = kernel.variable("drv/ip", hook.variable());
             variable.expect("it was provided just now") as *const AtomicU64 as u64
         });
-        let provider = provider(Arc::new(Machine {
+        let ip = make_ip(Arc::new(Machine {
             kernel: kernel.clone(),
             variables,
         }));
-        let shared = Arc::new(Shared {
-            ip: Ip::of_release(provider, release),
-            kernel,
-        });
+        let shared = Arc::new(Shared { ip, kernel });
         *slot = Arc::downgrade(&shared);
         drop(slot);
         Self { shared, machine }

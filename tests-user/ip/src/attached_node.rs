@@ -95,11 +95,11 @@ impl AttachedNode {
     }
 
     /// Loads the module on this machine.
-    pub(crate) fn on(
-        attached: Attached,
-        file: &[u8],
-        tunables: Tunables,
-    ) -> Result<Self, SetupError> {
+    ///
+    /// # Errors
+    ///
+    /// If it does not load.
+    pub fn on(attached: Attached, file: &[u8], tunables: Tunables) -> Result<Self, SetupError> {
         let kernel = attached.kernel();
         let own = [
             ("clinet_max_tuples", TUPLES),

@@ -7,17 +7,20 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use clinet_kernel::Kernel;
 
 use crate::address::FiveTuple;
+use crate::attached::Attached;
 use crate::contract::Contract;
 use crate::error::SetupError;
+use crate::ip::Ip;
 use crate::module::Clinet;
 use crate::network::{Network, Sighting};
 use crate::node::{Node, NodeId, NodeState};
+use crate::release::Release;
 use crate::sites::Sites;
 use crate::stack::Stack;
 
@@ -99,6 +102,23 @@ impl Cluster {
         self.add(name, addresses, Arc::new(Kernel::new()), None)
     }
 
+    /// Boots a node with the stock ip of a release: what is loaded on its
+    /// kernel finds the hooks of `drv/ip`. The cluster's directory does not
+    /// know what it holds.
+    pub fn add_stock_node(
+        &mut self,
+        name: &str,
+        addresses: &[IpAddr],
+        release: Release,
+    ) -> Attached {
+        let kernel = Arc::new(Kernel::new());
+        Attached::with_ip(kernel.clone(), |machine| {
+            let sites = Sites::Hooks(machine.clone());
+            let state = self.add_state(name, addresses, kernel, release, |_, _| sites);
+            Ip::with_stack(machine, state.stack.clone())
+        })
+    }
+
     fn add(
         &mut self,
         name: &str,
@@ -106,26 +126,41 @@ impl Cluster {
         kernel: Arc<Kernel>,
         clinet: Option<Clinet>,
     ) -> Node {
-        let network = &self.network;
-        let addresses: Vec<IpAddr> = addresses.iter().map(IpAddr::to_canonical).collect();
-        let state = network.add(|node| {
-            let network = Arc::downgrade(network);
-            let sites = clinet.map_or(Sites::Nobody, |clinet| {
+        let release = Release::default();
+        let state = self.add_state(name, addresses, kernel, release, |node, network| {
+            clinet.map_or(Sites::Nobody, |clinet| {
                 Sites::Contract(Arc::new(Contract {
                     clinet,
                     node,
-                    network: network.clone(),
+                    network,
                 }))
-            });
+            })
+        });
+        self.node_of(state)
+    }
+
+    fn add_state(
+        &self,
+        name: &str,
+        addresses: &[IpAddr],
+        kernel: Arc<Kernel>,
+        release: Release,
+        sites: impl FnOnce(NodeId, Weak<Network>) -> Sites,
+    ) -> Arc<NodeState> {
+        let network = &self.network;
+        let addresses: Vec<IpAddr> = addresses.iter().map(IpAddr::to_canonical).collect();
+        network.add(|node| {
+            let network = Arc::downgrade(network);
+            let sites = sites(node, network.clone());
+            let stack = Stack::on_network(node, &addresses, sites, release, network);
             NodeState {
                 id: node,
                 name: name.to_owned(),
-                stack: Arc::new(Stack::on_network(node, &addresses, sites, network)),
+                stack: Arc::new(stack),
                 addresses,
                 kernel,
             }
-        });
-        self.node_of(state)
+        })
     }
 
     fn node_of(&self, state: Arc<NodeState>) -> Node {
@@ -195,6 +230,12 @@ impl Cluster {
     /// Records every packet from now on, or stops.
     pub fn sniff(&self, on: bool) {
         self.network.set_sniffing(on);
+    }
+
+    /// Shows each packet to `watch` as it is delivered, and to nobody else who
+    /// watched before. It must not use an endpoint.
+    pub fn watch(&self, watch: impl Fn(&Sighting) + Send + Sync + 'static) {
+        self.network.set_watcher(Arc::new(watch));
     }
 
     /// The packets since the last time, oldest first.

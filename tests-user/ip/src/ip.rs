@@ -37,14 +37,18 @@ impl Ip {
 
     /// The ip of that kernel, with the global stack.
     pub fn of_release(provider: Arc<dyn Provider>, release: Release) -> Self {
-        let ip = Self {
+        let stack = Stack::new(0, Sites::Hooks(provider.clone()), release);
+        Self::with_stack(provider, Arc::new(stack))
+    }
+
+    /// The ip with this stack, whose call sites are those of the provider.
+    pub(crate) fn with_stack(provider: Arc<dyn Provider>, stack: Arc<Stack>) -> Self {
+        Self {
             provider,
-            release,
-            stacks: RwLock::default(),
+            release: stack.release,
+            stacks: RwLock::new(BTreeMap::from([(stack.id, stack)])),
             torn: Torn::default(),
-        };
-        ip.add_stack(0);
-        ip
+        }
     }
 
     /// Adds a stack; one of that id is replaced, its sockets stay in the old.

@@ -21,6 +21,9 @@ use crate::tcp::Segment;
 /// Which of several nodes that have an address gets what begins a flow.
 pub type Steering = Arc<dyn Fn(&FiveTuple, &[NodeId]) -> Option<NodeId> + Send + Sync>;
 
+/// Who is shown each packet.
+type Watcher = Arc<dyn Fn(&Sighting) + Send + Sync>;
+
 /// What a packet carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
@@ -87,6 +90,7 @@ pub(crate) struct Network {
     moving: Mutex<()>,
     pub directory: Directory,
     pub steering: RwLock<Option<Steering>>,
+    watcher: RwLock<Option<Watcher>>,
 }
 
 impl Network {
@@ -121,6 +125,11 @@ impl Network {
         lock(&self.wire).sightings = on.then(Vec::new);
     }
 
+    pub fn set_watcher(&self, watcher: Watcher) {
+        let mut current = self.watcher.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Some(watcher);
+    }
+
     pub fn take_sightings(&self) -> Vec<Sighting> {
         let sightings = &mut lock(&self.wire).sightings;
         sightings.as_mut().map(std::mem::take).unwrap_or_default()
@@ -148,20 +157,29 @@ impl Network {
                 return;
             };
             let receiver = self.receiver(&packet);
-            let at = self.now();
-            if let Some(sightings) = &mut lock(&self.wire).sightings {
-                sightings.push(Sighting {
-                    at: Duration::from_millis(at),
-                    sender: packet.sender,
-                    receiver: receiver.as_ref().map(|node| node.id),
-                    from: packet.from,
-                    to: packet.to,
-                    body: packet.body,
-                });
-            }
+            self.see(&packet, receiver.as_ref().map(|node| node.id));
             if let Some(node) = receiver {
                 node.stack.receive(packet.from, packet.to, packet.body);
             }
+        }
+    }
+
+    /// Shows a packet to who records or watches.
+    fn see(&self, packet: &Packet, receiver: Option<NodeId>) {
+        let sighting = Sighting {
+            at: Duration::from_millis(self.now()),
+            sender: packet.sender,
+            receiver,
+            from: packet.from,
+            to: packet.to,
+            body: packet.body,
+        };
+        let watcher = self.watcher.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watch) = &*watcher {
+            watch(&sighting);
+        }
+        if let Some(sightings) = &mut lock(&self.wire).sightings {
+            sightings.push(sighting);
         }
     }
 

@@ -328,6 +328,13 @@ impl Kernel {
         }
     }
 
+    /// From now on time passes by [`Kernel::advance`] alone: a thread of the
+    /// host that sleeps inside a module waits until somebody moves the clock.
+    /// Without this it lets time pass itself.
+    pub fn keep_time(&self) {
+        self.machine.sched.keep_time();
+    }
+
     /// Waits until every thread of a module has come to rest: it ended, or
     /// waits for a condition, a task or for time.
     pub fn settle(&self) {

@@ -7,7 +7,7 @@
 //! Threads that modules make are *background*: the machine knows when all of
 //! them have come to rest, and only then does time go on. Time is moved by a
 //! test, or by a thread of the test that sleeps inside a module: nobody else
-//! would move it then.
+//! would move it then, unless the machine's clock is kept by somebody.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -75,10 +75,17 @@ pub(crate) struct State {
     timeouts: BTreeMap<(u64, u64), Timeout>,
     /// Handles of the timeouts that are running.
     firing: Vec<u64>,
+    /// Time passes by [`Sched::advance_to`] alone.
+    keeps_time: bool,
     threads: Vec<Thread>,
 }
 
 impl State {
+    /// May this thread let time pass, since only that can change something?
+    fn may_pass(&self) -> bool {
+        !is_background() && self.running == 0 && !self.keeps_time
+    }
+
     fn next_event(&self) -> Option<u64> {
         let waiters = self.waiters.iter().filter(|w| w.woken.is_none());
         let timeouts = self.timeouts.keys().map(|&(deadline, _)| deadline);
@@ -132,9 +139,8 @@ impl Sched {
         machine: &Machine,
         mut state: MutexGuard<'a, State>,
     ) -> MutexGuard<'a, State> {
-        let moves_time = !is_background() && state.running == 0;
         match state.next_event() {
-            Some(event) if moves_time => {
+            Some(event) if state.may_pass() => {
                 self.pass(machine, &mut state, event);
                 state
             }
@@ -162,12 +168,17 @@ impl Sched {
     /// of the test.
     pub fn pass_if_idle(&self, machine: &Machine) {
         let mut state = lock(&self.state);
-        if is_background() || state.running > 0 {
+        if !state.may_pass() {
             return;
         }
         if let Some(event) = state.next_event() {
             self.pass(machine, &mut state, event);
         }
+    }
+
+    /// From now on only [`Sched::advance_to`] lets time pass.
+    pub fn keep_time(&self) {
+        lock(&self.state).keeps_time = true;
     }
 
     /// Tells everybody who waits to look again.

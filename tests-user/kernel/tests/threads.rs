@@ -196,6 +196,24 @@ fn a_timed_wait_ends_at_its_time() {
     assert_eq!(machine.call("waits", &[0]) as i64, -1);
 }
 
+/// Somebody keeps the clock: who sleeps waits for it.
+#[test]
+fn a_kept_clock_is_not_moved_by_who_sleeps() {
+    let machine = Machine::new(THREADS);
+    machine.kernel.keep_time();
+    let before = machine.call("lbolt", &[]);
+    std::thread::scope(|scope| {
+        let sleeper = scope.spawn(|| machine.call("pause", &[7]));
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(machine.call("lbolt", &[]), before);
+        while !sleeper.is_finished() {
+            machine.kernel.advance(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    assert!(machine.call("lbolt", &[]) >= before + 7);
+}
+
 #[test]
 fn timeouts_fire_in_time_as_interrupts() {
     let machine = Machine::new(THREADS);

@@ -87,6 +87,7 @@ impl Stack {
         node: NodeId,
         addresses: &[IpAddr],
         sites: Sites,
+        release: Release,
         network: Weak<Network>,
     ) -> Self {
         let interface = |address: &IpAddr| Interface {
@@ -95,7 +96,7 @@ impl Stack {
             up: true,
         };
         let interfaces = addresses.iter().map(interface).collect();
-        let mut stack = Self::with(0, sites, Release::default(), Times::USUAL, interfaces);
+        let mut stack = Self::with(0, sites, release, Times::USUAL, interfaces);
         let state = stack.squeue.get_mut();
         let state = state.unwrap_or_else(PoisonError::into_inner);
         state.interrupts = true;
