@@ -84,7 +84,7 @@ headers: ## Compile the public headers as C99 and C++, for kernel and user
 
 columns: ## Refuse lines of C with more than 80 columns
 	@for file in include/*.h include/kern/*/*.h kmod/glue/*.[ch] \
-	    tests-user/foreign/*.[ch] examples/*.c; do \
+	    tests-user/foreign/*.[ch] examples/*.c user/control/*.h; do \
 		expand "$$file" | awk -v file="$$file" 'length > 80 { \
 			print file ":" NR ": more than 80 columns"; bad = 1 \
 		} END { exit bad }' || bad=1; \
@@ -130,7 +130,7 @@ build/again/clinet: $(module)
 	rm -rf build/again
 	mkdir -p build/again/src
 	cp -R Cargo.toml Cargo.lock build.rs examples facts include kmod mapfiles \
-		tests-user tools build/again/src
+		tests-user tools user build/again/src
 	cd build/again/src && tools/toolchain tools/build-module clinet mapfiles/clinet.map ../clinet
 	rm -rf build/again/src
 	cmp $(module) $@ || { rm -f $@; exit 1; }
