@@ -46,6 +46,9 @@ pub(crate) struct Tuple {
 pub(crate) enum Timer {
     /// Sends the SYN again, or gives up after this many.
     Syn { sent: u32 },
+    /// Sends data again that did not arrive, and waits twice as long if it does
+    /// not now.
+    Data { wait: u64 },
     /// Sends the FIN again.
     Fin,
     /// Ends TIME_WAIT.
@@ -103,6 +106,10 @@ pub(crate) struct Conn {
     /// Died before accept; closed once more by whoever takes it.
     pub dead: bool,
     pub timer: Option<(u64, Timer)>,
+    /// Data that was sent and did not arrive, in bytes.
+    pub unsent: Vec<usize>,
+    /// The generation in which the source was good.
+    pub source_seen: u32,
     /// The contract's state of this connection; it never moves.
     pub ct: Box<ClinetTcp>,
     /// `None` once closed, and before a connection is offered to accept.
@@ -131,6 +138,8 @@ impl Conn {
             listener: None,
             dead: false,
             timer: None,
+            unsent: Vec::new(),
+            source_seen: 0,
             ct: Box::default(),
             sonode: Some(Sonode {
                 resolved: true,
@@ -167,6 +176,7 @@ impl Conn {
         self.template = None;
         self.connected_hash = None;
         self.timer = None;
+        self.unsent.clear();
     }
 }
 

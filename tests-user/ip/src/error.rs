@@ -47,6 +47,7 @@ errnos! {
     EINVAL = 22, "invalid argument";
     ENOSPC = 28, "no room left";
     EPIPE = 32, "the sending side is closed";
+    ERANGE = 34, "out of range";
     EPROTO = 71, "protocol error";
     EDESTADDRREQ = 96, "destination address required";
     ENOPROTOOPT = 99, "no such option of the protocol";

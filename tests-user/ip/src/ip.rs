@@ -82,7 +82,7 @@ impl Ip {
         stacks.get(&id).cloned()
     }
 
-    fn must_have(&self, id: i32) -> Arc<Stack> {
+    pub(crate) fn must_have(&self, id: i32) -> Arc<Stack> {
         self.stack(id)
             .unwrap_or_else(|| panic!("there is no stack {id}: add_stack makes one"))
     }
@@ -112,16 +112,6 @@ impl Ip {
     /// If there is no such stack.
     pub fn raw(&self, stack: i32, family: u16) -> Socket {
         Socket::new(self.must_have(stack), Kind::Raw(Raw::default()), family)
-    }
-
-    /// Takes the logical interfaces of a name up or down, such as `lo0:2`: of
-    /// IPv4 with 10.1.1.1, of IPv6 with fd00::2. False if there is none.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such stack.
-    pub fn set_interface(&self, stack: i32, name: &str, up: bool) -> bool {
-        self.must_have(stack).set_interface(name, up)
     }
 
     /// What becomes of IPv6 datagrams to groups; they are sent at first.

@@ -51,7 +51,7 @@ impl Default for Raw {
 
 impl Raw {
     pub fn bind(&self, stack: &Stack, address: Ipv6Addr) -> Result<(), Errno> {
-        if !is_any(address) && !stack.has_address(address) {
+        if !is_any(address) && !stack.may_bind(address) {
             return Err(Errno::EADDRNOTAVAIL);
         }
         let mut state = lock(&self.0);

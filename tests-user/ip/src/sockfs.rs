@@ -8,7 +8,6 @@
 use crate::conn::ConnId;
 use crate::error::Errno;
 use crate::stack::{Squeue, Stack};
-use crate::tcp::Segment;
 
 /// Milliseconds that connect waits: longer than it is tried.
 pub(crate) const CONNECT_PATIENCE: u64 = 600_000;
@@ -71,7 +70,7 @@ pub(crate) fn tcp_send(
     if control {
         return Err(Errno::EOPNOTSUPP);
     }
-    squeue.on_squeue(id, |squeue| squeue.send(id, Segment::Data(length)));
+    squeue.on_squeue(id, |squeue| squeue.send_data(id, length));
     squeue.settle();
     Ok(length)
 }

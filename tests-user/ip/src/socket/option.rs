@@ -81,7 +81,7 @@ impl Socket {
             Argument::Address => {
                 let address = Ipv4Addr::from((value as u32).to_le_bytes());
                 let is_known =
-                    address.is_unspecified() || self.stack.has_address(address.to_ipv6_mapped());
+                    address.is_unspecified() || self.stack.may_bind(address.to_ipv6_mapped());
                 is_known.then_some(()).ok_or(Errno::EHOSTUNREACH)
             }
         }

@@ -4,16 +4,17 @@
 
 //! One IP stack: its addresses, its TCP conns and its UDP endpoints.
 
+mod interface;
+mod ports;
 mod route;
 mod squeue;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::address::{FiveTuple, IPPROTO_TCP, kept, kept_end};
+use crate::address::{FiveTuple, IPPROTO_TCP, kept_end};
 use crate::hooks::{Held, Hook, HookCall};
 use crate::lock;
 use crate::network::{Body, Network};
@@ -23,10 +24,12 @@ use crate::sites::Sites;
 use crate::tcp::{self, Packet};
 use crate::udp::{self, Udp};
 
+pub use interface::{IFF_IPV4, IFF_IPV6, IFF_LOOPBACK, IFF_NOLOCAL, IFF_UP, Interface};
+pub(crate) use interface::{Interfaces, unspecified};
+pub(crate) use ports::{AnonPorts, FIRST_EPHEMERAL};
 pub use route::Groups;
 pub(crate) use route::NoWay;
-use route::{Interface, interfaces};
-pub(crate) use squeue::{FIRST_EPHEMERAL, Provoked, Squeue, State};
+pub(crate) use squeue::{Provoked, Squeue, State};
 
 /// How long a connection of a cluster stays in TIME_WAIT.
 pub const TIME_WAIT: Duration = Duration::from_secs(60);
@@ -68,8 +71,9 @@ pub(crate) struct Stack {
     link: Option<Link>,
     pub release: Release,
     groups: Mutex<Groups>,
-    interfaces: RwLock<Vec<Interface>>,
-    next_port: AtomicU16,
+    pub interfaces: Interfaces,
+    tcp_ports: AnonPorts,
+    udp_ports: AnonPorts,
     pub squeue: Mutex<State>,
     /// `uf_lock`: the bound UDP endpoints.
     pub udp: Mutex<Vec<Arc<Udp>>>,
@@ -78,7 +82,7 @@ pub(crate) struct Stack {
 impl Stack {
     /// A stack of a machine that has loopback only.
     pub fn new(id: i32, sites: Sites, release: Release) -> Self {
-        Self::with(id, sites, release, Times::RECORDED, interfaces())
+        Self::with(id, sites, release, Times::RECORDED, route::loopback())
     }
 
     /// The stack of a node, with these addresses; what it sends to others goes
@@ -90,12 +94,16 @@ impl Stack {
         release: Release,
         network: Weak<Network>,
     ) -> Self {
-        let interface = |address: &IpAddr| Interface {
-            name: "net0",
-            address: kept(*address),
-            up: true,
+        let name = |index| match index {
+            0 => "net0".to_owned(),
+            unit => format!("net0:{unit}"),
         };
-        let interfaces = addresses.iter().map(interface).collect();
+        let names: Vec<String> = (0..addresses.len()).map(name).collect();
+        let named = names
+            .iter()
+            .map(String::as_str)
+            .zip(addresses.iter().copied());
+        let interfaces = Interfaces::new(&named.collect::<Vec<_>>());
         let mut stack = Self::with(0, sites, release, Times::USUAL, interfaces);
         let state = stack.squeue.get_mut();
         let state = state.unwrap_or_else(PoisonError::into_inner);
@@ -105,13 +113,7 @@ impl Stack {
         stack
     }
 
-    fn with(
-        id: i32,
-        sites: Sites,
-        release: Release,
-        times: Times,
-        interfaces: Vec<Interface>,
-    ) -> Self {
+    fn with(id: i32, sites: Sites, release: Release, times: Times, interfaces: Interfaces) -> Self {
         Self {
             id,
             sites,
@@ -119,8 +121,10 @@ impl Stack {
             link: None,
             release,
             groups: Mutex::default(),
-            interfaces: RwLock::new(interfaces),
-            next_port: AtomicU16::new(FIRST_EPHEMERAL),
+            interfaces,
+            // A kernel draws them; here TCP and UDP do not meet.
+            tcp_ports: AnonPorts::beginning_at(FIRST_EPHEMERAL),
+            udp_ports: AnonPorts::beginning_at(FIRST_EPHEMERAL + (1 << 14)),
             squeue: Mutex::new(State {
                 now: 0,
                 conns: BTreeMap::new(),
@@ -134,12 +138,12 @@ impl Stack {
         }
     }
 
-    /// The next port that is not used, for whoever names none.
-    pub fn free_port(&self, is_used: impl Fn(u16) -> bool) -> u16 {
-        (0..=u16::MAX)
-            .map(|_| self.next_port.fetch_add(1, Ordering::Relaxed) | FIRST_EPHEMERAL)
-            .find(|&port| !is_used(port))
-            .expect("a free port: close some sockets")
+    /// The ports for whoever names none.
+    pub fn anon_ports(&self, protocol: u8) -> &AnonPorts {
+        match protocol {
+            IPPROTO_TCP => &self.tcp_ports,
+            _ => &self.udp_ports,
+        }
     }
 
     /// A call with what most of them have in common.
@@ -174,9 +178,12 @@ impl Stack {
         }
     }
 
-    /// A packet comes from the network.
+    /// A packet comes from the network; for nobody if the address is not up.
     pub fn receive(&self, from: SocketAddr, to: SocketAddr, body: Body) {
         let (from, to) = (kept_end(from), kept_end(to));
+        if !self.is_local(to.0) {
+            return;
+        }
         match body {
             Body::Tcp(segment) => self.enter().deliver(Packet { from, to, segment }),
             Body::Udp(length) => drop(udp::deliver(self, from, to, length)),

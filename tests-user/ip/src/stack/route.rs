@@ -5,27 +5,20 @@
 //! The addresses of a stack, and the ways from them.
 
 use super::Stack;
-use crate::address::{IpVersion, is_mapped, is_multicast, kept};
+use super::interface::Interfaces;
+use crate::address::{IpVersion, is_mapped, is_multicast};
 use crate::error::Errno;
 use crate::lock;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::PoisonError;
 
 /// The scope of a group that is for one link, in its second byte.
 const LINK_SCOPE: u8 = 2;
 
-/// A logical interface of lo0.
-#[derive(Debug)]
-pub(super) struct Interface {
-    pub name: &'static str,
-    pub address: Ipv6Addr,
-    pub up: bool,
-}
-
-pub(super) fn interfaces() -> Vec<Interface> {
+/// The interfaces of lo0.
+pub(super) fn loopback() -> Interfaces {
     let v4 = |a, b, c, d| IpAddr::V4(Ipv4Addr::new(a, b, c, d));
     let v6 = |end| IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, end));
-    [
+    Interfaces::new(&[
         ("lo0", v4(127, 0, 0, 1)),
         ("lo0:1", v4(127, 0, 0, 2)),
         ("lo0:2", v4(10, 1, 1, 1)),
@@ -33,13 +26,7 @@ pub(super) fn interfaces() -> Vec<Interface> {
         ("lo0", Ipv6Addr::LOCALHOST.into()),
         ("lo0:1", v6(1)),
         ("lo0:2", v6(2)),
-    ]
-    .map(|(name, address)| Interface {
-        name,
-        address: kept(address),
-        up: true,
-    })
-    .into()
+    ])
 }
 
 /// What becomes of IPv6 datagrams to groups, which is the machine's affair.
@@ -74,20 +61,12 @@ impl NoWay {
 impl Stack {
     /// Is it an address of this machine that is up?
     pub fn is_local(&self, address: Ipv6Addr) -> bool {
-        self.has_interface(|one| one.up && one.address == address)
+        self.interfaces.is_local(address)
     }
 
-    /// Is it an address of this machine, up or down?
-    pub fn has_address(&self, address: Ipv6Addr) -> bool {
-        self.has_interface(|one| one.address == address)
-    }
-
-    fn has_interface(&self, is_it: impl Fn(&Interface) -> bool) -> bool {
-        let interfaces = self
-            .interfaces
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        interfaces.iter().any(is_it)
+    /// May a program bind to it?
+    pub fn may_bind(&self, address: Ipv6Addr) -> bool {
+        self.interfaces.is_source(address)
     }
 
     pub fn set_groups(&self, groups: Groups) {
@@ -120,12 +99,7 @@ impl Stack {
     /// The source that is chosen for what is not local. A node without an
     /// address has no more than the wildcard, as before it is configured.
     fn first_address(&self, version: IpVersion) -> Ipv6Addr {
-        let interfaces = self.interfaces.read();
-        let interfaces = interfaces.unwrap_or_else(PoisonError::into_inner);
-        let mut addresses = interfaces.iter().map(|one| one.address);
-        addresses
-            .find(|&address| IpVersion::of_address(address) == version)
-            .unwrap_or(version.any())
+        self.interfaces.first(version).unwrap_or(version.any())
     }
 
     /// The source for a destination that is not cut off. TCP goes on sending to
@@ -138,20 +112,5 @@ impl Stack {
         is_reachable
             .then_some(source)
             .ok_or(NoWay::Rejected(Errno::EHOSTUNREACH))
-    }
-
-    /// Takes the logical interfaces of a name up or down, IPv4's and IPv6's;
-    /// says whether there is one.
-    pub fn set_interface(&self, name: &str, up: bool) -> bool {
-        let mut interfaces = self
-            .interfaces
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut found = false;
-        for one in interfaces.iter_mut().filter(|one| one.name == name) {
-            one.up = up;
-            found = true;
-        }
-        found
     }
 }

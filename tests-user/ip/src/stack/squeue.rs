@@ -5,8 +5,9 @@
 //! The squeue of a stack: its TCP conns, the packets that wait, and the timers.
 
 use super::Stack;
-use crate::address::is_any;
+use crate::address::{IPPROTO_TCP, is_any};
 use crate::conn::{Conn, ConnId, TcpState, Timer};
+use crate::error::Errno;
 use crate::tcp::Packet;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv6Addr;
@@ -36,10 +37,6 @@ pub(crate) struct State {
     /// Packets are processed by interrupt threads.
     pub interrupts: bool,
 }
-
-/// The first port that is given to whoever names none; the others have this
-/// bit, too.
-pub(crate) const FIRST_EPHEMERAL: u16 = 32768;
 
 /// A thread inside the squeue of a stack. The lock is the squeue itself: who
 /// has it may run a hook, which may take no lock of ip.
@@ -95,6 +92,7 @@ impl Squeue<'_> {
     fn fire(&mut self, id: ConnId, timer: Timer) {
         match timer {
             Timer::Syn { sent } => self.syn_timer(id, sent),
+            Timer::Data { wait } => self.data_timer(id, wait),
             Timer::Fin => self.send_fin(id),
             Timer::TimeWait => self.clean_death(id, None),
         }
@@ -133,9 +131,24 @@ impl Squeue<'_> {
     }
 
     /// A port that no conn uses.
-    pub fn free_port(&self) -> u16 {
+    pub fn free_port(&self) -> Result<u16, Errno> {
         let conns = &self.state.conns;
-        self.stack
-            .free_port(|port| conns.values().any(|conn| conn.lport == port))
+        let is_free = |port| conns.values().all(|conn| conn.lport != port);
+        let port = self.stack.anon_ports(IPPROTO_TCP).next(is_free);
+        port.ok_or(Errno::EADDRNOTAVAIL)
+    }
+
+    /// A port for a connection to this end. If all are used, it shares that of
+    /// connections to others.
+    pub fn port_to(&self, end: (Ipv6Addr, u16)) -> Result<u16, Errno> {
+        let conns = &self.state.conns;
+        let may_share = |port| {
+            let mut users = conns.values().filter(|conn| conn.lport == port);
+            users.all(|conn| conn.state > TcpState::Listen && (conn.faddr, conn.fport) != end)
+        };
+        self.free_port().or_else(|errno| {
+            let port = self.stack.anon_ports(IPPROTO_TCP).next(may_share);
+            port.ok_or(errno)
+        })
     }
 }

@@ -8,7 +8,7 @@ use crate::address::is_loopback;
 use crate::conn::{ConnId, TcpState, Timer};
 use crate::error::Errno;
 use crate::stack::Squeue;
-use crate::tcp::{Packet, Segment};
+use crate::tcp::Segment;
 
 /// Milliseconds until a FIN that was not acknowledged is sent again.
 const FIN_RETRANSMISSION: u64 = 1000;
@@ -118,20 +118,14 @@ impl Squeue<'_> {
         self.send_fin(id);
     }
 
+    /// Sends the FIN, after all data.
     pub fn send_fin(&mut self, id: ConnId) {
         self.set_timer(id, FIN_RETRANSMISSION, Timer::Fin);
-        self.on_squeue(id, |squeue| squeue.send(id, Segment::Fin));
-    }
-
-    /// Sends a segment on a connection.
-    pub fn send(&mut self, id: ConnId, segment: Segment) {
-        let conn = self.conn(id);
-        let packet = Packet {
-            from: (conn.laddr, conn.lport),
-            to: (conn.faddr, conn.fport),
-            segment,
-        };
-        self.deliver(packet);
+        self.on_squeue(id, |squeue| {
+            if squeue.send_unsent(id) {
+                squeue.send(id, Segment::Fin);
+            }
+        });
     }
 
     pub fn begin_time_wait(&mut self, id: ConnId) {

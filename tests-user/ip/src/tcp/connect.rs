@@ -88,7 +88,7 @@ impl Squeue<'_> {
         conn.faddr = to;
         conn.fport = port;
         if conn.state == TcpState::Idle {
-            let lport = self.free_port();
+            let lport = self.port_to((to, port)).map_err(|errno| errno.0)?;
             let conn = self.conn(id);
             conn.lport = lport;
             conn.state = TcpState::Bound;
@@ -160,7 +160,7 @@ impl Squeue<'_> {
             to: (conn.faddr, fport),
             segment: Segment::Syn,
         };
-        self.deliver(syn);
+        self.transmit(id, syn);
     }
 
     pub fn syn_timer(&mut self, id: ConnId, sent: u32) {

@@ -31,13 +31,9 @@ impl Squeue<'_> {
 
     /// Takes a packet to its conn: at once, unless a thread is working on it.
     pub fn deliver(&mut self, packet: Packet) {
-        let is_local = |address| self.stack.is_local(address);
-        if !is_local(packet.to.0) {
+        if !self.stack.is_local(packet.to.0) {
             let body = Body::Tcp(packet.segment);
             self.stack.send_out(packet.from, packet.to, body);
-            return;
-        }
-        if !self.stack.is_on_network() && !is_local(packet.from.0) {
             return;
         }
         match self.classify(&packet) {

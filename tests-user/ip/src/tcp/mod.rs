@@ -7,6 +7,7 @@
 mod close;
 mod connect;
 mod input;
+mod output;
 mod tli;
 
 use std::net::Ipv6Addr;
@@ -109,14 +110,17 @@ impl Squeue<'_> {
         if is_mapped(address) && conn.v6only {
             return Err(Errno::EADDRNOTAVAIL);
         }
-        if !is_any(address) && !self.stack.has_address(address) {
+        if !is_any(address) && !self.stack.may_bind(address) {
             return Err(Errno::EADDRNOTAVAIL);
         }
         if port != 0 && self.is_port_taken(id, address, port, reuse) {
             self.conn(id).bound = UNSET;
             return Err(Errno::EADDRINUSE);
         }
-        let port = if port == 0 { self.free_port() } else { port };
+        let port = match port {
+            0 => self.free_port()?,
+            port => port,
+        };
         let conn = self.conn(id);
         conn.bound = address;
         conn.laddr = address;

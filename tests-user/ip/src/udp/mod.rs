@@ -48,6 +48,8 @@ pub(crate) struct Endpoint {
     pub lport: u16,
     pub faddr: Ipv6Addr,
     pub fport: u16,
+    /// The generation in which the source was good.
+    pub source_seen: u32,
     /// The most recent destination; unset and 0 if there is none.
     pub last: (Ipv6Addr, u16),
     /// The same by the contract; it never moves.
@@ -131,6 +133,7 @@ impl Udp {
             lport: 0,
             faddr: UNSET,
             fport: 0,
+            source_seen: 0,
             last: (UNSET, 0),
             cu: ClinetUdp::default(),
             reuseaddr: false,
@@ -167,7 +170,7 @@ impl Udp {
                 return Err(Errno::EADDRNOTAVAIL);
             }
             let is_group = is_multicast(address) && !is_mapped_for_v6;
-            if !is_any(address) && !is_group && !stack.has_address(address) {
+            if !is_any(address) && !is_group && !stack.may_bind(address) {
                 return Err(Errno::EADDRNOTAVAIL);
             }
             if conn.state != UdpState::Unbound {
@@ -178,7 +181,7 @@ impl Udp {
                 return Err(Errno::EADDRINUSE);
             }
             conn.lport = match port {
-                0 => free_port(stack, &bound),
+                0 => free_port(stack, &bound)?,
                 port => port,
             };
             conn.bound = address;
@@ -364,6 +367,8 @@ fn is_taken(bound: &[Arc<Udp>], conn: &Endpoint, address: Ipv6Addr, port: u16) -
 }
 
 /// A port that no endpoint uses.
-fn free_port(stack: &Stack, bound: &[Arc<Udp>]) -> u16 {
-    stack.free_port(|port| bound.iter().any(|other| lock(&other.0).lport == port))
+fn free_port(stack: &Stack, bound: &[Arc<Udp>]) -> Result<u16, Errno> {
+    let is_free = |port| bound.iter().all(|other| lock(&other.0).lport != port);
+    let port = stack.anon_ports(IPPROTO_UDP).next(is_free);
+    port.ok_or(Errno::EADDRNOTAVAIL)
 }

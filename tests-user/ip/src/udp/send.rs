@@ -51,11 +51,12 @@ impl Udp {
     }
 
     fn send_connected(&self, stack: &Stack, length: usize) -> Result<usize, Errno> {
-        let conn = lock(&self.0);
+        let mut conn = lock(&self.0);
         if conn.state != UdpState::Connected {
             return Err(Errno::EDESTADDRREQ);
         }
         let ends = ((conn.saddr, conn.lport), (conn.faddr, conn.fport));
+        conn.check_source(stack, ends.0.0)?;
         drop(conn);
         stack.reachable_source(ends.1.0).map_err(NoWay::errno)?;
         if is_multicast(ends.1.0) {
@@ -111,12 +112,13 @@ impl Udp {
             no_way.errno()
         })?;
         let from = {
-            let conn = lock(&self.0);
+            let mut conn = lock(&self.0);
             let source = if is_any(conn.saddr) {
                 source
             } else {
                 conn.saddr
             };
+            conn.check_source(stack, source)?;
             (source, conn.lport)
         };
         if is_multicast(to) {
@@ -128,6 +130,13 @@ impl Udp {
 }
 
 impl Endpoint {
+    /// ip drops a datagram whose source is not good any more, and UDP hides what
+    /// the error was.
+    fn check_source(&mut self, stack: &Stack, source: Ipv6Addr) -> Result<(), Errno> {
+        let is_good = stack.interfaces.verify(source, &mut self.source_seen);
+        is_good.then_some(()).ok_or(Errno::ENETUNREACH)
+    }
+
     /// May it send to an address at all?
     fn may_send_to(&self, to: Ipv6Addr) -> Result<(), Errno> {
         if self.state == UdpState::Connected && !self.sends_to_connected {

@@ -120,7 +120,7 @@ fn write_end(address: IpAddr, port: u16) -> String {
     match port {
         32768.. => SocketAddr::new(address, 0)
             .to_string()
-            .replace(":0", &format!(":p{}", port - 32768)),
+            .replace(":0", &format!(":p{}", port % (1 << 14))),
         _ => SocketAddr::new(address, port).to_string(),
     }
 }
