@@ -35,10 +35,10 @@ impl Ip {
     pub fn set_address(&self, stack: i32, address: IpAddr, up: bool) -> bool {
         let version = IpVersion::of_address(kept(address));
         let with = self.must_have(stack).interfaces.with_address(address);
-        let set = with.iter();
-        set.fold(false, |any, one| {
-            self.set_up(stack, version, &one.name, up) || any
-        })
+        for one in &with {
+            self.set_up(stack, version, &one.name, up);
+        }
+        !with.is_empty()
     }
 
     fn set_up(&self, stack: i32, version: IpVersion, name: &str, up: bool) -> bool {

@@ -19,7 +19,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::address::{IpVersion, UNSET, is_any, kept};
+use crate::address::{IpVersion, is_any, kept};
 use crate::error::Errno;
 use crate::lock;
 
@@ -277,13 +277,5 @@ impl Interfaces {
         let all = self.read();
         let with = all.iter().filter(|one| one.address == address);
         with.cloned().collect()
-    }
-}
-
-/// The address of what has none yet.
-pub(crate) fn unspecified(version: IpVersion) -> IpAddr {
-    match version {
-        IpVersion::V4 => std::net::Ipv4Addr::UNSPECIFIED.into(),
-        IpVersion::V6 => UNSET.into(),
     }
 }

@@ -24,8 +24,8 @@ use crate::sites::Sites;
 use crate::tcp::{self, Packet};
 use crate::udp::{self, Udp};
 
+pub(crate) use interface::Interfaces;
 pub use interface::{IFF_IPV4, IFF_IPV6, IFF_LOOPBACK, IFF_NOLOCAL, IFF_UP, Interface};
-pub(crate) use interface::{Interfaces, unspecified};
 pub(crate) use ports::{AnonPorts, FIRST_EPHEMERAL};
 pub use route::Groups;
 pub(crate) use route::NoWay;
