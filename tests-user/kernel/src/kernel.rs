@@ -286,14 +286,15 @@ impl Kernel {
         self.machine.memory.fail_all(fail);
     }
 
-    /// Makes the next call of `ddi_taskq_create` or `mod_install` fail.
+    /// Makes the next call of `ddi_create_minor_node`, `ddi_taskq_create` or
+    /// `mod_install` fail.
     ///
     /// # Panics
     ///
-    /// If `function` is neither.
+    /// If `function` is none of these.
     pub fn fail_next(&self, function: &'static str) {
         assert!(
-            ["ddi_taskq_create", "mod_install"].contains(&function),
+            ["ddi_create_minor_node", "ddi_taskq_create", "mod_install"].contains(&function),
             "{function} cannot be made to fail"
         );
         *lock(&self.machine.failing) = Some(function);

@@ -52,6 +52,12 @@ pub enum Leak {
     },
     /// A module that is still open through `ddi_modopen`.
     OpenModule(String),
+    /// A minor node that was not removed, by its name.
+    MinorNode(String),
+    /// The operations of a driver that `mod_remove` was not called for.
+    Operations(String),
+    /// A pollhead that somebody waits on.
+    Pollhead(String),
     /// Calls that are still in the module's text.
     Inside(usize),
     /// Memory that was written to after it was freed, or around a block.
@@ -78,6 +84,9 @@ impl fmt::Display for Leak {
                 )
             }
             Self::OpenModule(name) => write!(f, "open handle of {name}"),
+            Self::MinorNode(name) => write!(f, "minor node {name}"),
+            Self::Operations(name) => write!(f, "the installed driver {name}"),
+            Self::Pollhead(name) => write!(f, "pollhead {name} with somebody waiting on it"),
             Self::Inside(calls) => write!(f, "{calls} calls still inside"),
             Self::Damage(what) => f.write_str(what),
         }
@@ -148,6 +157,15 @@ pub(crate) fn collect(machine: &Machine, record: &Record) -> Leaks {
             .into_iter()
             .map(Leak::OpenModule),
     );
+    if machine.devices.forget_operations(record.base_name()) {
+        leaks.push(Leak::Operations(record.base_name().to_owned()));
+    }
+    if let Some(pollhead) = machine.polls.within(record.data.clone()) {
+        let name = machine.variable_at(pollhead);
+        leaks.push(Leak::Pollhead(
+            name.unwrap_or_else(|| format!("{pollhead:#x}")),
+        ));
+    }
     if let Err(complaint) = machine.memory.check(machine) {
         leaks.push(Leak::Damage(complaint));
     }

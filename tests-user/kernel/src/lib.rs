@@ -33,6 +33,8 @@ compile_error!("module files are x86-64 code, and this kernel runs them on Linux
 
 mod block;
 mod context;
+mod devices;
+mod driver;
 mod fault;
 mod imports;
 mod kernel;
@@ -41,6 +43,7 @@ mod locks;
 mod machine;
 mod memory;
 mod module;
+mod open_file;
 mod record;
 mod sched;
 pub mod slab;
@@ -48,8 +51,11 @@ mod stack;
 mod thunk;
 pub mod together;
 mod trap;
+mod user;
 
 pub use context::Context;
+pub use devices::MinorNode;
+pub use driver::{Driver, Info};
 pub use fault::{Fault, guard};
 pub use imports::kstat::{KstatError, KstatValue};
 pub use imports::log::{Destination, Level, Message};
@@ -57,6 +63,8 @@ pub use imports::netstack::NetstackLayout;
 pub use kernel::Kernel;
 pub use leak::{Leak, Leaks};
 pub use module::{ModinfoEntry, ModloadError, Module, ModunloadError};
+pub use open_file::{OpenFile, OpenFlags};
 pub use record::Symbol;
 pub use stack::STACK_SIZE;
 pub use thunk::kernel_symbols;
+pub use user::{Cred, Model, Privileges, UserMemory};

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use crate::context::{self, Context, Returned};
+use crate::devices::Devices;
 use crate::fault::{Fault, Raised};
 use crate::imports::clock::Clock;
 use crate::imports::kmem::Accounts;
@@ -16,6 +17,7 @@ use crate::imports::kstat::Kstats;
 use crate::imports::log::Log;
 use crate::imports::modctl::Handles;
 use crate::imports::netstack::Netstacks;
+use crate::imports::poll::Polls;
 use crate::imports::random::Random;
 use crate::imports::taskq::TaskQueues;
 use crate::locks::{Locks, lock};
@@ -37,6 +39,8 @@ pub(crate) struct Machine {
     pub task_queues: TaskQueues,
     pub handles: Handles,
     pub netstacks: Netstacks,
+    pub devices: Devices,
+    pub polls: Polls,
     fault: OnceLock<Fault>,
     pub deepest: AtomicUsize,
     /// What the machine keeps for its tests.
@@ -60,6 +64,8 @@ impl Machine {
             task_queues: TaskQueues::default(),
             handles: Handles::default(),
             netstacks: Netstacks::default(),
+            devices: Devices::default(),
+            polls: Polls::default(),
             fault: OnceLock::new(),
             deepest: AtomicUsize::new(0),
             strings: Mutex::default(),

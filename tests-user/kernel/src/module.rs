@@ -67,6 +67,25 @@ pub enum ModloadError {
         /// What it left behind.
         leaks: Leaks,
     },
+    /// It is loaded as a driver, and `mod_install` was called for none.
+    #[error("{0} is no driver")]
+    NoDriver(String),
+    /// The driver refused to attach, and the module is unloaded again.
+    #[error("{module} does not attach{}", left_behind(.leaks))]
+    Attach {
+        /// The module.
+        module: String,
+        /// What it left behind.
+        leaks: Leaks,
+    },
+    /// The driver did not attach, and then the module did not unload cleanly.
+    #[error("{module} does not attach, and then: {error}")]
+    AfterAttach {
+        /// The module.
+        module: String,
+        /// Why it did not unload.
+        error: ModunloadError,
+    },
     /// The machine panicked.
     #[error(transparent)]
     Panic(#[from] Fault),
@@ -81,6 +100,9 @@ pub enum ModunloadError {
     /// It has no `_fini` and can never be unloaded.
     #[error("EBUSY: {0} has no _fini")]
     NoFini(String),
+    /// The driver refused to detach; module and instance stay.
+    #[error("{0} does not detach")]
+    Detach(String),
     /// `_fini` returned this errno; the module stays.
     #[error("_fini of {module} returned errno {errno}")]
     Refused {
@@ -326,7 +348,14 @@ impl Kernel {
     /// See [`ModunloadError`]. After [`ModunloadError::Leaks`] the module is
     /// gone all the same.
     pub fn unload(&self, module: &Module) -> Result<(), ModunloadError> {
-        let record = &module.record;
+        module.unload()
+    }
+}
+
+impl Module {
+    /// What [`Kernel::unload`] does.
+    pub(crate) fn unload(&self) -> Result<(), ModunloadError> {
+        let record = &self.record;
         let name = || record.name.clone();
         if record.image().is_none() {
             return Err(ModunloadError::NotLoaded(name()));
@@ -338,7 +367,7 @@ impl Kernel {
             return Err(ModunloadError::NoFini(name()));
         };
         // SAFETY: _fini takes no arguments.
-        let result = unsafe { module.try_call(&Context::thread(), fini.address, &[]) }?;
+        let result = unsafe { self.try_call(&Context::thread(), fini.address, &[]) }?;
         match result as i32 {
             0 => {}
             errno => {
@@ -348,7 +377,7 @@ impl Kernel {
                 });
             }
         }
-        let leaks = module.forget();
+        let leaks = self.forget();
         if leaks.0.is_empty() {
             Ok(())
         } else {
@@ -358,9 +387,7 @@ impl Kernel {
             })
         }
     }
-}
 
-impl Module {
     /// The steps after relocation.
     fn start(&mut self, image: Image, tunables: &[(&str, u64)]) -> Result<(), ModloadError> {
         self.info = self.ask_info()?;

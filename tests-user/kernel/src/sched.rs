@@ -38,6 +38,8 @@ pub(crate) enum Wake {
     Signalled,
     /// Its time came.
     TimedOut,
+    /// The program got a signal.
+    Interrupted,
 }
 
 struct Waiter {
@@ -46,6 +48,8 @@ struct Waiter {
     key: Option<u64>,
     /// In nanoseconds since boot.
     deadline: Option<u64>,
+    /// Of a wait that a signal ends: the file through which a program came.
+    file: Option<u64>,
     background: bool,
     woken: Option<Wake>,
 }
@@ -78,6 +82,8 @@ pub(crate) struct State {
     /// Time passes by [`Sched::advance_to`] alone.
     keeps_time: bool,
     threads: Vec<Thread>,
+    /// The files whose next wait is interrupted.
+    interrupted: Vec<u64>,
 }
 
 impl State {
@@ -187,13 +193,18 @@ impl Sched {
         self.changed.notify_all();
     }
 
-    /// Waits for a signal of `key` or for the time `deadline`. `release` runs
-    /// when no signal can be missed any more.
+    /// Waits for a signal of `key`, for the time `deadline`, or until whoever
+    /// came through `file` is interrupted. `release` runs when no signal can be
+    /// missed any more.
+    ///
+    /// A program that waits without a deadline waits for the world outside:
+    /// time does not pass on its account.
     pub fn block(
         &self,
         machine: &Machine,
         key: Option<u64>,
         deadline: Option<u64>,
+        file: Option<u64>,
         release: impl FnOnce(),
     ) -> Wake {
         let background = is_background();
@@ -204,9 +215,15 @@ impl Sched {
             id,
             key,
             deadline,
+            file,
             background,
             woken: None,
         });
+        let pending = state.interrupted.iter().position(|id| Some(*id) == file);
+        if let Some(pending) = pending {
+            state.interrupted.remove(pending);
+            state.wake(Wake::Interrupted, 1, |waiter| waiter.id == id);
+        }
         state.running -= usize::from(background);
         drop(state);
         self.changed.notify_all();
@@ -225,8 +242,29 @@ impl Sched {
                 drop(state);
                 fault::throw(fault);
             }
-            state = self.sleep_or_pass(machine, state);
+            state = match (file, deadline) {
+                (Some(_), None) => self.sleep(state),
+                _ => self.sleep_or_pass(machine, state),
+            };
         }
+    }
+
+    /// Interrupts the threads that came through `file` and wait so that a
+    /// signal ends it, or else the next one.
+    pub fn interrupt(&self, file: u64) {
+        let mut state = lock(&self.state);
+        let is_meant = |waiter: &Waiter| waiter.woken.is_none() && waiter.file == Some(file);
+        if state.waiters.iter().any(is_meant) {
+            state.wake(Wake::Interrupted, usize::MAX, is_meant);
+        } else {
+            state.interrupted.push(file);
+        }
+        self.changed.notify_all();
+    }
+
+    /// Forgets a signal that nobody has got.
+    pub fn forget_interrupt(&self, file: u64) {
+        lock(&self.state).interrupted.retain(|id| *id != file);
     }
 
     /// Wakes one thread that waits for `key`, or all.

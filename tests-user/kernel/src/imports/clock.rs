@@ -96,7 +96,7 @@ imports! {
         must_be_able_to_sleep("delay");
         if ticks > 0 {
             let machine = here().machine;
-            machine.sched.block(machine, None, Some(in_ticks(ticks)), || ());
+            machine.sched.block(machine, None, Some(in_ticks(ticks)), None, || ());
         }
     }
 

@@ -11,9 +11,11 @@ use crate::context::{here, must_be_able_to_sleep};
 use crate::fault::fault;
 use crate::memory;
 use crate::sched::Wake;
+use crate::user;
 
-/// Waits for `cv` with `lock` given back meanwhile; `what` names the import.
-fn wait(what: &str, cv: u64, lock: u64, deadline: Option<u64>) -> Wake {
+/// Waits for `cv` with `lock` given back meanwhile; `what` names the import. The
+/// wait can be interrupted if there is a `file` through which a program came.
+fn wait(what: &str, cv: u64, lock: u64, deadline: Option<u64>, file: Option<u64>) -> Wake {
     must_be_able_to_sleep(what);
     must_be_condvar(what, cv);
     let machine = here().machine;
@@ -25,7 +27,7 @@ fn wait(what: &str, cv: u64, lock: u64, deadline: Option<u64>) -> Wake {
     }
     let wake = machine
         .sched
-        .block(machine, Some(cv), deadline, || mutex::exit(lock));
+        .block(machine, Some(cv), deadline, file, || mutex::exit(lock));
     mutex::enter(lock);
     wake
 }
@@ -40,7 +42,7 @@ fn must_be_condvar(what: &str, cv: u64) {
 fn ticks_left(wake: Wake, deadline: u64) -> i64 {
     match wake {
         Wake::TimedOut => -1,
-        Wake::Signalled => {
+        Wake::Signalled | Wake::Interrupted => {
             let left = deadline.saturating_sub(here().machine.clock.now());
             (left / at_tick(1)).max(1) as i64
         }
@@ -52,7 +54,7 @@ fn timed_wait(what: &str, cv: u64, lock: u64, deadline: u64) -> i64 {
         must_be_able_to_sleep(what);
         return -1;
     }
-    ticks_left(wait(what, cv, lock, Some(deadline)), deadline)
+    ticks_left(wait(what, cv, lock, Some(deadline), None), deadline)
 }
 
 imports! {
@@ -71,12 +73,13 @@ imports! {
     }
 
     fn cv_wait(cv: u64, lock: u64) {
-        wait("cv_wait", cv, lock, None);
+        wait("cv_wait", cv, lock, None, None);
     }
 
     fn cv_wait_sig(cv: u64, lock: u64) -> i32 {
-        wait("cv_wait_sig", cv, lock, None);
-        1
+        let file = user::caller().map(|caller| caller.file);
+        let wake = wait("cv_wait_sig", cv, lock, None, file);
+        i32::from(wake != Wake::Interrupted)
     }
 
     fn cv_timedwait(cv: u64, lock: u64, lbolt: i64) -> i64 {

@@ -7,6 +7,9 @@
 pub(crate) mod atomic;
 pub(crate) mod clock;
 pub(crate) mod condvar;
+pub(crate) mod copy;
+pub(crate) mod cred;
+pub(crate) mod ddi;
 pub(crate) mod kmem;
 pub(crate) mod kmem_cache;
 pub(crate) mod kstat;
@@ -14,6 +17,7 @@ pub(crate) mod log;
 pub(crate) mod modctl;
 pub(crate) mod mutex;
 pub(crate) mod netstack;
+pub(crate) mod poll;
 pub(crate) mod random;
 pub(crate) mod rwlock;
 pub(crate) mod string;
@@ -79,6 +83,9 @@ pub(crate) fn all() -> Vec<Import> {
         atomic::table(),
         clock::table(),
         condvar::table(),
+        copy::table(),
+        cred::table(),
+        ddi::table(),
         kmem::table(),
         kmem_cache::table(),
         kstat::table(),
@@ -86,6 +93,7 @@ pub(crate) fn all() -> Vec<Import> {
         modctl::table(),
         mutex::table(),
         netstack::table(),
+        poll::table(),
         random::table(),
         rwlock::table(),
         string::table(),

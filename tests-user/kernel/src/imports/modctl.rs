@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use super::imports;
 use crate::context::{here, must_be_able_to_sleep};
+use crate::driver::{cb_ops, dev_ops};
 use crate::fault::{self, fault};
 use crate::locks::lock;
 use crate::memory;
@@ -19,7 +20,10 @@ use crate::thunk::kernel_symbol;
 
 const EINVAL: i32 = 22;
 const ENOENT: i32 = 2;
+const ENXIO: i32 = 6;
 const EAGAIN: i32 = 11;
+const EBUSY: i32 = 16;
+const EALREADY: i32 = 149;
 const ENOTSUP: i32 = 48;
 const MODREV_1: i32 = 1;
 const KRTLD_MODE_FIRST: i32 = 1;
@@ -29,6 +33,8 @@ const ML_LINKAGE: u64 = 8;
 const ML_LINKAGES: u64 = 7;
 /// `struct modlmisc` and `modldrv` begin alike: the operations, the text.
 const LINKINFO: u64 = 8;
+/// `struct modldrv` goes on.
+const DEV_OPS: u64 = 16;
 
 /// `struct modinfo`.
 pub(crate) mod modinfo {
@@ -107,6 +113,72 @@ fn linkages(linkage: u64) -> Vec<u64> {
     all
 }
 
+/// The `struct dev_ops` of the drivers in a linkage.
+fn drivers(linkage: u64) -> Vec<u64> {
+    let is_driver = |entry: &u64| Some(memory::read(*entry)) == kernel_symbol("mod_driverops");
+    let all = linkages(linkage).into_iter().filter(is_driver);
+    all.map(|entry| memory::read(entry + DEV_OPS)).collect()
+}
+
+/// The major number of the module that a linkage is in.
+fn major(linkage: u64) -> Option<u32> {
+    let machine = here().machine;
+    let record = machine.image_at(linkage)?;
+    machine.devices.major(record.base_name())
+}
+
+/// Checks what a compiler does not: that the operations are those of a driver
+/// for this kernel.
+fn check_driver(operations: u64) {
+    let cb_ops: u64 = memory::read(operations + dev_ops::CB_OPS);
+    if memory::read::<i32>(operations + dev_ops::REV) != dev_ops::DEVO_REV {
+        fault!("a struct dev_ops with a devo_rev other than DEVO_REV");
+    }
+    if memory::read::<i32>(cb_ops + cb_ops::REV) != cb_ops::CB_REV {
+        fault!("a struct cb_ops with a cb_rev other than CB_REV");
+    }
+    if memory::read::<u64>(operations + dev_ops::QUIESCE) == 0 {
+        fault!("a struct dev_ops without devo_quiesce: fast reboot would refuse");
+    }
+    for offset in (cb_ops::OPEN..=cb_ops::PROP_OP).step_by(8) {
+        if memory::read::<u64>(cb_ops + offset) == 0 {
+            fault!("a struct cb_ops with NULL at offset {offset}: nodev belongs there");
+        }
+    }
+}
+
+/// Installs the drivers of a linkage.
+fn install_drivers(linkage: u64) -> i32 {
+    for operations in drivers(linkage) {
+        let Some(major) = major(linkage) else {
+            return ENXIO;
+        };
+        check_driver(operations);
+        let cb_ops: u64 = memory::read(operations + dev_ops::CB_OPS);
+        if memory::read::<i32>(cb_ops + cb_ops::FLAG) & cb_ops::D_MP == 0 {
+            return ENXIO;
+        }
+        if !here().machine.devices.install(major, operations) {
+            return EALREADY;
+        }
+    }
+    0
+}
+
+/// Takes the drivers of a linkage away, unless they are attached.
+fn remove_drivers(linkage: u64) -> i32 {
+    let devices = &here().machine.devices;
+    let is_removed = |operations: u64| {
+        let major = major(linkage).filter(|&it| devices.operations(it) == Some(operations));
+        major.is_some_and(|major| devices.uninstall(major))
+    };
+    if drivers(linkage).into_iter().all(is_removed) {
+        0
+    } else {
+        EBUSY
+    }
+}
+
 /// Checks that every linkage has operations that the kernel knows.
 fn check_operations(linkage: u64) -> i32 {
     let known = [kernel_symbol("mod_miscops"), kernel_symbol("mod_driverops")];
@@ -126,12 +198,18 @@ imports! {
         if here().machine.fails("mod_install") {
             return EAGAIN;
         }
-        check_operations(linkage)
+        match check_operations(linkage) {
+            0 => install_drivers(linkage),
+            error => error,
+        }
     }
 
     fn mod_remove(linkage: u64) -> i32 {
         must_be_able_to_sleep("mod_remove");
-        check_operations(linkage)
+        match check_operations(linkage) {
+            0 => remove_drivers(linkage),
+            error => error,
+        }
     }
 
     fn mod_info(linkage: u64, info: u64) -> i32 {

@@ -62,6 +62,92 @@ int _init(void) { return (mod_install(&linkage)); }
 int _fini(void) { return (mod_remove(&linkage)); }
 "#;
 
+/// A driver that opens devices 1 and up, one after the other, and whose entry
+/// points are what `ENTRIES` of a test's source names.
+pub const DRIVER: &str = r#"
+typedef struct { void *list, *pad1; long pad2; } pollhead_t;
+struct uio { void *iov; int iovcnt; long offset; int segflg; uint16_t fmode, extflg; long limit, resid; };
+extern char mod_driverops[];
+extern int nodev(), nulldev(), ddi_prop_op(), ddi_quiesce_not_needed(void *);
+extern int ddi_create_minor_node(void *, char *, int, uint32_t, char *, int);
+extern void ddi_remove_minor_node(void *, char *);
+extern int ddi_get_instance(void *);
+extern int ddi_copyin(const void *, void *, size_t, int);
+extern int ddi_copyout(const void *, void *, size_t, int);
+extern int uiomove(void *, size_t, int, struct uio *);
+extern int crgetzoneid(const void *), secpolicy_net_observability(const void *);
+extern uint32_t crgetuid(const void *);
+extern int secpolicy_ip_config(const void *, int);
+extern uint32_t getmajor(uint64_t), getminor(uint64_t);
+extern uint64_t makedevice(uint32_t, uint32_t);
+extern void pollwakeup(pollhead_t *, short);
+extern int cv_wait_sig(kcondvar_t *, kmutex_t *);
+extern void cv_broadcast(kcondvar_t *);
+#define NODE(dip, name) ddi_create_minor_node(dip, name, 0x2000, 0, "ddi_pseudo", 0)
+#ifndef DEVO_REV
+#define DEVO_REV 4
+#endif
+#ifndef CB_REV
+#define CB_REV 1
+#endif
+#ifndef CB_FLAG
+#define CB_FLAG 0x20
+#endif
+static uint32_t last_minor;
+int plain_open(uint64_t *dev, int flag, int otyp, void *cr) {
+    *dev = makedevice(getmajor(*dev), ++last_minor);
+    return (0);
+}
+int plain_close(uint64_t dev, int flag, int otyp, void *cr) { return (0); }
+int plain_attach(void *dip, int cmd) { return (NODE(dip, "test")); }
+int plain_detach(void *dip, int cmd) { ddi_remove_minor_node(dip, NULL); return (0); }
+int plain_info(void *dip, int cmd, void *arg, void **result) { return (-1); }
+"#;
+
+/// The tables of a driver, to stand behind its functions.
+pub const DRIVER_TABLES: &str = r#"
+#ifndef OPEN
+#define OPEN plain_open
+#endif
+#ifndef CLOSE
+#define CLOSE plain_close
+#endif
+#ifndef ATTACH
+#define ATTACH plain_attach
+#endif
+#ifndef DETACH
+#define DETACH plain_detach
+#endif
+#ifndef READ
+#define READ nodev
+#endif
+#ifndef IOCTL
+#define IOCTL nodev
+#endif
+#ifndef CHPOLL
+#define CHPOLL nodev
+#endif
+static struct { void *operations[13], *str; int flag, rev; void *aread, *awrite; } cb_ops = {
+    { OPEN, CLOSE, nodev, nodev, nodev, READ, nodev, IOCTL, nodev, nodev, nodev, CHPOLL,
+        ddi_prop_op }, NULL, CB_FLAG, CB_REV, nodev, nodev };
+static struct { int rev, refcnt; void *info, *identify, *probe, *attach, *detach, *reset, *cb,
+    *bus, *power, *quiesce; } dev_ops = { DEVO_REV, 0, plain_info, nulldev, nulldev, ATTACH, DETACH,
+    nodev, &cb_ops, NULL, NULL, ddi_quiesce_not_needed };
+static struct { void *ops; const char *text; void *dev; } drv = { mod_driverops, "a test driver",
+    &dev_ops };
+static struct { int rev; void *links[7]; } linkage = { 1, { &drv, NULL } };
+int _info(void *info) { return (mod_info(&linkage, info)); }
+int _init(void) { return (mod_install(&linkage)); }
+#ifndef OWN_FINI
+int _fini(void) { return (mod_remove(&linkage)); }
+#endif
+"#;
+
+/// Compiles a driver.
+pub fn compile_driver(source: &str) -> Vec<u8> {
+    compile(&format!("{DRIVER}{source}{DRIVER_TABLES}"))
+}
+
 /// Compiles a module with the flags of a kernel module.
 pub fn compile(source: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder for the module");
