@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::context::{self, Context};
 use crate::fault::Fault;
 use crate::imports::Import;
+use crate::imports::ksocket;
 use crate::imports::kstat::{KstatError, KstatValue};
 use crate::imports::log::Message;
 use crate::imports::netstack::NetstackLayout;
@@ -18,8 +19,21 @@ use crate::locks::lock;
 use crate::machine::Machine;
 #[cfg(doc)]
 use crate::module::Module;
+use crate::network::IpControl;
 use crate::record::{Body, Record, Symbol};
 use crate::thunk::{LowMemory, Thunks};
+
+/// The functions that [`Kernel::fail_next`] knows.
+const CAN_FAIL: [&str; 8] = [
+    "ddi_create_minor_node",
+    "ddi_taskq_create",
+    "ksocket_ioctl",
+    "ksocket_socket",
+    "ldi_ident_from_mod",
+    "ldi_ioctl",
+    "ldi_open_by_dev",
+    "mod_install",
+];
 
 /// One simulated machine. When it is dropped it is switched off: its threads
 /// end where they wait, and its modules can no longer be called.
@@ -65,19 +79,21 @@ impl Kernel {
         variables: &[(&str, u64)],
         functions: &[(&'static str, *const ())],
     ) {
+        // As many as a call into a module takes; unused ones do no harm.
+        let arguments = 9;
+        let functions = functions.iter();
+        let imports = functions.map(|&(name, target)| Import::new(name, target, arguments));
+        self.provide_imports(name, variables, imports.collect());
+    }
+
+    fn provide_imports(&self, name: &str, variables: &[(&str, u64)], functions: Vec<Import>) {
         assert!(
             self.machine.module(name).is_none(),
             "{name} is loaded already"
         );
-        // As many as a call into a module takes; unused ones do no harm.
-        let arguments = 9;
+        let names: Vec<&'static str> = functions.iter().map(|import| import.name).collect();
         let memory = LowMemory::new(variables.len() * 8);
-        let thunks = Thunks::new(
-            functions
-                .iter()
-                .map(|&(name, target)| Import::new(name, target, arguments))
-                .collect(),
-        );
+        let thunks = Thunks::new(functions);
         let mut symbols = Vec::new();
         for (index, (name, value)) in variables.iter().enumerate() {
             let address = memory.address() + index as u64 * 8;
@@ -89,9 +105,9 @@ impl Kernel {
                 global: true,
             });
         }
-        for (index, (name, _)) in functions.iter().enumerate() {
+        for (index, name) in names.into_iter().enumerate() {
             symbols.push(Symbol {
-                name: (*name).to_owned(),
+                name: name.to_owned(),
                 address: thunks.address(index),
                 size: 0,
                 global: true,
@@ -108,6 +124,22 @@ impl Kernel {
                 functions: thunks,
             },
         )));
+    }
+
+    /// Adds `misc/ksocket`, and lets this ip answer kernel sockets and layered
+    /// opens of tcp.
+    ///
+    /// # Panics
+    ///
+    /// If the machine has one.
+    pub fn set_ip(&self, ip: Arc<dyn IpControl>) {
+        self.provide_imports("misc/ksocket", &[], ksocket::table());
+        self.machine.network.set_ip(ip);
+    }
+
+    /// From now on each ioctl of a kernel socket or a layered open takes so long.
+    pub fn delay_ioctls(&self, by: Duration) {
+        *lock(&self.machine.network.delay) = by;
     }
 
     /// An eight-byte variable of a provided module. [`Module::read`] and
@@ -286,15 +318,16 @@ impl Kernel {
         self.machine.memory.fail_all(fail);
     }
 
-    /// Makes the next call of `ddi_create_minor_node`, `ddi_taskq_create` or
-    /// `mod_install` fail.
+    /// Makes the next call of `ddi_create_minor_node`, `ddi_taskq_create`,
+    /// `mod_install`, or a function of kernel sockets or the layered driver
+    /// interface that may fail, fail.
     ///
     /// # Panics
     ///
     /// If `function` is none of these.
     pub fn fail_next(&self, function: &'static str) {
         assert!(
-            ["ddi_create_minor_node", "ddi_taskq_create", "mod_install"].contains(&function),
+            CAN_FAIL.contains(&function),
             "{function} cannot be made to fail"
         );
         *lock(&self.machine.failing) = Some(function);

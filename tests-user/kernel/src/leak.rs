@@ -58,6 +58,12 @@ pub enum Leak {
     Operations(String),
     /// A pollhead that somebody waits on.
     Pollhead(String),
+    /// A kernel socket that was not closed.
+    Socket,
+    /// An `ldi_ident_t` that was not released.
+    Ident,
+    /// A device that is still open through `ldi_open_by_dev`, by its name.
+    Layered(String),
     /// Calls that are still in the module's text.
     Inside(usize),
     /// Memory that was written to after it was freed, or around a block.
@@ -87,6 +93,9 @@ impl fmt::Display for Leak {
             Self::MinorNode(name) => write!(f, "minor node {name}"),
             Self::Operations(name) => write!(f, "the installed driver {name}"),
             Self::Pollhead(name) => write!(f, "pollhead {name} with somebody waiting on it"),
+            Self::Socket => f.write_str("kernel socket"),
+            Self::Ident => f.write_str("ldi ident"),
+            Self::Layered(name) => write!(f, "layered open of {name}"),
             Self::Inside(calls) => write!(f, "{calls} calls still inside"),
             Self::Damage(what) => f.write_str(what),
         }
@@ -166,6 +175,15 @@ pub(crate) fn collect(machine: &Machine, record: &Record) -> Leaks {
             name.unwrap_or_else(|| format!("{pollhead:#x}")),
         ));
     }
+    let network = &machine.network;
+    leaks.extend(network.sockets.take_of(text).iter().map(|_| Leak::Socket));
+    let layered = network.layered.take_of(text);
+    leaks.extend(
+        layered
+            .iter()
+            .map(|open| Leak::Layered(open.name.to_owned())),
+    );
+    leaks.extend(network.idents.take_of(text).iter().map(|()| Leak::Ident));
     if let Err(complaint) = machine.memory.check(machine) {
         leaks.push(Leak::Damage(complaint));
     }

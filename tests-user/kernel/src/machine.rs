@@ -21,6 +21,7 @@ use crate::imports::poll::Polls;
 use crate::imports::random::Random;
 use crate::imports::taskq::TaskQueues;
 use crate::locks::{Locks, lock};
+use crate::network::Network;
 use crate::record::{Inside, Record};
 use crate::sched::Sched;
 use crate::thunk::LowMemory;
@@ -41,6 +42,7 @@ pub(crate) struct Machine {
     pub netstacks: Netstacks,
     pub devices: Devices,
     pub polls: Polls,
+    pub network: Network,
     fault: OnceLock<Fault>,
     pub deepest: AtomicUsize,
     /// What the machine keeps for its tests.
@@ -66,6 +68,7 @@ impl Machine {
             netstacks: Netstacks::default(),
             devices: Devices::default(),
             polls: Polls::default(),
+            network: Network::default(),
             fault: OnceLock::new(),
             deepest: AtomicUsize::new(0),
             strings: Mutex::default(),

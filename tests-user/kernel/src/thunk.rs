@@ -135,14 +135,17 @@ struct KernelSymbols {
     data: LowMemory,
 }
 
-/// The data symbols and their first bytes. Of all but the priority, modules
-/// only take the addresses.
-const DATA: [(&str, u16); 4] = [
+/// The data symbols and their first bytes. Of all but the priority and the
+/// credentials, modules only take the addresses.
+const DATA: [(&str, u64); 5] = [
+    ("kcred", KCRED),
     ("minclsyspri", 60),
     ("mod_driverops", 0),
     ("mod_miscops", 0),
     ("p0", 0),
 ];
+/// What the pointer `kcred` holds: no address, so a module that follows it traps.
+pub(crate) const KCRED: u64 = 0xffff_ff17_0000_0040;
 const DATA_STRIDE: usize = 64;
 
 fn kernel() -> &'static KernelSymbols {

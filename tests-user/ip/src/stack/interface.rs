@@ -263,9 +263,6 @@ impl Interfaces {
         {
             return Err(Errno::EBUSY);
         }
-        if self.flags(version, name)? & IFF_UP != 0 {
-            self.go_down(version, name);
-        }
         self.write().retain(|one| !one.is_named(version, name));
         self.bump();
         Ok(())

@@ -12,11 +12,14 @@ pub(crate) mod cred;
 pub(crate) mod ddi;
 pub(crate) mod kmem;
 pub(crate) mod kmem_cache;
+pub(crate) mod ksocket;
 pub(crate) mod kstat;
+pub(crate) mod ldi;
 pub(crate) mod log;
 pub(crate) mod modctl;
 pub(crate) mod mutex;
 pub(crate) mod netstack;
+pub(crate) mod opened;
 pub(crate) mod poll;
 pub(crate) mod random;
 pub(crate) mod rwlock;
@@ -89,6 +92,7 @@ pub(crate) fn all() -> Vec<Import> {
         kmem::table(),
         kmem_cache::table(),
         kstat::table(),
+        ldi::table(),
         log::all(),
         modctl::table(),
         mutex::table(),
