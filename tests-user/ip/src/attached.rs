@@ -5,16 +5,20 @@
 //! The model under a simulated kernel: a module finds it as `drv/ip`.
 
 use std::cell::Cell;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, Weak};
 
-use clinet_kernel::{Context, Kernel, guard};
+use clinet_kernel::{Context, IpControl, Kernel, guard};
 
-use crate::address::octets;
+use crate::address::{IpVersion, octets};
+use crate::error::Errno;
 use crate::hooks::{Held, Hook, HookCall, Provider};
 use crate::ip::Ip;
 use crate::lock;
 use crate::release::Release;
+use crate::stack::Stack;
 
 /// How many machines of one process may have the model at a time.
 const MACHINES: usize = 32;
@@ -154,6 +158,61 @@ impl Shared {
     }
 }
 
+/// The global stack of an ip, as kernel sockets and layered opens reach it.
+struct Control(Weak<Shared>);
+
+impl Control {
+    fn stack(&self) -> Result<Arc<Stack>, i32> {
+        let shared = self.0.upgrade();
+        let stack = shared.and_then(|shared| shared.ip.stack(0));
+        stack.ok_or(Errno::ENXIO.0)
+    }
+}
+
+fn version(v6: bool) -> IpVersion {
+    if v6 { IpVersion::V6 } else { IpVersion::V4 }
+}
+
+impl IpControl for Control {
+    fn interfaces(&self, v6: bool) -> Vec<(String, IpAddr)> {
+        let all = self.stack().map(|stack| stack.interfaces.all());
+        let all = all.unwrap_or_default().into_iter();
+        let family = all.filter(|one| one.address.is_ipv6() == v6);
+        family.map(|one| (one.name, one.address)).collect()
+    }
+
+    fn flags(&self, v6: bool, name: &str) -> Result<u64, i32> {
+        let flags = self.stack()?.interfaces.flags(version(v6), name);
+        flags.map_err(|errno| errno.0)
+    }
+
+    fn set_flags(&self, v6: bool, name: &str, flags: u64) -> Result<(), i32> {
+        let stack = self.stack()?;
+        let set = stack.interfaces.set_flags(version(v6), name, flags);
+        set.map_err(|errno| errno.0)
+    }
+
+    fn add(&self, v6: bool, link: &str) -> Result<String, i32> {
+        let none = if v6 {
+            Ipv6Addr::UNSPECIFIED.into()
+        } else {
+            Ipv4Addr::UNSPECIFIED.into()
+        };
+        let added = self.stack()?.interfaces.add(link, none);
+        added.map_err(|errno| errno.0)
+    }
+
+    fn remove(&self, v6: bool, name: &str) -> Result<(), i32> {
+        let removed = self.stack()?.interfaces.remove(version(v6), name);
+        removed.map_err(|errno| errno.0)
+    }
+
+    fn abort(&self, local: IpAddr, states: RangeInclusive<i32>) -> Result<(), i32> {
+        let aborted = self.stack()?.enter().abort(local, &states);
+        aborted.map_err(|errno| errno.0)
+    }
+}
+
 /// ip as `drv/ip` of a simulated kernel: a module finds the twelve variables,
 /// all NULL, and `cl_tcp_walk_list`.
 pub struct Attached {
@@ -162,7 +221,7 @@ pub struct Attached {
 }
 
 impl Attached {
-    /// Provides `drv/ip` to a kernel and returns the ip behind it.
+    /// Provides `drv/ip` and `misc/ksocket` to a kernel and returns the ip behind it.
     ///
     /// # Panics
     ///
@@ -215,6 +274,8 @@ impl Attached {
             variables,
         }));
         let shared = Arc::new(Shared { ip, kernel });
+        let control = Control(Arc::downgrade(&shared));
+        shared.kernel.set_ip(Arc::new(control));
         *slot = Arc::downgrade(&shared);
         drop(slot);
         Self { shared, machine }

@@ -101,6 +101,23 @@ impl Ip {
         self.must_have(stack).interfaces.in_gap(Box::new(gap));
     }
 
+    /// `TCP_IOC_ABORT_CONN`: the connections with this local address whose states
+    /// have these numbers end, at this end and without a RST, once the squeue's
+    /// worker comes to it. An IPv4 address is compared with the last four bytes
+    /// of any; as `::ffff:a.b.c.d` it is compared as a whole.
+    ///
+    /// # Errors
+    ///
+    /// ENOENT: there is none.
+    pub fn abort_connections(
+        &self,
+        stack: i32,
+        local: IpAddr,
+        states: RangeInclusive<i32>,
+    ) -> Result<(), Errno> {
+        self.must_have(stack).enter().abort(local, &states)
+    }
+
     /// `smallest_anon_port` and `largest_anon_port` of [`IPPROTO_TCP`] or
     /// [`IPPROTO_UDP`]: the ports for whoever names none.
     pub fn anon_ports(&self, stack: i32, protocol: u8) -> RangeInclusive<u16> {

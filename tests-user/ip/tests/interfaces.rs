@@ -333,3 +333,56 @@ fn a_port_is_shared_by_connections_to_different_ends_only() {
         socket.close();
     }
 }
+
+/// The states that an abort may name.
+const STATES: std::ops::RangeInclusive<i32> = -2..=6;
+
+#[test]
+fn an_abort_ends_this_end_and_tells_no_peer() {
+    for family in FAMILIES {
+        let udp = Udp::new(family);
+        let (client, server) = connection(&udp.lab, family);
+        udp.set(udp.flags() & !IFF_UP | IFF_NOLOCAL);
+        udp.bump();
+        udp.lab.calls();
+        let ip = &udp.lab.ip;
+        let address = common::mapped(family.1);
+        assert_eq!(ip.abort_connections(0, address, STATES), Ok(()));
+        assert_eq!(client.tcp_state(), Some(TcpState::Established));
+        assert_eq!(
+            ip.abort_connections(0, address, STATES),
+            Err(Errno::ENOENT),
+            "the worker came to it"
+        );
+        assert_eq!(client.send(3), Err(Errno::EPIPE));
+        assert_eq!(client.receive(), Err(Errno::ECONNRESET));
+        let calls = udp.lab.calls();
+        assert_eq!(calls.len(), 1, "{calls:?}");
+        assert!(calls[0].starts_with("disconnect "), "{calls:?}");
+        assert_eq!(server.tcp_state(), Some(TcpState::Established));
+        // Only who sends is told, once the address is back.
+        udp.set(udp.flags() & !IFF_NOLOCAL | IFF_UP);
+        assert_eq!(server.send(3), Ok(3));
+        assert_eq!(server.send(3), Err(Errno::EPIPE));
+        client.close();
+        server.close();
+        assert_eq!(ip.drain(), 0);
+    }
+}
+
+#[test]
+fn an_abort_for_ipv4_takes_the_last_bytes_of_any_address() {
+    let lab = Lab::new();
+    let six = FAMILIES[1];
+    let (client, server) = connection(&lab, six);
+    let v4 = |last| IpAddr::V4(Ipv4Addr::new(0, 0, 0, last));
+    let ip = &lab.ip;
+    let as_a_whole = ip.abort_connections(0, common::mapped(v4(1)), STATES);
+    assert_eq!(as_a_whole, Err(Errno::ENOENT));
+    assert_eq!(ip.abort_connections(0, v4(1), STATES), Ok(()));
+    lab.ip.settle();
+    assert_eq!(client.send(3), Err(Errno::EPIPE));
+    assert_eq!(server.tcp_state(), Some(TcpState::Established));
+    let states = TcpState::TimeWait as i32..=TcpState::TimeWait as i32;
+    assert_eq!(ip.abort_connections(0, v4(2), states), Err(Errno::ENOENT));
+}

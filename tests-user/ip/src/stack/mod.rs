@@ -131,6 +131,7 @@ impl Stack {
                 last: 0,
                 on_squeue: Vec::new(),
                 waiting: VecDeque::new(),
+                aborted: Vec::new(),
                 provoked: None,
                 interrupts: false,
             }),

@@ -33,6 +33,8 @@ pub(crate) struct State {
     /// Conns that a thread is working on: their packets wait.
     pub on_squeue: Vec<ConnId>,
     pub waiting: VecDeque<Packet>,
+    /// Conns to be aborted by the squeue's worker.
+    pub aborted: Vec<ConnId>,
     pub provoked: Option<Provoked>,
     /// Packets are processed by interrupt threads.
     pub interrupts: bool,

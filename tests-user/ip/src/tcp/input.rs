@@ -22,8 +22,11 @@ impl Squeue<'_> {
         result
     }
 
-    /// Processes the packets that waited, as the squeue's worker does.
+    /// Does what waits for the squeue's worker: aborts, and packets.
     pub fn settle(&mut self) {
+        for id in std::mem::take(&mut self.state.aborted) {
+            self.abort_one(id);
+        }
         while let Some(packet) = self.state.waiting.pop_front() {
             self.deliver(packet);
         }

@@ -4,6 +4,7 @@
 
 //! TCP: bind, connect, listen and close.
 
+mod abort;
 mod close;
 mod connect;
 mod input;
