@@ -74,19 +74,22 @@ fn bindings(out: &Path) -> Result<(), Box<dyn Error>> {
         .prepend_enum_name(false)
         .allowlist_function("clinet_.*|kmem_alloc|kmem_free|mutex_(init|destroy|enter|exit)")
         .allowlist_function("kmem_cache_(create|destroy|alloc|free)")
-        .allowlist_function("random_get_pseudo_bytes|gethrtime|drv_usectohz|delay")
+        .allowlist_function("random_get_pseudo_bytes|gethr(es)?time|drv_usectohz|delay")
+        .allowlist_function("realtime_timeout|untimeout")
         .allowlist_function("cv_(init|destroy|signal|reltimedwait)")
         .allowlist_function("ddi_taskq_(create|destroy|dispatch)")
         .allowlist_function("ddi_mod(open|sym|close)|kstat_(create|install|delete|named_.*)")
         .allowlist_function("netstack_(next|next_init|next_fini|find_by_stackid|rele)")
-        .allowlist_type("clinet_.*|cl_inet_.*_fn|boolean_t|modlinkage|modlmisc")
-        .allowlist_var("AF_INET6?|B_(TRUE|FALSE)|CE_(NOTE|WARN)|CL_INET_.*|CLINET_.*|E[A-Z]+")
+        .allowlist_type("clinet_.*|clinetctl_.*|cl_inet_.*_fn|boolean_t|modlinkage|modlmisc")
+        .allowlist_var(
+            "AF_INET6?|B_(TRUE|FALSE)|CE_(NOTE|WARN|PANIC)|CL_INET_.*|CLINET(CTL)?_.*|E[A-Z]+",
+        )
         .allowlist_var(
             "IPPROTO_(TCP|UDP|SCTP)|KM_(NO)?SLEEP|KMC_NOMAGAZINE|MODREV_1|MODMAXLINKINFOLEN",
         )
         .allowlist_var("MUTEX_DEFAULT|CV_DEFAULT|TR_CLOCK_TICK|DDI_S(UCCESS|LEEP)|TASKQ_DEFAULTPRI")
         .allowlist_var("KRTLD_MODE_FIRST|KSTAT_.*|clinet_(mode|detach|audit_now)")
-        .blocklist_var("clinet_contract")
+        .blocklist_var("clinet_contract|clinet_control_version|clinet_version")
         .generate()?
         .write_to_file(out.join("bindings.rs"))?;
     Ok(())

@@ -327,7 +327,7 @@ extern uint64_t clinet_memory(void);
  * What the built-in provider answered, for one protocol and direction.
  */
 typedef struct clinet_flow_stats {
-	uint64_t	cf_asked;		/* all but observed */
+	uint64_t	cf_asked;		/* the sum of answers */
 	uint64_t	cf_registered;		/* new 5-tuples */
 	uint64_t	cf_repeated;		/* ours already */
 	uint64_t	cf_owned;		/* another node's: refused */
@@ -338,6 +338,14 @@ typedef struct clinet_flow_stats {
 	uint64_t	cf_observed;		/* mode observe: accepted */
 	uint64_t	cf_udp_full;		/* no room: clinet_udp_share */
 	uint64_t	cf_addresses_full;	/* no room: local addresses */
+	/* With a port space: refused before the registry was asked. */
+	uint64_t	cf_lapsed;
+	uint64_t	cf_not_granted;
+	uint64_t	cf_explicit;
+	uint64_t	cf_other_stack;
+	/* ... or not, by a policy; what the registry said is above. */
+	uint64_t	cf_explicit_admitted;
+	uint64_t	cf_other_stack_admitted;
 } clinet_flow_stats_t;
 
 /*
@@ -411,8 +419,9 @@ extern int clinet_attach_ip(void);
 /*
  * Puts functions into ip's hooks that accept everything and touch nothing, and
  * forgets what came through them.  0, also if that was done already; ENXIO if
- * the hooks were never set.  The module stays loaded until the machine goes
- * down: a thread of ip may be inside it, and nobody counts those.
+ * the hooks were never set; EBUSY while ports are granted to this node.  The
+ * module stays loaded until the machine goes down: a thread of ip may be inside
+ * it, and nobody counts those.
  */
 extern int clinet_detach_ip(void);
 

@@ -21,11 +21,14 @@
 #include <sys/netstack.h>
 #include <sys/random.h>
 #include <sys/sunddi.h>
+#include <sys/systm.h>
 #include <sys/time.h>
 #include <netinet/in.h>
 
 #include <cl_inet.h>
 #include <clinet.h>
+#include <clinetctl.h>
+#include <clinet_control.h>
 
 #include "glue.h"
 #include "ip_hooks.h"

@@ -96,6 +96,44 @@ uint32_t clinet_full_refuse = 0;
  */
 uint32_t clinet_udp_age = 7200;
 
+/*
+ * The ports that the nodes of the pool divide among themselves, such as
+ * "32768-65535" or "tcp=32768-65535,udp=40000-49999".  NULL: none.  With it,
+ * a local port of a shared address has to be granted to this node.
+ */
+char *clinet_port_space = NULL;
+
+/*
+ * Ports that this node has without an agent and for ever, in the space or
+ * reserved outside it, such as "tcp=32768-34815,tcp=443".  NULL: none.
+ */
+char *clinet_grants = NULL;
+
+/*
+ * Incoming TCP to a port outside the space that is not reserved: 0 trusts the
+ * network that chose this node, 1 refuses.
+ */
+uint32_t clinet_incoming = 0;
+
+/* Outgoing TCP, and UDP, from such a port: 0 refuses, 1 admits. */
+uint32_t clinet_explicit = 0;
+
+/* A shared address in a stack other than the global one: 0 refuses, 1 admits. */
+uint32_t clinet_other_stack = 0;
+
+/*
+ * At the deadline of the grants: 0 takes the shared addresses away, 1 panics,
+ * 2 does nothing but refuse.
+ */
+uint32_t clinet_fence = 0;
+
+/* Seconds that this may take, 1 to 60. */
+uint32_t clinet_fence_seconds = 5;
+
+/* For the control device, see clinet_control.h. */
+const uint32_t clinet_control_version = CLINET_CONTROL_VERSION;
+const char clinet_version[] = CLINET_VERSION;
+
 #define	CLINET_LINKINFO	"cluster client 5-tuples " CLINET_VERSION
 
 _Static_assert(sizeof (CLINET_LINKINFO) <= MODMAXLINKINFOLEN,
@@ -128,7 +166,14 @@ _init(void)
 		.ct_full_refuse = clinet_full_refuse,
 		.ct_udp_age = clinet_udp_age,
 		.ct_audit_period = clinet_audit_period,
-		.ct_addrs = clinet_addrs
+		.ct_incoming = clinet_incoming,
+		.ct_explicit = clinet_explicit,
+		.ct_other_stack = clinet_other_stack,
+		.ct_fence = clinet_fence,
+		.ct_fence_seconds = clinet_fence_seconds,
+		.ct_addrs = clinet_addrs,
+		.ct_port_space = clinet_port_space,
+		.ct_grants = clinet_grants
 	};
 	int error;
 

@@ -32,7 +32,14 @@ typedef struct clinet_tunables {
 	uint32_t	ct_full_refuse;
 	uint32_t	ct_udp_age;
 	uint32_t	ct_audit_period;
+	uint32_t	ct_incoming;
+	uint32_t	ct_explicit;
+	uint32_t	ct_other_stack;
+	uint32_t	ct_fence;
+	uint32_t	ct_fence_seconds;
 	const char	*ct_addrs;
+	const char	*ct_port_space;
+	const char	*ct_grants;
 } clinet_tunables_t;
 
 /* Those that the module's thread reads again every second. */

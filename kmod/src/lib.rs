@@ -100,7 +100,12 @@ pub mod builtin;
 pub mod contract;
 #[cfg(target_os = "illumos")]
 mod entry;
+#[cfg(target_os = "illumos")]
+mod events;
+#[cfg(target_os = "illumos")]
+mod fence;
 pub mod flow;
+pub mod grants;
 pub mod kernel;
 pub mod registry;
 #[cfg(target_os = "illumos")]
@@ -109,5 +114,7 @@ pub mod settings;
 pub mod stats;
 pub mod tcp;
 pub mod udp;
+#[cfg(target_os = "illumos")]
+mod watch;
 #[cfg(target_os = "illumos")]
 mod work;

@@ -58,6 +58,19 @@ fn provider() -> &'static CStr {
     }
 }
 
+/// The numbers of both kstats, one after the other.
+pub fn stat(index: usize) -> Option<(&'static CStr, u64)> {
+    let number = |(name, value)| match value {
+        Value::Number(number) => Some((name, number)),
+        Value::String(_) => None,
+    };
+    let registry = GAUGES.saturating_add(stats::names());
+    match index.checked_sub(registry) {
+        None => Registry::value(index).and_then(number),
+        Some(index) => (0..).map_while(Attach::value).filter_map(number).nth(index),
+    }
+}
+
 /// The built-in provider: every counter, then the gauges.
 struct Registry;
 

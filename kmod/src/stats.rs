@@ -170,6 +170,12 @@ flow_counters! {
     cf_observed "observed" "not refused, since the mode is observe"
     cf_udp_full "udp_full" "no room: UDP's share is reached"
     cf_addresses_full "addresses_full" "no room: too many local addresses"
+    cf_lapsed "lapsed" "granted, and the deadline has passed: refused"
+    cf_not_granted "not_granted" "in the port space, and not granted: refused"
+    cf_explicit "explicit" "outside the port space, and not reserved: refused"
+    cf_other_stack "other_stack" "shared, in another stack than the global one: refused"
+    cf_explicit_admitted "explicit_admitted" "outside the port space, let through by policy"
+    cf_other_stack_admitted "other_stack_admitted" "in another stack, let through by policy"
 }
 
 /// Stripes, a power of two.
@@ -216,11 +222,18 @@ fn flow_sum(flow: usize, counter: fn(&FlowCounters) -> &Counter) -> u64 {
     counters.map(|flow| counter(flow).get()).sum()
 }
 
-/// Questions of a flow: each has one of the answers, of which `cf_observed` is none.
+/// Questions of a flow: each has one of the answers. What else is counted about a
+/// question is none.
 fn asked(flow: usize) -> u64 {
-    let observed = core::mem::offset_of!(sys::clinet_flow_stats_t, cf_observed);
+    use core::mem::offset_of;
+    type Flow = sys::clinet_flow_stats_t;
+    const BESIDES: [usize; 3] = [
+        offset_of!(Flow, cf_observed),
+        offset_of!(Flow, cf_explicit_admitted),
+        offset_of!(Flow, cf_other_stack_admitted),
+    ];
     let answers = FLOW_COUNTERS.iter().map(|(_, named)| named);
-    let answers = answers.filter(|named| named.offset != observed);
+    let answers = answers.filter(|named| !BESIDES.contains(&named.offset));
     answers.map(|named| flow_sum(flow, named.counter)).sum()
 }
 
@@ -264,6 +277,13 @@ pub fn snapshot(cs_tuples: u64, cs_capacity: u64, mut put: impl FnMut(usize, u64
         let of_all = offset_of!(sys::clinet_flow_stats_t, cf_asked);
         put(start + of_all, asked(flow));
     }
+}
+
+/// How many counters [`named`] has.
+#[must_use]
+pub fn names() -> usize {
+    let counters = COUNTERS.iter().filter(|named| !named.kstat.is_empty());
+    counters.count() + 3 * FLOW_COUNTERS.len()
 }
 
 /// A counter by its number, from 0 without a gap, for the kstats.

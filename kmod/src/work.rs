@@ -6,11 +6,12 @@
 
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::time::Duration;
 
 use crate::kernel::task::Task;
 use crate::kernel::{log, sys, time};
 use crate::settings::{self, Mode, Settings};
-use crate::{attach, builtin};
+use crate::{attach, builtin, events, watch};
 
 /// The thread.
 pub static TASK: Task = Task::new(work);
@@ -53,9 +54,9 @@ impl Live {
         self.seen.store(value, Ordering::Relaxed);
     }
 
-    /// Has `apply` do what a new value asks for. If that is none that it knows,
-    /// what is in force is written back, with a warning.
-    fn follow(&self, wrong: &CStr, apply: impl FnOnce(u32) -> bool) {
+    /// Has `apply` do what a new value asks for. If that cannot be, what is in force
+    /// is written back, with the warning that `apply` gives.
+    fn follow(&self, apply: impl FnOnce(u32) -> Result<(), &'static CStr>) {
         let variable = (self.variable)();
         let (value, seen) = (
             variable.load(Ordering::Relaxed),
@@ -64,11 +65,11 @@ impl Live {
         if value == seen {
             return;
         }
-        if apply(value) {
+        let Err(warning) = apply(value) else {
             self.seen.store(value, Ordering::Relaxed);
             return;
-        }
-        log::warn(wrong);
+        };
+        log::warn(warning);
         // Unless it was written again meanwhile.
         let _ = variable.compare_exchange(value, seen, Ordering::Relaxed, Ordering::Relaxed);
     }
@@ -85,43 +86,62 @@ pub fn open() {
     OPEN.store(true, Ordering::Release);
 }
 
-fn work() {
+fn work() -> Duration {
     if OPEN.load(Ordering::Acquire) {
         follow_tunables();
     }
     let now = time::seconds();
     attach::work(now);
     builtin::maintain(now);
+    watch::notice_missed();
+    events::tell();
+    Duration::from_secs(1)
 }
 
 #[inline(never)]
 fn follow_tunables() {
-    MODE.follow(
-        c"clinet: clinet_mode is not 0 (off), 1 (observe) or 2 (enforce); not changed",
-        |number| Mode::from_number(number).map(change_mode).is_some(),
-    );
-    DETACH.follow(
-        c"clinet: clinet_detach is not 0 or 1; not changed",
-        |number| {
-            // Each has said in the log what is wrong.
-            let _ = match number {
-                0 => attach::attach(),
-                1 => attach::detach(),
-                _ => return false,
-            };
-            true
-        },
-    );
+    MODE.follow(|number| {
+        let mode = Mode::from_number(number).ok_or(
+            c"clinet: clinet_mode is not 0 (off), 1 (observe) or 2 (enforce); not changed",
+        )?;
+        if mode != Mode::Enforce && watch::is_armed() {
+            return Err(c"clinet: clinet_mode stays 2 while ports are granted to this node");
+        }
+        change_mode(mode);
+        Ok(())
+    });
+    DETACH.follow(|number| {
+        // Each has said in the log what is wrong.
+        let _ = match number {
+            0 => attach::attach(),
+            1 if watch::is_armed() => {
+                return Err(c"clinet: clinet_detach stays 0 while ports are granted to this node");
+            }
+            1 => attach::detach(),
+            _ => return Err(c"clinet: clinet_detach is not 0 or 1; not changed"),
+        };
+        Ok(())
+    });
     if AUDIT_NOW().swap(0, Ordering::Relaxed) != 0 {
         // If there is nothing to compare, the kstat says why.
         let _ = attach::audit();
     }
 }
 
+/// Changes the mode, as if `clinet_mode` had been written. Sleeps.
+pub fn set_mode(mode: Mode) {
+    change_mode(mode);
+    MODE.begin(mode as u32);
+}
+
 fn change_mode(mode: Mode) {
-    if settings::mode() == Mode::Off {
+    let before = settings::mode();
+    if before == Mode::Off {
         // Nothing was heard meanwhile: what the registry has may be wrong.
         attach::start_anew();
     }
     settings::set_mode(mode);
+    if mode != before {
+        events::happened(sys::CLINETCTL_EVENT_MODE, mode as u64);
+    }
 }

@@ -16,6 +16,7 @@ extern "C" {
 #define	CE_CONT		0
 #define	CE_NOTE		1
 #define	CE_WARN		2
+#define	CE_PANIC	3
 
 extern void cmn_err(int, const char *, ...)
     __attribute__((format(printf, 2, 3)));

@@ -18,11 +18,13 @@
 #define	EINVAL		22
 #define	ENOSPC		28
 #define	ENOTSUP		48
+#define	ETIME		62
 #define	EPROTONOSUPPORT	120
 #define	EAFNOSUPPORT	124
 #define	EADDRINUSE	125
 #define	EADDRNOTAVAIL	126
 #define	EHOSTUNREACH	148
 #define	EINPROGRESS	150
+#define	ESTALE		151
 
 #endif	/* _SYS_ERRNO_H */

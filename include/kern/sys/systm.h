@@ -10,12 +10,15 @@
 #define	_SYS_SYSTM_H
 
 #include <sys/types.h>
+#include <sys/time.h>
 
 #ifdef	__cplusplus
 extern "C" {
 #endif
 
 extern int strcmp(const char *, const char *);
+extern timeout_id_t realtime_timeout(void (*)(void *), void *, clock_t);
+extern clock_t untimeout(timeout_id_t);
 
 #ifdef	__cplusplus
 }

@@ -17,6 +17,12 @@ extern "C" {
 
 typedef long		clock_t;
 typedef long long	hrtime_t;
+typedef long		time_t;
+
+typedef struct timespec {
+	time_t	tv_sec;
+	long	tv_nsec;
+} timestruc_t;
 
 /* How exactly a wait is to be timed; the number is a part of the interface. */
 typedef enum {
@@ -24,6 +30,7 @@ typedef enum {
 } time_res_t;
 
 extern hrtime_t gethrtime(void);
+extern void gethrestime(timestruc_t *);
 
 #ifdef	__cplusplus
 }

@@ -23,6 +23,8 @@ typedef unsigned short	ushort_t;
 typedef unsigned int	uint_t;
 typedef unsigned long	ulong_t;
 
+typedef void		*timeout_id_t;
+
 #ifdef	__cplusplus
 }
 #endif

@@ -9,7 +9,7 @@ use core::ffi::{CStr, c_char};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
 use crate::kernel::sys;
-use crate::work;
+use crate::{events, work};
 
 /// Is ip asking?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,9 @@ pub fn get() -> State {
 pub fn set(state: State, reason: &'static CStr, hooks: u64) {
     HOOKS.store(hooks, Ordering::Relaxed);
     REASON.store(reason.as_ptr().cast_mut(), Ordering::Relaxed);
-    STATE.store(state as u8, Ordering::SeqCst);
+    if STATE.swap(state as u8, Ordering::SeqCst) != state as u8 {
+        events::happened(sys::CLINETCTL_EVENT_ATTACH, state as u64);
+    }
 }
 
 /// Why it is as it is.

@@ -5,10 +5,11 @@
 //! What the cluster and its operators ask and say.
 
 use super::BUILTIN;
+use crate::events;
 use crate::flow::FiveTuple;
 use crate::kernel::errno::Errno;
 use crate::kernel::probe;
-use crate::registry::{Full, Node, NotInstalled, StackId, TooMany, Verdict};
+use crate::registry::{Full, Node, NotInstalled, TooMany};
 use crate::stats::{self, counters};
 
 /// Records another node's 5-tuple.
@@ -42,6 +43,9 @@ pub fn install(owner: Node, tuple: &FiveTuple) -> Result<(), Errno> {
                 (tuple.foreign.addr.v6_form(), tuple.foreign.port),
                 holder,
             );
+            if events::are_wanted() {
+                events::conflict(tuple, holder);
+            }
             Err(Errno::ADDRINUSE)
         }
     }
@@ -105,26 +109,9 @@ pub fn resync_end(owner: Node) -> Result<(), Errno> {
     told(BUILTIN.get().ok_or(Errno::NXIO)?.registry.resync_end(owner))
 }
 
-/// What the answer to a question would be now, and how many references there
-/// are to an entry of this node.
-///
-/// # Errors
-///
-/// `ENXIO` without a provider.
-#[inline]
-pub fn query(stack: StackId, tuple: &FiveTuple) -> Result<(Verdict, u64), Errno> {
-    let builtin = BUILTIN.get().ok_or(Errno::NXIO)?;
-    Ok(builtin.registry.query(stack, tuple))
-}
-
 /// This node; 0 without a provider.
 pub fn node() -> Node {
     BUILTIN.get().map_or(0, |builtin| builtin.registry.node())
-}
-
-/// Does a full table refuse?
-pub fn full_refuses() -> bool {
-    BUILTIN.get().is_some_and(|builtin| builtin.full_refuses)
 }
 
 /// From now on these local addresses (in IPv6 form, as two words) are shared,

@@ -6,6 +6,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use crate::grants::World;
 use crate::kernel::blocks::{Block, BlockAddresses, Blocks};
 use crate::kernel::cpu;
 use crate::kernel::kmem::KmemSlice;
@@ -56,6 +57,12 @@ impl Env for Kernel {
     fn prefetch_bucket(address: usize) {
         cpu::prefetch_two_to_write(address);
     }
+}
+
+impl World for Kernel {
+    type Word = AtomicU64;
+    type Words = KmemSlice<AtomicU64>;
+    type Lock<T: Send + 'static> = KMutex<T>;
 }
 
 impl Directory<Block<Bucket, SEGMENT>> for Blocks<Bucket, SEGMENT> {
@@ -132,6 +139,12 @@ impl Word for AtomicU64 {
     #[inline]
     fn swap(&self, value: u64) -> u64 {
         AtomicU64::swap(self, value, Ordering::AcqRel)
+    }
+
+    #[inline]
+    fn replace(&self, from: u64, to: u64) -> bool {
+        self.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
     }
 }
 

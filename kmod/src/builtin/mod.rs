@@ -5,12 +5,15 @@
 //! The provider that comes with the module: the registry behind the slots.
 //!
 //! `provider` has the functions that the slots call, `decide` what a question
-//! comes to (counters, probes, mode, what is full), `cluster` what other nodes
-//! own, `maintain` what the module's task does, `audit` the comparison with ip.
+//! comes to (what is granted, counters, probes, mode, what is full), `cluster`
+//! what other nodes own, `control` what its operators do, `maintain` what the
+//! module's task does, `audit` the comparison with ip.
 
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use crate::grants::{self, Grants};
 use crate::kernel::errno::Errno;
+use crate::kernel::kmem::KmemSlice;
 use crate::kernel::once::Once;
 use crate::kernel::text::Text;
 use crate::kernel::{blocks, kmem, log, time};
@@ -21,16 +24,16 @@ use crate::settings::Settings as Wanted;
 
 mod audit;
 mod cluster;
+mod control;
 mod decide;
 mod env;
 mod maintain;
 mod provider;
 
 pub use audit::{audit_add, audit_begin, audit_finish, audit_seen};
-pub use cluster::{
-    full_refuses, install, node, purge, query, resync_begin, resync_end, set_addresses, withdraw,
-};
-pub use decide::{bind, connect, disconnect, ignores, unbind};
+pub use cluster::{install, node, purge, resync_begin, resync_end, set_addresses, withdraw};
+pub use control::{Deleted, NodeGrants, delete, each_address, full_refuses, grants};
+pub use decide::{bind, connect, disconnect, ignores, query, unbind};
 pub use maintain::{
     clear_all, clear_local, gauges, list, maintain, seconds, set_waker, sweep, tell_counts,
 };
@@ -41,12 +44,15 @@ use env::Kernel;
 /// The provider of this load of the module.
 struct Builtin {
     registry: Registry<Kernel>,
-    full_refuses: bool,
+    /// In [`GRANTS`].
+    grants: &'static NodeGrants,
     /// Seconds that a tick of the registry has.
     tick_seconds: u32,
 }
 
 static BUILTIN: Once<Builtin> = Once::new();
+
+static GRANTS: Once<NodeGrants> = Once::new();
 
 /// The registry's time.
 static TICK: AtomicU8 = AtomicU8::new(0);
@@ -103,12 +109,13 @@ fn set_up(
 ) -> Result<(), Errno> {
     // SAFETY: this runs in _init, once.
     unsafe { blocks::init_blocks(c"clinet_segments")? };
+    let grants = no_grants()?;
     let shards = (wanted.max_tuples / 64).clamp(1, MOST_SHARDS);
     let memory = env::memory(&settings, 1 << shards.ilog2()).ok_or(Errno::NOMEM)?;
     let builtin = BUILTIN
         .set_with(|| Builtin {
             registry: Registry::new(settings, secret, memory),
-            full_refuses: wanted.full_refuses,
+            grants,
             tick_seconds,
         })
         .ok_or(Errno::BUSY)?;
@@ -118,6 +125,14 @@ fn set_up(
         true => Ok(()),
         false => Err(Errno::NOMEM),
     }
+}
+
+/// Nothing granted yet. Not inline: it is made where it stays.
+#[inline(never)]
+fn no_grants() -> Result<&'static NodeGrants, Errno> {
+    let bits = KmemSlice::from_fn(2 * grants::WORDS, |_| AtomicU64::new(0));
+    let bits = bits.ok_or(Errno::NOMEM)?;
+    GRANTS.set_with(|| Grants::new(bits)).ok_or(Errno::BUSY)
 }
 
 /// Says that there was not enough memory.
@@ -154,9 +169,12 @@ impl Builtin {
 /// # Safety
 ///
 /// The provider was never associated, and nobody else is in the module.
+#[inline(never)]
 pub unsafe fn fini() {
     // SAFETY: passed on by the caller.
     drop(unsafe { BUILTIN.take() });
+    // SAFETY: passed on by the caller; who referred to it is gone.
+    drop(unsafe { GRANTS.take() });
     // SAFETY: the registry is gone, and with it all blocks.
     unsafe { blocks::fini_blocks() };
 }

@@ -18,6 +18,7 @@ use crate::kernel::text::Text;
 use crate::settings;
 use crate::settings::addresses::{self, AddressError};
 use crate::stats::sum;
+use crate::watch;
 
 c_function! {
     /// # Safety
@@ -33,7 +34,7 @@ c_function! {
     ///
     /// Thread context, no lock held.
     fn clinet_detach_ip() -> c_int {
-        errno::to_c(attach::detach())
+        errno::to_c(watch::disarm(false).and_then(|()| attach::detach()))
     }
 }
 

@@ -9,10 +9,10 @@ use core::ptr;
 
 use super::{bad, checked};
 use crate::builtin;
-use crate::flow::{self, FiveTuple, Reject};
+use crate::flow::{self, Direction, FiveTuple, Reject};
 use crate::kernel::errno::{self, Errno};
 use crate::kernel::sys::{self, in_port_t, sa_family_t};
-use crate::registry::{Cursor, Full, ROOM, TableEntry, Verdict};
+use crate::registry::{Cursor, ROOM, TableEntry};
 
 c_function! {
     /// # Safety
@@ -26,22 +26,23 @@ c_function! {
     ) -> c_int {
         // SAFETY: the caller promises of the pointers all that this asks for.
         let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
-        let result = checked(tuple)
-            .and_then(|tuple| builtin::query(0, &tuple.ok_or(Errno::PROTONOSUPPORT)?));
-        let (verdict, references) = match result {
-            Ok(result) => result,
+        let result = checked(tuple).and_then(|tuple| {
+            let tuple = tuple.ok_or(Errno::PROTONOSUPPORT)?;
+            builtin::query(0, &tuple, Direction::Outgoing)
+        });
+        let forecast = match result {
+            Ok(forecast) => forecast,
             Err(error) => return error.number(),
         };
-        let (reason, owner, error) = reason(verdict);
         let found = sys::clinet_answer_t {
-            ca_reason: reason,
-            ca_owner: owner,
-            ca_references: references as u32,
+            ca_reason: forecast.reason,
+            ca_owner: forecast.owner,
+            ca_references: forecast.references as u32,
             ca_pad: 0,
         };
         // SAFETY: passed on by the caller; the structure has no padding.
         unsafe { copy_out(&found, answer, size) };
-        errno::to_c(error.map_or(Ok(()), Err))
+        errno::to_c(forecast.errno.map_or(Ok(()), Err))
     }
 }
 
@@ -57,23 +58,6 @@ unsafe fn copy_out<T>(from: &T, to: *mut T, size: usize) {
         let size = size.min(size_of::<T>());
         // SAFETY: `size` bytes of both, by the contract of this function.
         unsafe { ptr::copy_nonoverlapping(ptr::from_ref(from).cast::<u8>(), to.cast(), size) };
-    }
-}
-
-/// A verdict as C has it: the reason, the owner, and what a question would get.
-fn reason(verdict: Verdict) -> (u32, u32, Option<Errno>) {
-    let full = || builtin::full_refuses().then_some(Errno::ADDRNOTAVAIL);
-    match verdict {
-        Verdict::Registered => (sys::CLINET_FREE, 0, None),
-        Verdict::Repeated => (sys::CLINET_OURS, builtin::node(), None),
-        Verdict::OwnedBy(owner) => (sys::CLINET_OWNED, owner, Some(Errno::ADDRINUSE)),
-        Verdict::Full(Full::Tuples) => (sys::CLINET_FULL, 0, full()),
-        Verdict::Full(Full::Udp) => (sys::CLINET_FULL_UDP, 0, full()),
-        Verdict::Full(Full::Addresses) => (sys::CLINET_FULL_ADDRESSES, 0, full()),
-        Verdict::Full(Full::Nodes) => (sys::CLINET_FULL_NODES, 0, full()),
-        Verdict::Late => (sys::CLINET_LATE, 0, full()),
-        Verdict::NotShared => (sys::CLINET_NOT_SHARED, 0, None),
-        Verdict::Unspecified => (sys::CLINET_NO_ADDRESS, 0, None),
     }
 }
 

@@ -35,6 +35,9 @@ macro_rules! c_function {
 
 mod attach;
 mod cluster;
+mod control;
+mod events;
+mod grants;
 mod look;
 mod module;
 mod udp;

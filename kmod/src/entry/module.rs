@@ -4,37 +4,77 @@
 
 //! Setting the module up and taking it down, for the C glue.
 
-use core::ffi::{CStr, c_int};
+use core::ffi::{CStr, c_char, c_int};
 
 use super::attach::share;
+use super::grants;
 use crate::kernel::errno::{self, Errno};
 use crate::kernel::{log, random, sys};
 use crate::registry::hash::{SECRET_BYTES, Secret};
-use crate::settings::{self, Settings};
+use crate::settings::{self, Settings, policy};
 use crate::work::{self, TASK};
-use crate::{attach, builtin, contract, report};
+use crate::{attach, builtin, contract, events, fence, report, watch};
 
 /// Sets everything up, and takes it down again if it cannot be.
 fn init(tunables: &sys::clinet_tunables_t) -> Result<(), Errno> {
     let settings = Settings::check(tunables, log::warn);
     settings::set_mode(settings.mode);
+    policy::init(&settings);
     let secret = secret();
     builtin::init(&settings, secret)?;
     // SAFETY: this runs in _init; nobody else is in the module yet.
-    unsafe { attach::init(&settings, secret) };
-    // SAFETY: as above.
-    unsafe { report::init() };
-    share_configured(tunables, &settings);
-    work::init(&settings);
-    // SAFETY: as above; nobody has woken the task.
-    if let Err(error) = unsafe { TASK.start(c"clinet") } {
-        // SAFETY: as above, and nothing is associated.
+    unsafe { set_up(&settings, secret) };
+    let result = configure(tunables, &settings).and_then(|()| {
+        work::init(&settings);
+        start_threads()
+    });
+    if result.is_err() {
+        // SAFETY: as above, nothing is associated, and there is no thread.
         unsafe { take_down() };
-        log::warn(c"clinet: not loaded: no thread can be made for it");
-        return Err(error);
+        return result;
     }
     builtin::set_waker(|| TASK.wake());
     Ok(())
+}
+
+/// Everything that needs no memory.
+///
+/// # Safety
+///
+/// Called by `_init`, once, before anybody else is in the module.
+unsafe fn set_up(settings: &Settings, secret: Secret) {
+    // SAFETY: passed on by the caller.
+    unsafe {
+        attach::init(settings, secret);
+        events::init();
+        fence::init();
+        watch::init();
+        report::init();
+    }
+}
+
+/// Makes the module's threads, all or none.
+fn start_threads() -> Result<(), Errno> {
+    // SAFETY: this runs in _init; nobody has woken a task.
+    let result = unsafe { TASK.start(c"clinet") }.and_then(|()| {
+        // SAFETY: as above.
+        let watching = unsafe { watch::TASK.start(c"clinet_watch") };
+        if watching.is_err() {
+            // SAFETY: started above, and nobody wakes it yet.
+            unsafe { TASK.stop() };
+        }
+        watching
+    });
+    if result.is_err() {
+        log::warn(c"clinet: not loaded: no thread can be made for it");
+    }
+    result
+}
+
+/// Tells the provider which addresses are shared, and which ports are this node's.
+fn configure(tunables: &sys::clinet_tunables_t, settings: &Settings) -> Result<(), Errno> {
+    share_configured(tunables, settings)?;
+    grant_configured(tunables)
 }
 
 /// The secret of the module's hashes. Without one the module still does its
@@ -54,23 +94,55 @@ fn secret() -> Secret {
     Secret::new(bytes)
 }
 
-/// Tells the provider which addresses are shared.
-#[inline(never)]
-fn share_configured(tunables: &sys::clinet_tunables_t, settings: &Settings) {
-    if settings.all_addresses || tunables.ct_addrs.is_null() || !builtin::is_set_up() {
-        return;
+/// A string of /etc/system; `None` if it is not set.
+fn string(tunable: *const c_char) -> Option<&'static [u8]> {
+    if tunable.is_null() {
+        return None;
     }
     // SAFETY: krtld stores the address of a string that stays.
-    let list = unsafe { CStr::from_ptr(tunables.ct_addrs) };
-    // What is wrong with the list is in the log by now.
-    let _ = share(
-        list.to_bytes(),
-        "clinet_addrs",
-        "all addresses but loopback are shared",
-    );
+    Some(unsafe { CStr::from_ptr(tunable) }.to_bytes())
 }
 
-/// Everything but the task.
+/// Tells the provider which addresses are shared.
+#[inline(never)]
+fn share_configured(tunables: &sys::clinet_tunables_t, settings: &Settings) -> Result<(), Errno> {
+    let Some(list) = string(tunables.ct_addrs) else {
+        return Ok(());
+    };
+    if settings.all_addresses || !builtin::is_set_up() {
+        return Ok(());
+    }
+    match share(
+        list,
+        "clinet_addrs",
+        "all addresses but loopback are shared",
+    ) {
+        Err(Errno::NOMEM) => {
+            log::warn(c"clinet: not loaded: no memory for clinet_addrs");
+            Err(Errno::NOMEM)
+        }
+        // What is wrong with the list is in the log by now.
+        _ => Ok(()),
+    }
+}
+
+/// Takes the port space and the static grants over.
+#[inline(never)]
+fn grant_configured(tunables: &sys::clinet_tunables_t) -> Result<(), Errno> {
+    let [space, ports] = [tunables.ct_port_space, tunables.ct_grants].map(string);
+    if space.is_none() && ports.is_none() {
+        return Ok(());
+    }
+    if !builtin::is_set_up() {
+        log::warn(
+            c"clinet: not loaded: with clinet_port_space or clinet_grants clinet_provider has to be 1",
+        );
+        return Err(Errno::INVAL);
+    }
+    grants::configure(space.unwrap_or(b""), ports.unwrap_or(b""))
+}
+
+/// Everything but the tasks.
 ///
 /// # Safety
 ///
@@ -78,6 +150,12 @@ fn share_configured(tunables: &sys::clinet_tunables_t, settings: &Settings) {
 unsafe fn take_down() {
     // SAFETY: passed on by the caller.
     unsafe { report::fini() };
+    // SAFETY: passed on by the caller.
+    unsafe { watch::fini() };
+    // SAFETY: passed on by the caller.
+    unsafe { fence::fini() };
+    // SAFETY: passed on by the caller.
+    unsafe { events::fini() };
     // SAFETY: passed on by the caller.
     unsafe { attach::fini() };
     // SAFETY: passed on by the caller.
@@ -126,7 +204,10 @@ c_function! {
     ///
     /// Nobody else is in the module, and nothing is associated.
     fn clinet_module_fini() {
-        // SAFETY: passed on by the caller; the task is the last one inside.
+        // SAFETY: passed on by the caller; the tasks are the last ones inside, and
+        // this one wakes the other.
+        unsafe { watch::TASK.stop() };
+        // SAFETY: as above.
         unsafe { TASK.stop() };
         // SAFETY: passed on by the caller.
         unsafe { take_down() };

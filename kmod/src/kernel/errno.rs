@@ -25,6 +25,10 @@ impl Errno {
     pub const INVAL: Self = Self(sys::EINVAL as i32);
     /// The kernel has nothing of the kind.
     pub const NOTSUP: Self = Self(sys::ENOTSUP as i32);
+    /// It was not done in time.
+    pub const TIME: Self = Self(sys::ETIME as i32);
+    /// Something newer is there.
+    pub const STALE: Self = Self(sys::ESTALE as i32);
     /// Not now.
     pub const AGAIN: Self = Self(sys::EAGAIN as i32);
     /// No room.

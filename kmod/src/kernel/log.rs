@@ -13,3 +13,9 @@ pub fn warn(message: &CStr) {
     // SAFETY: a NUL-terminated string that lives during the call.
     unsafe { sys::clinet_log(sys::CE_WARN as i32, message.as_ptr()) };
 }
+
+/// Panics the machine, because an administrator wants that. The message is data.
+pub fn panic(message: &CStr) {
+    // SAFETY: a NUL-terminated string; the kernel does not return.
+    unsafe { sys::clinet_log(sys::CE_PANIC as i32, message.as_ptr()) };
+}

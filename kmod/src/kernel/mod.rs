@@ -10,6 +10,8 @@
 #[cfg(target_os = "illumos")]
 pub mod blocks;
 #[cfg(target_os = "illumos")]
+pub mod callout;
+#[cfg(target_os = "illumos")]
 mod condvar;
 pub mod constant;
 pub mod cpu;

@@ -2,8 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The module's own thread: what may take a while is done here, never in a
-//! hook.
+//! Threads of the module: what may take a while is done here, never in a hook.
 
 use core::ffi::{CStr, c_void};
 use core::ptr;
@@ -15,10 +14,10 @@ use super::errno::Errno;
 use super::mutex::KMutex;
 use super::sys;
 
-/// Between two pieces of work that nobody asked for.
-const PERIOD: Duration = Duration::from_secs(1);
+/// What a thread does: one piece of work, and how long it may rest afterwards.
+pub type Work = fn() -> Duration;
 
-/// A thread that works once a second, and at once when it is woken.
+/// A thread that works when it has rested, and at once when it is woken.
 ///
 /// It is the one task of a task queue with one thread: the documented way to
 /// have a thread that can be joined.
@@ -34,7 +33,7 @@ pub struct Task {
 
 struct State {
     queue: *mut sys::ddi_taskq_t,
-    work: fn(),
+    work: Work,
     stop: bool,
 }
 
@@ -44,7 +43,7 @@ unsafe impl Send for State {}
 impl Task {
     /// A task without a thread, which would do `work` in thread context with
     /// no lock held.
-    pub const fn new(work: fn()) -> Self {
+    pub const fn new(work: Work) -> Self {
         Self {
             state: KMutex::new(State {
                 queue: ptr::null_mut(),
@@ -140,13 +139,13 @@ impl Task {
         unsafe { self.state.destroy() };
     }
 
-    /// Waits for the next piece of work. `None`: there is none any more.
-    fn next(&self) -> Option<fn()> {
+    /// Waits for the next piece of work, after one. `None`: there is none any more.
+    fn next(&self, rest: Duration) -> Option<Work> {
         let mut state = self.state.lock();
         // Whoever wants work from here on has to wait for the mutex before the
         // signal, and by then this thread waits for it.
         if !state.stop && !self.wanted.load(Ordering::Acquire) {
-            self.awaited.wait_for(&mut state, PERIOD);
+            self.awaited.wait_for(&mut state, rest);
         }
         // Whoever wants work after this wants it done once more.
         self.wanted.swap(false, Ordering::AcqRel);
@@ -162,7 +161,9 @@ impl Task {
 unsafe extern "C" fn run(task: *mut c_void) {
     // SAFETY: `start` passes a reference that is static.
     let task = unsafe { &*task.cast::<Task>().cast_const() };
-    while let Some(work) = task.next() {
-        work();
+    // The first piece of work is wanted already.
+    let mut rest = Duration::ZERO;
+    while let Some(work) = task.next(rest) {
+        rest = work();
     }
 }

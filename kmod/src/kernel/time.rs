@@ -16,7 +16,20 @@ pub fn nanoseconds() -> u64 {
     now.unsigned_abs()
 }
 
-/// Seconds on the same clock; they last for 136 years. Any context.
+/// Nanoseconds since 1970 by the clock that people set; may jump. Any context.
+#[must_use]
+pub fn wall_nanoseconds() -> u64 {
+    let mut now = sys::timestruc_t {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: writes the structure, and may be called from anywhere.
+    unsafe { sys::gethrestime(&raw mut now) };
+    let seconds = now.tv_sec.unsigned_abs().saturating_mul(1_000_000_000);
+    seconds.saturating_add(now.tv_nsec.unsigned_abs())
+}
+
+/// Seconds on the clock of [`nanoseconds`]; they last for 136 years. Any context.
 #[must_use]
 pub fn seconds() -> u32 {
     (nanoseconds() / 1_000_000_000) as u32

@@ -40,6 +40,8 @@ pub trait Word {
     fn add(&self, value: u64) -> u64;
     /// Replaces the value; the value before.
     fn swap(&self, value: u64) -> u64;
+    /// Replaces the value if it is `from`. Was it?
+    fn replace(&self, from: u64, to: u64) -> bool;
 }
 
 /// Buckets in a segment: 8 KiB. The table grows and shrinks by whole segments, so

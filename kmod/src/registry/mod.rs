@@ -12,7 +12,7 @@
 //! connect    the questions: connect, disconnect; query  what they would come to
 //! endpoint   local endpoints of UDP: binds, generations
 //! remote     what other nodes own: install, withdraw, purge, resynchronise
-//! audit      the comparison with the stack's own list
+//! audit      the comparison with the stack's own list; delete  because somebody says so
 //! sweep      drops what is too old or dead, age finds it; list  lists everything
 //! maintain   memory comes and goes: growth, the reserve, shrinking
 //!   shard      a lock and a table; a call takes one lock at a time
@@ -36,6 +36,7 @@ mod audit;
 pub mod bucket;
 mod collect;
 mod connect;
+mod delete;
 mod endpoint;
 pub mod entry;
 pub mod env;
@@ -59,6 +60,7 @@ pub mod uncounted;
 use crate::flow::{Addr, FiveTuple};
 pub use audit::Audit;
 pub use connect::Ended;
+pub use delete::Deleted;
 use env::{Env, Lock, Word};
 use growth::segments_for;
 use hash::{Hash, Secret};
@@ -285,6 +287,12 @@ impl<E: Env> Registry<E> {
     #[inline]
     pub fn is_shared(&self, addr: &Addr) -> bool {
         self.shared.contains(addr.words())
+    }
+
+    /// Hands each shared address to `each`; none if all but loopback are shared. What
+    /// changes them waits meanwhile.
+    pub fn each_shared(&self, each: impl FnMut([u64; 2])) {
+        self.shared.each(each);
     }
 
     /// The number of a local address, a new one if need be.

@@ -103,6 +103,23 @@ impl<E: Env> Shared<E> {
         tables.as_chunks::<2>().0.get(table + place)
     }
 
+    /// Hands each address of the list to `each`, if there is a list.
+    pub fn each(&self, mut each: impl FnMut([u64; 2])) {
+        let _change = self.change.lock();
+        let version = self.version.load();
+        if version & ALL != 0 {
+            return;
+        }
+        for place in 0..PLACES {
+            if let Some([high, low]) = self.place(version, place) {
+                match [high.load(), low.load()] {
+                    [0, 0] => {}
+                    address => each(address),
+                }
+            }
+        }
+    }
+
     /// From now on these are shared and no others. The filter never excludes
     /// one of them, nor one of those before while they are still shared.
     ///

@@ -6,7 +6,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::flow::Addr;
+use crate::flow::{Addr, Family};
 use crate::registry::shared::is_unicast;
 
 /// Addresses in one list at most.
@@ -95,11 +95,11 @@ impl Iterator for Addresses<'_> {
     }
 }
 
-fn is_blank(byte: &u8) -> bool {
+pub(super) fn is_blank(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-fn trim(mut text: &[u8]) -> &[u8] {
+pub(super) fn trim(mut text: &[u8]) -> &[u8] {
     while let Some((_, rest)) = text.split_first().filter(|(first, _)| is_blank(first)) {
         text = rest;
     }
@@ -117,6 +117,73 @@ fn address(element: &[u8]) -> Option<Addr> {
         v6(text).map(Addr::v6)
     } else {
         v4(text).map(Addr::v4)
+    }
+}
+
+/// Hands an address (in IPv6 form, as two words in native byte order) in its usual
+/// notation to `put`, byte by byte. The formatter of `core` can panic as far as the
+/// compiler knows.
+pub fn write(words: [u64; 2], put: &mut impl FnMut(u8)) {
+    let addr = Addr::from_words(words);
+    let bytes = addr.wire();
+    if addr.family() == Family::V4 {
+        for (number, octet) in bytes.iter().take(4).enumerate() {
+            if number > 0 {
+                put(b'.');
+            }
+            write_decimal(*octet, put);
+        }
+        return;
+    }
+    let (pairs, _) = bytes.as_chunks::<2>();
+    let groups = || pairs.iter().map(|pair| u16::from_be_bytes(*pair));
+    let (gap, len) = longest_zeros(groups());
+    let is_in_gap = |place: usize| len > 1 && (gap..gap + len).contains(&place);
+    for (place, group) in groups().enumerate() {
+        if is_in_gap(place) {
+            if place == gap {
+                put(b':');
+                put(b':');
+            }
+            continue;
+        }
+        if place > 0 && !is_in_gap(place - 1) {
+            put(b':');
+        }
+        write_hexadecimal(group, put);
+    }
+}
+
+/// Where the first of the longest rows of zeros is, and how long it is.
+fn longest_zeros(groups: impl Iterator<Item = u16>) -> (usize, usize) {
+    let (mut longest, mut row) = ((0, 0), 0);
+    for (place, group) in groups.enumerate() {
+        row = if group == 0 { row + 1 } else { 0 };
+        if row > longest.1 {
+            longest = (place + 1 - row, row);
+        }
+    }
+    longest
+}
+
+fn write_decimal(octet: u8, put: &mut impl FnMut(u8)) {
+    for (unit, least) in [(100, 100), (10, 10), (1, 0)] {
+        if octet >= least {
+            put(b'0' + octet / unit % 10);
+        }
+    }
+}
+
+fn write_hexadecimal(group: u16, put: &mut impl FnMut(u8)) {
+    for shift in [12, 8, 4, 0] {
+        let digit = (group >> shift & 0xf) as u8;
+        if group >> shift != 0 || shift == 0 {
+            put(if digit < 10 {
+                b'0' + digit
+            } else {
+                b'a' - 10 + digit
+            });
+        }
     }
 }
 
@@ -314,6 +381,30 @@ mod tests {
                 .collect();
             let expected: Vec<Addr> = list.iter().map(|(of, _, _)| addr(*of)).collect();
             prop_assert_eq!(all(&text.join(",")), Ok(expected));
+        }
+
+        /// The standard library writes IPv6 in the same way.
+        #[test]
+        fn an_address_is_written_as_the_standard_library_does(
+            of in any_address(),
+            zeros in proptest::array::uniform16(proptest::bool::ANY),
+        ) {
+            let mut octets = addr(of).v6_form();
+            if of.is_ipv6() {
+                for (octet, zero) in octets.iter_mut().zip(zeros) {
+                    if zero {
+                        *octet = 0;
+                    }
+                }
+                octets[0] = 0x20;
+            }
+            let mut text = Vec::new();
+            write(Addr::v6(octets).words(), &mut |byte| text.push(byte));
+            let expected = match of {
+                IpAddr::V4(of) => of.to_string(),
+                IpAddr::V6(_) => Ipv6Addr::from(octets).to_string(),
+            };
+            prop_assert_eq!(String::from_utf8(text).unwrap(), expected);
         }
 
         #[test]

@@ -10,6 +10,8 @@
 #![forbid(unsafe_code)]
 
 pub mod addresses;
+pub mod policy;
+pub mod ports;
 
 use core::ffi::CStr;
 use core::ops::RangeInclusive;
@@ -95,6 +97,16 @@ pub struct Settings {
     pub udp_age: u32,
     /// Seconds between audits; 0 is never.
     pub audit_period: u32,
+    /// 1: an incoming connection to an explicit port is refused.
+    pub incoming: u32,
+    /// 1: other explicit ports are admitted.
+    pub explicit: u32,
+    /// 1: shared addresses of other stacks are admitted.
+    pub other_stack: u32,
+    /// What happens at the deadline: 0 down, 1 panic, 2 none.
+    pub fence_action: u32,
+    /// Seconds that this may take.
+    pub fence_seconds: u32,
 }
 
 /// One tunable: what it may be, and what it is if it is not.
@@ -114,8 +126,12 @@ impl Number {
         }
     }
 
+    fn allows(&self, value: u32) -> bool {
+        self.valid.contains(&value)
+    }
+
     fn check(&self, value: u32, warn: &mut impl FnMut(&CStr)) -> u32 {
-        if self.valid.contains(&value) {
+        if self.allows(value) {
             return value;
         }
         warn(self.message);
@@ -164,6 +180,19 @@ const AUDIT_PERIOD: Number = Number {
     default: 300,
     message: c"clinet: clinet_audit_period is not 0 to 86400; using 300",
 };
+const INCOMING: Number = Number::flag(0, c"clinet: clinet_incoming is not 0 or 1; using 0");
+const EXPLICIT: Number = Number::flag(0, c"clinet: clinet_explicit is not 0 or 1; using 0");
+const OTHER_STACK: Number = Number::flag(0, c"clinet: clinet_other_stack is not 0 or 1; using 0");
+const FENCE: Number = Number {
+    valid: 0..=2,
+    default: 0,
+    message: c"clinet: clinet_fence is not 0 (down), 1 (panic) or 2 (none); using 0",
+};
+const FENCE_SECONDS: Number = Number {
+    valid: 1..=60,
+    default: 5,
+    message: c"clinet: clinet_fence_seconds is not 1 to 60; using 5",
+};
 const BAD_MODE: &CStr = c"clinet: clinet_mode is not 0 (off), 1 (observe) or 2 (enforce); using 2";
 
 impl Settings {
@@ -190,6 +219,11 @@ impl Settings {
             full_refuses: FULL_REFUSE.check(tunables.ct_full_refuse, warn) != 0,
             udp_age: UDP_AGE.check_or_never(tunables.ct_udp_age, warn),
             audit_period: AUDIT_PERIOD.check_or_never(tunables.ct_audit_period, warn),
+            incoming: INCOMING.check(tunables.ct_incoming, warn),
+            explicit: EXPLICIT.check(tunables.ct_explicit, warn),
+            other_stack: OTHER_STACK.check(tunables.ct_other_stack, warn),
+            fence_action: FENCE.check(tunables.ct_fence, warn),
+            fence_seconds: FENCE_SECONDS.check(tunables.ct_fence_seconds, warn),
         }
     }
 }
@@ -215,7 +249,14 @@ mod tests {
             ct_full_refuse: 0,
             ct_udp_age: 7200,
             ct_audit_period: 300,
+            ct_incoming: 0,
+            ct_explicit: 0,
+            ct_other_stack: 0,
+            ct_fence: 0,
+            ct_fence_seconds: 5,
             ct_addrs: core::ptr::null(),
+            ct_port_space: core::ptr::null(),
+            ct_grants: core::ptr::null(),
         }
     }
 
@@ -242,7 +283,7 @@ mod tests {
 
     #[test]
     fn what_is_out_of_range_is_replaced_with_one_warning_that_names_it() {
-        let cases: [(&str, Set, &[u32], &[u32]); 13] = [
+        let cases: [(&str, Set, &[u32], &[u32]); 18] = [
             ("clinet_provider", |t, v| t.ct_provider = v, &[0, 1], &[2]),
             ("clinet_attach", |t, v| t.ct_attach = v, &[0, 1], &[2]),
             (
@@ -290,6 +331,21 @@ mod tests {
                 |t, v| t.ct_audit_period = v,
                 &[0, 1, 86_400],
                 &[86_401],
+            ),
+            ("clinet_incoming", |t, v| t.ct_incoming = v, &[0, 1], &[2]),
+            ("clinet_explicit", |t, v| t.ct_explicit = v, &[0, 1], &[2]),
+            (
+                "clinet_other_stack",
+                |t, v| t.ct_other_stack = v,
+                &[0, 1],
+                &[2],
+            ),
+            ("clinet_fence", |t, v| t.ct_fence = v, &[0, 2], &[3]),
+            (
+                "clinet_fence_seconds",
+                |t, v| t.ct_fence_seconds = v,
+                &[1, 60],
+                &[0, 61],
             ),
         ];
         let (expected, _) = check(&defaults());

@@ -369,6 +369,12 @@ impl Kernel {
         self.machine.sched.keep_time();
     }
 
+    /// Sets the time of day ahead by so many nanoseconds, or back: what `date`
+    /// does, a suspended machine, or a debugger. The time since boot stays.
+    pub fn jump(&self, nanoseconds: i64) {
+        self.machine.clock.jump(nanoseconds);
+    }
+
     /// Waits until every thread of a module has come to rest: it ended, or
     /// waits for a condition, a task or for time.
     pub fn settle(&self) {

@@ -301,7 +301,7 @@ impl Loaded {
 }
 
 /// The members of `clinet_stats_t`, in their order.
-pub const STATS: [&str; 69] = [
+pub const STATS: [&str; 87] = [
     "tcp_out_asked",
     "tcp_in_asked",
     "udp_asked",
@@ -346,6 +346,12 @@ pub const STATS: [&str; 69] = [
     "flow_tcp_out_observed",
     "flow_tcp_out_udp_full",
     "flow_tcp_out_addresses_full",
+    "flow_tcp_out_lapsed",
+    "flow_tcp_out_not_granted",
+    "flow_tcp_out_explicit",
+    "flow_tcp_out_other_stack",
+    "flow_tcp_out_explicit_admitted",
+    "flow_tcp_out_other_stack_admitted",
     "flow_tcp_in_asked",
     "flow_tcp_in_registered",
     "flow_tcp_in_repeated",
@@ -357,6 +363,12 @@ pub const STATS: [&str; 69] = [
     "flow_tcp_in_observed",
     "flow_tcp_in_udp_full",
     "flow_tcp_in_addresses_full",
+    "flow_tcp_in_lapsed",
+    "flow_tcp_in_not_granted",
+    "flow_tcp_in_explicit",
+    "flow_tcp_in_other_stack",
+    "flow_tcp_in_explicit_admitted",
+    "flow_tcp_in_other_stack_admitted",
     "flow_udp_asked",
     "flow_udp_registered",
     "flow_udp_repeated",
@@ -368,6 +380,12 @@ pub const STATS: [&str; 69] = [
     "flow_udp_observed",
     "flow_udp_udp_full",
     "flow_udp_addresses_full",
+    "flow_udp_lapsed",
+    "flow_udp_not_granted",
+    "flow_udp_explicit",
+    "flow_udp_other_stack",
+    "flow_udp_explicit_admitted",
+    "flow_udp_other_stack_admitted",
     "addresses_full",
     "nodes_full",
     "install_late",

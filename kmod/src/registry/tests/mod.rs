@@ -79,6 +79,10 @@ impl Word for AtomicU64 {
     fn swap(&self, value: u64) -> u64 {
         AtomicU64::swap(self, value, SeqCst)
     }
+
+    fn replace(&self, from: u64, to: u64) -> bool {
+        self.compare_exchange(from, to, SeqCst, SeqCst).is_ok()
+    }
 }
 
 std::thread_local! {

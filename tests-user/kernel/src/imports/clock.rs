@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Time: the clocks, `delay` and `timeout`.
+//! Time: the clocks, `delay`, and callouts: `timeout`, `realtime_timeout`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::imports;
 use crate::context::{here, must_be_able_to_sleep};
 use crate::fault::{self, fault};
+use crate::memory;
 
 /// Nanoseconds in one tick of `hz` = 100.
 const TICK: u64 = 10_000_000;
@@ -18,24 +19,34 @@ const TICK: u64 = 10_000_000;
 const AT_START: u64 = 100_000_000_000;
 /// The time of day at boot, in seconds of the epoch.
 const BOOT: u64 = 1_700_000_000;
+/// Nanoseconds in one second.
+const SECOND: u64 = 1_000_000_000;
 
-/// The clock of one machine, in nanoseconds since boot.
-pub(crate) struct Clock(AtomicU64);
+/// The clocks of one machine.
+pub(crate) struct Clock {
+    /// Nanoseconds since boot.
+    now: AtomicU64,
+    /// The time of day at boot, in nanoseconds of the epoch.
+    boot: AtomicU64,
+}
 
 impl Default for Clock {
     fn default() -> Self {
-        Self(AtomicU64::new(AT_START))
+        Self {
+            now: AtomicU64::new(AT_START),
+            boot: AtomicU64::new(BOOT * SECOND),
+        }
     }
 }
 
 impl Clock {
     pub fn now(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.now.load(Ordering::Acquire)
     }
 
     /// Sets the time, which the scheduler never does backwards.
     pub fn set(&self, now: u64) {
-        self.0.store(now, Ordering::Release);
+        self.now.store(now, Ordering::Release);
     }
 
     /// The time `by` from now.
@@ -46,6 +57,16 @@ impl Clock {
 
     pub fn uptime(&self) -> Duration {
         Duration::from_nanos(self.now())
+    }
+
+    /// The time of day, in nanoseconds of the epoch.
+    pub fn time_of_day(&self) -> u64 {
+        self.boot.load(Ordering::Acquire).wrapping_add(self.now())
+    }
+
+    /// Sets the time of day ahead, or back; the time since boot stays.
+    pub fn jump(&self, ahead: i64) {
+        self.boot.fetch_add(ahead as u64, Ordering::AcqRel);
     }
 
     /// Whole ticks since boot.
@@ -66,6 +87,17 @@ pub(crate) fn in_ticks(ticks: i64) -> u64 {
     now.saturating_add(ticks).saturating_mul(TICK)
 }
 
+/// Sets a callout, whose function runs in an interrupt thread.
+fn set_callout(what: &str, function: u64, argument: u64, ticks: i64) -> u64 {
+    let machine = here().machine;
+    if machine.module_at(function).is_none() {
+        fault!("{what}: {function:#x} is no function of a module");
+    }
+    machine
+        .sched
+        .add_timeout(in_ticks(ticks), function, argument, fault::caller_address())
+}
+
 imports! {
     fn ddi_get_lbolt() -> i64 {
         here().machine.clock.ticks() as i64
@@ -80,7 +112,13 @@ imports! {
     }
 
     fn gethrestime_sec() -> i64 {
-        (BOOT + here().machine.clock.now() / 1_000_000_000) as i64
+        (here().machine.clock.time_of_day() / SECOND) as i64
+    }
+
+    fn gethrestime(to: u64) {
+        let now = here().machine.clock.time_of_day();
+        memory::write(to, &(now / SECOND));
+        memory::write(to + 8, &(now % SECOND));
     }
 
     fn drv_usectohz(microseconds: i64) -> i64 {
@@ -101,14 +139,15 @@ imports! {
     }
 
     fn timeout(function: u64, argument: u64, ticks: i64) -> u64 {
-        let machine = here().machine;
-        if machine.module_at(function).is_none() {
-            fault!("timeout: {function:#x} is no function of a module");
-        }
-        machine.sched.add_timeout(in_ticks(ticks), function, argument, fault::caller_address())
+        set_callout("timeout", function, argument, ticks)
+    }
+
+    fn realtime_timeout(function: u64, argument: u64, ticks: i64) -> u64 {
+        set_callout("realtime_timeout", function, argument, ticks)
     }
 
     fn untimeout(handle: u64) -> i64 {
+        must_be_able_to_sleep("untimeout");
         let machine = here().machine;
         match machine.sched.cancel_timeout(machine, handle) {
             Some(deadline) => (deadline.saturating_sub(machine.clock.now()) / TICK) as i64,

@@ -68,6 +68,13 @@ impl Word for WorldWord {
     fn swap(&self, value: u64) -> u64 {
         self.change(|word| word.swap(value, AcqRel))
     }
+
+    fn replace(&self, from: u64, to: u64) -> bool {
+        match self {
+            Self::Watched(word) => word.compare_exchange(from, to, AcqRel, Acquire).is_ok(),
+            Self::Zero => panic!("a word that nobody watches"),
+        }
+    }
 }
 
 impl WorldWord {

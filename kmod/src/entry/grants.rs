@@ -1,0 +1,247 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Which ports are granted, for the control device and from `/etc/system`.
+
+use core::ffi::c_int;
+
+use crate::builtin;
+use crate::flow::Protocol;
+use crate::grants::{FOREVER, Snapshot, Space, Terms, WORDS};
+use crate::kernel::errno::{self, Errno};
+use crate::kernel::kmem::KmemSlice;
+use crate::kernel::log;
+use crate::kernel::sys;
+use crate::kernel::text::Text;
+use crate::settings::ports::{self, PortError, Ports, Problem};
+use crate::watch;
+
+const _: () = assert!(WORDS * 8 == sys::CLINETCTL_BITMAP as usize);
+
+/// Says where a list of ports is wrong.
+#[inline(never)]
+fn warn_of_ports(name: &str, error: PortError) -> Errno {
+    let mut text = Text::new();
+    text.string("clinet: not loaded: ")
+        .string(name)
+        .string(": what begins at character ")
+        .number(error.position)
+        .string(" ")
+        .string(error.problem.description());
+    log::warn(text.as_c_str());
+    Errno::INVAL
+}
+
+const PROTOCOLS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
+
+/// The port spaces of TCP and UDP that a list says: a range for each at most.
+fn spaces(list: &[u8]) -> Result<[Space; 2], PortError> {
+    let mut spaces = [Space::default(); 2];
+    for ports in ports::parse(list) {
+        let ports = ports?;
+        for (space, _) in ours(&mut spaces, &ports) {
+            if space.is_some() {
+                return Err(PortError {
+                    position: ports.position,
+                    problem: Problem::SecondSpace,
+                });
+            }
+            *space = Space {
+                first: ports.first,
+                last: ports.last,
+            };
+        }
+    }
+    Ok(spaces)
+}
+
+/// What an array for TCP and UDP has for the protocols of an element.
+fn ours<'a, T>(all: &'a mut [T; 2], ports: &Ports) -> impl Iterator<Item = (&'a mut T, Protocol)> {
+    let ports = *ports;
+    all.iter_mut()
+        .zip(PROTOCOLS)
+        .filter(move |(_, protocol)| ports.are_of(*protocol))
+}
+
+/// A bitmap without a port.
+fn bitmap() -> Result<KmemSlice<u64>, Errno> {
+    KmemSlice::from_fn(WORDS, |_| 0).ok_or(Errno::NOMEM)
+}
+
+/// Sets the port space, and what is granted without a deadline, as lists say.
+///
+/// # Errors
+///
+/// `EINVAL`: a list is none, and the log says where. `ENOMEM`, which the log says,
+/// too.
+pub(super) fn configure(space: &[u8], list: &[u8]) -> Result<(), Errno> {
+    let spaces = spaces(space).map_err(|error| warn_of_ports("clinet_port_space", error))?;
+    let bitmaps = bitmap().and_then(|tcp| Ok([tcp, bitmap()?]));
+    let mut bitmaps = bitmaps.inspect_err(|_| {
+        log::warn(c"clinet: not loaded: no memory for clinet_grants");
+    })?;
+    let mut is_any = false;
+    for ports in ports::parse(list) {
+        let ports = ports.map_err(|error| warn_of_ports("clinet_grants", error))?;
+        for (bits, _) in ours(&mut bitmaps, &ports) {
+            for port in ports.first..=ports.last {
+                if let Some(word) = bits.get_mut(usize::from(port / 64)) {
+                    *word |= 1 << (port % 64);
+                }
+            }
+        }
+        is_any = true;
+    }
+    let terms = Terms {
+        epoch: 0,
+        sequence: 1,
+        deadline: if is_any { FOREVER } else { 0 },
+        spaces,
+    };
+    let [tcp, udp] = &bitmaps;
+    watch::configure(&terms, [tcp, udp])
+}
+
+/// What C gets of the terms.
+fn tell(snapshot: &Snapshot, cg: &mut sys::clinetctl_grants_t) {
+    let Terms {
+        epoch,
+        sequence,
+        deadline,
+        spaces,
+    } = snapshot.terms;
+    cg.cg_epoch = epoch;
+    cg.cg_sequence = sequence;
+    cg.cg_deadline = deadline;
+    cg.cg_first = spaces.map(|space| space.first);
+    cg.cg_last = spaces.map(|space| space.last);
+    tell_now(snapshot, cg);
+}
+
+/// What C gets of the present.
+fn tell_now(snapshot: &Snapshot, cg: &mut sys::clinetctl_grants_t) {
+    cg.cg_now = watch::now();
+    cg.cg_fence = watch::fence() as u32;
+    cg.cg_lapsed = is_lapsed(snapshot).into();
+}
+
+/// Is anything granted, and nothing of it registered?
+pub(super) fn is_lapsed(snapshot: &Snapshot) -> bool {
+    snapshot.is_any() && !snapshot.open
+}
+
+c_function! {
+    /// # Safety
+    ///
+    /// The pointers are NULL or writable, the bitmaps for as many bytes as they
+    /// have. Thread context, no lock held.
+    fn clinet_control_get_grants(
+        cg: *mut sys::clinetctl_grants_t, tcp: *mut u64, udp: *mut u64,
+    ) -> c_int {
+        // SAFETY: NULL, or valid and used by nobody else during the call: the caller promises it.
+        let Some(cg) = (unsafe { cg.as_mut() }) else {
+            return Errno::INVAL.number();
+        };
+        if tcp.is_null() || udp.is_null() {
+            return Errno::INVAL.number();
+        }
+        let Some(grants) = builtin::grants() else {
+            return Errno::NXIO.number();
+        };
+        let snapshot = grants.copy(|protocol, place, word| {
+            let to = match protocol {
+                Protocol::Tcp => tcp,
+                Protocol::Udp => udp,
+            };
+            // SAFETY: one of the words of a bitmap, as the caller promises.
+            unsafe { to.wrapping_add(place).write(word) };
+        });
+        tell(&snapshot, cg);
+        0
+    }
+}
+
+c_function! {
+    /// # Safety
+    ///
+    /// `cg` is NULL or writable, the bitmaps are NULL or readable for as many
+    /// bytes as they have, and nobody writes them. Thread context, no lock held.
+    fn clinet_control_set_grants(
+        cg: *mut sys::clinetctl_grants_t, tcp: *const u64, udp: *const u64,
+    ) -> c_int {
+        // SAFETY: NULL, or valid and used by nobody else during the call: the caller promises it.
+        let Some(cg) = (unsafe { cg.as_mut() }) else {
+            return Errno::INVAL.number();
+        };
+        if tcp.is_null() || udp.is_null() {
+            return Errno::INVAL.number();
+        }
+        // SAFETY: not NULL, and then as the caller promises.
+        let ports = unsafe {
+            [
+                core::slice::from_raw_parts(tcp, WORDS),
+                core::slice::from_raw_parts(udp, WORDS),
+            ]
+        };
+        let [tcp, udp] = cg.cg_first;
+        let [tcp_last, udp_last] = cg.cg_last;
+        let terms = Terms {
+            epoch: cg.cg_epoch,
+            sequence: cg.cg_sequence,
+            deadline: cg.cg_deadline,
+            spaces: [
+                Space { first: tcp, last: tcp_last },
+                Space { first: udp, last: udp_last },
+            ],
+        };
+        let result = watch::set_grants(&terms, ports);
+        if let Some(grants) = builtin::grants().filter(|_| result.is_ok()) {
+            tell_now(&grants.snapshot(), cg);
+        }
+        errno::to_c(result)
+    }
+}
+
+c_function! {
+    /// # Safety
+    ///
+    /// `cd` is NULL or writable. Thread context, no lock held.
+    fn clinet_control_set_deadline(cd: *mut sys::clinetctl_deadline_t) -> c_int {
+        // SAFETY: NULL, or valid and used by nobody else during the call: the caller promises it.
+        let Some(cd) = (unsafe { cd.as_mut() }) else {
+            return Errno::INVAL.number();
+        };
+        let result = watch::set_deadline(cd.cd_epoch, cd.cd_sequence, cd.cd_deadline);
+        if result.is_ok() {
+            cd.cd_now = watch::now();
+        }
+        errno::to_c(result)
+    }
+}
+
+c_function! {
+    /// # Safety
+    ///
+    /// Thread context, no lock held.
+    fn clinet_control_fence() -> c_int {
+        errno::to_c(watch::take_away())
+    }
+}
+
+c_function! {
+    /// # Safety
+    ///
+    /// `cu` is NULL or readable. Thread context, no lock held.
+    fn clinet_control_unfence(cu: *const sys::clinetctl_unfence_t) -> c_int {
+        // SAFETY: NULL, or valid and written by nobody during the call: the caller promises it.
+        let Some(cu) = (unsafe { cu.as_ref() }) else {
+            return Errno::INVAL.number();
+        };
+        if cu.cu_flags & !sys::CLINETCTL_RECORDS_KEPT != 0 {
+            return Errno::INVAL.number();
+        }
+        let clean = cu.cu_flags & sys::CLINETCTL_RECORDS_KEPT == 0;
+        errno::to_c(watch::bring_back(cu.cu_epoch, cu.cu_sequence, clean))
+    }
+}
