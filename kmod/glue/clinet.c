@@ -118,7 +118,7 @@ uint32_t clinet_incoming = 0;
 /* Outgoing TCP, and UDP, from such a port: 0 refuses, 1 admits. */
 uint32_t clinet_explicit = 0;
 
-/* A shared address in a stack other than the global one: 0 refuses, 1 admits. */
+/* A shared address in another stack than the global one: 0 refuses, 1 admits */
 uint32_t clinet_other_stack = 0;
 
 /*

@@ -300,14 +300,14 @@ fn without_the_built_in_provider_there_is_nobody_to_tell() {
 #[test]
 fn stats_write_no_more_than_they_were_given() {
     let loaded = Loaded::with_builtin();
-    let mut bytes = [0xa5_u8; 700];
+    let mut bytes = [0xa5_u8; 900];
     assert_eq!(loaded.call("clinet_stats", &[ptr_mut(&mut bytes), 12]), 0);
     assert!(bytes[12..].iter().all(|byte| *byte == 0xa5));
     assert!(bytes[..12].iter().all(|byte| *byte == 0));
-    assert_eq!(loaded.call("clinet_stats", &[ptr_mut(&mut bytes), 700]), 0);
-    assert!(bytes[552..].iter().all(|byte| *byte == 0xa5));
-    assert!(bytes[..552].iter().all(|byte| *byte != 0xa5));
-    assert_eq!(loaded.call("clinet_stats", &[0, 700]), EINVAL);
+    assert_eq!(loaded.call("clinet_stats", &[ptr_mut(&mut bytes), 900]), 0);
+    assert!(bytes[696..].iter().all(|byte| *byte == 0xa5));
+    assert!(bytes[..696].iter().all(|byte| *byte != 0xa5));
+    assert_eq!(loaded.call("clinet_stats", &[0, 900]), EINVAL);
 }
 
 /// Every hook works where ip calls it: in an interrupt thread, and with ip's

@@ -75,7 +75,7 @@ const _: () = {
     assert!(size_of::<ClinetTcp>() == 44);
     assert!(size_of::<ClinetUdp>() == 20);
     assert!(size_of::<ClinetUdpAsk>() == 48);
-    assert!(size_of::<Stats>() == 69 * 8);
+    assert!(size_of::<Stats>() == 87 * 8);
 };
 
 macro_rules! flow_stats {
@@ -118,6 +118,18 @@ flow_stats! {
     udp_full,
     /// No room: there were too many local addresses.
     addresses_full,
+    /// Granted, and the deadline had passed.
+    lapsed,
+    /// In the port space, and not granted.
+    not_granted,
+    /// Outside the port space, and not reserved.
+    explicit,
+    /// In another stack than the global one.
+    other_stack,
+    /// As `explicit`, but let through by a policy.
+    explicit_admitted,
+    /// As `other_stack`, but let through by a policy.
+    other_stack_admitted,
 }
 
 macro_rules! stats {
