@@ -28,6 +28,8 @@ typedef enum {
 extern void cv_init(kcondvar_t *, char *, kcv_type_t, void *);
 extern void cv_destroy(kcondvar_t *);
 extern void cv_signal(kcondvar_t *);
+extern void cv_broadcast(kcondvar_t *);
+extern int cv_wait_sig(kcondvar_t *, kmutex_t *);
 extern clock_t cv_reltimedwait(kcondvar_t *, kmutex_t *, clock_t, time_res_t);
 
 #ifdef	__cplusplus

@@ -9,13 +9,17 @@
 #ifndef	_SYS_ERRNO_H
 #define	_SYS_ERRNO_H
 
+#define	EPERM		1
 #define	ENOENT		2
+#define	EINTR		4
 #define	ENXIO		6
 #define	EAGAIN		11
 #define	ENOMEM		12
 #define	EACCES		13
+#define	EFAULT		14
 #define	EBUSY		16
 #define	EINVAL		22
+#define	ENOTTY		25
 #define	ENOSPC		28
 #define	ENOTSUP		48
 #define	ETIME		62

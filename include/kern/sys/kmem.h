@@ -25,6 +25,7 @@ typedef struct kmem_cache kmem_cache_t;
 typedef struct vmem vmem_t;
 
 extern void *kmem_alloc(size_t, int);
+extern void *kmem_zalloc(size_t, int);
 extern void kmem_free(void *, size_t);
 
 extern kmem_cache_t *kmem_cache_create(char *, size_t, size_t,

@@ -27,12 +27,21 @@ struct modlmisc {
 	char		*misc_linkinfo;
 };
 
+struct dev_ops;
+
+struct modldrv {
+	struct mod_ops	*drv_modops;
+	char		*drv_linkinfo;
+	struct dev_ops	*drv_dev_ops;
+};
+
 struct modlinkage {
 	int	ml_rev;
 	void	*ml_linkage[7];
 };
 
 extern struct mod_ops mod_miscops;
+extern struct mod_ops mod_driverops;
 
 extern int mod_install(struct modlinkage *);
 extern int mod_remove(struct modlinkage *);

@@ -24,6 +24,15 @@ typedef unsigned int	uint_t;
 typedef unsigned long	ulong_t;
 
 typedef void		*timeout_id_t;
+typedef char		*caddr_t;
+typedef long		daddr_t;
+typedef long		off_t;
+typedef long long	offset_t;
+typedef long		ssize_t;
+typedef ulong_t		dev_t;
+typedef uint_t		major_t;
+typedef uint_t		minor_t;
+typedef int		zoneid_t;
 
 #ifdef	__cplusplus
 }

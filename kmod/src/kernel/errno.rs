@@ -43,6 +43,16 @@ impl Errno {
     pub const ADDRNOTAVAIL: Self = Self(sys::EADDRNOTAVAIL as i32);
     /// What UDP's sendto() fails with when it is refused.
     pub const HOSTUNREACH: Self = Self(sys::EHOSTUNREACH as i32);
+    /// A privilege is missing.
+    pub const PERM: Self = Self(sys::EPERM as i32);
+    /// A role is missing.
+    pub const ACCES: Self = Self(sys::EACCES as i32);
+    /// An address of a program is none.
+    pub const FAULT: Self = Self(sys::EFAULT as i32);
+    /// A signal came.
+    pub const INTR: Self = Self(sys::EINTR as i32);
+    /// There is no such command.
+    pub const NOTTY: Self = Self(sys::ENOTTY as i32);
 
     /// The errno behind a provider's non-zero answer. `None` for a negative
     /// value, which TCP takes for a TLI code, and for `EINPROGRESS`, on which
