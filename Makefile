@@ -9,6 +9,7 @@ Q = $T tools/quietly
 
 crates = build/crates
 module = build/kernel/misc/amd64/clinet
+driver = build/kernel/drv/amd64/clinetctl
 lab = build/lab
 foreign = $(patsubst tests-user/foreign/%.c,build/foreign/%, \
 	$(wildcard tests-user/foreign/provider_*.c)) build/foreign/example \
@@ -33,9 +34,9 @@ version = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 	reproducible scripts man install package vm-test fuzz mutants \
 	captures clean help FORCE
 
-all: module lab ## Build the module and the tool (the default)
+all: module lab ## Build the modules and the tool (the default)
 
-module: $(module) ## Build build/kernel/misc/amd64/clinet
+module: $(module) $(driver) ## Build the modules below build/kernel: misc/clinet and drv/clinetctl
 
 lab: $(lab) ## Build build/lab, the tool that loads and drives the module
 
@@ -53,21 +54,25 @@ bench: $(module) ## Measure the registry beside its peers (BENCH=--help: options
 		--json "$(CURDIR)/build/bench.json" \
 		--svg "$(CURDIR)/build/bench.svg" $(BENCH)
 
-check-module: $(module) $(lab) ## Check the module file against the kernel's rules
+check-module: $(module) $(driver) $(lab) ## Check the module files against the kernel's rules
 	$(lab) check $(module)
+	$(lab) check $(driver)
 
 fmt: ## Check the format of the Rust sources
 	$T cargo fmt --all --check
 
 lint: $(crates) ## Lint for the host and for the kernel target
 	$T cargo clippy --locked --workspace --all-targets -- -D warnings
-	$T tools/kernel-cargo clippy --package clinet --lib -- -D warnings
+	$T tools/kernel-cargo clippy --package clinet --package clinetctl --lib \
+		-- -D warnings
 
-doc: $(crates) ## Build the documentation in target/doc, the module's in target/x86_64-unknown-illumos/doc
+doc: $(crates) ## Build the documentation in target/doc, the modules' in target/x86_64-unknown-illumos/doc
 	$T env RUSTDOCFLAGS="-D warnings" \
-		cargo doc --locked --workspace --exclude clinet --no-deps
+		cargo doc --locked --workspace --exclude clinet \
+		--exclude clinetctl --no-deps
 	$T env RUSTDOCFLAGS="-D warnings" \
-		tools/kernel-cargo doc --package clinet --lib --no-deps --document-private-items
+		tools/kernel-cargo doc --package clinet --package clinetctl \
+		--lib --no-deps --document-private-items
 
 # What users of the headers have: two compilers and languages, with and without
 # the kernel's part, and ip's variables of the same names beside clinet.h.
@@ -84,7 +89,7 @@ headers: ## Compile the public headers as C99 and C++, for kernel and user
 
 columns: ## Refuse lines of C with more than 80 columns
 	@for file in include/*.h include/kern/*/*.h kmod/glue/*.[ch] \
-	    tests-user/foreign/*.[ch] examples/*.c user/control/*.h; do \
+	    kmod/drv/glue/*.[ch] tests-user/foreign/*.[ch] examples/*.c user/control/*.h; do \
 		expand "$$file" | awk -v file="$$file" 'length > 80 { \
 			print file ":" NR ": more than 80 columns"; bad = 1 \
 		} END { exit bad }' || bad=1; \
@@ -100,7 +105,7 @@ man: ## Lint the manual pages
 
 # The kernel looks for modules in few places, so there is no prefix, only
 # DESTDIR; pkg/clinet.p5m is the list.
-install: $(module) ## Install below DESTDIR, or on illumos into the system
+install: $(module) $(driver) ## Install below DESTDIR, or on illumos into the system
 	@tools/install-files pkg/clinet.p5m "$(DESTDIR)"
 
 # The tools are looked for before anything is built.
@@ -123,17 +128,19 @@ package: ## Publish the IPS package to REPO (on OmniOS)
 vm-test: $(if $(VM),$(module) build/foreign/vm_helper) ## Try the module on an OmniOS (VM=root@HOST)
 	@VM="$(VM)" tools/vm-test $(module) build/foreign/vm_helper
 
-reproducible: build/again/clinet ## Compare the module with one built elsewhere
+reproducible: build/again/clinet ## Compare the modules with those built elsewhere
 
 # From sources in another folder, with nothing of the first build.
-build/again/clinet: $(module)
+build/again/clinet: $(module) $(driver)
 	rm -rf build/again
 	mkdir -p build/again/src
 	cp -R Cargo.toml Cargo.lock build.rs examples facts include kmod mapfiles \
 		tests-user tools user build/again/src
-	cd build/again/src && tools/toolchain tools/build-module clinet mapfiles/clinet.map ../clinet
+	cd build/again/src && \
+		tools/toolchain tools/build-module clinetctl mapfiles/clinetctl.map ../clinetctl && \
+		tools/toolchain tools/build-module clinet mapfiles/clinet.map ../clinet
 	rm -rf build/again/src
-	cmp $(module) $@ || { rm -f $@; exit 1; }
+	cmp $(module) $@ && cmp $(driver) build/again/clinetctl || { rm -f $@; exit 1; }
 
 fuzz: ## Fuzz the loader for a minute (needs cargo-fuzz and a nightly Rust)
 	cd tests-user/fuzz && mkdir -p corpus/load && cargo +nightly fuzz run --fuzz-dir . \
@@ -163,6 +170,10 @@ $(crates): Cargo.lock
 $(module): FORCE $(crates)
 	@$Q build/module.log "Compiling the module" \
 		tools/build-module clinet mapfiles/clinet.map $@
+
+$(driver): FORCE $(crates)
+	@$Q build/driver.log "Compiling the driver" \
+		tools/build-module clinetctl mapfiles/clinetctl.map $@
 
 $(rust_provider): FORCE $(crates)
 	@$Q build/provider.log "Compiling the Rust example" \

@@ -78,9 +78,9 @@ impl Call<'_> {
         Ok(head)
     }
 
-    /// The caller's structure. Its head is not looked at again: another thread
-    /// may have changed it since it was good.
-    fn structure<T: FromBytes + IntoBytes>(&self) -> Result<[T; 1], Errno> {
+    /// Fills in the caller's structure. Its head is not looked at again: another
+    /// thread may have changed it since it was good.
+    fn fill<T: FromBytes + IntoBytes>(&self, structure: &mut [T; 1]) -> Result<(), Errno> {
         let head = self.head()?;
         if !VERSIONS.contains(&head.ch_version) {
             return Err(Errno::NOTSUP);
@@ -88,9 +88,7 @@ impl Call<'_> {
         if head.ch_size as usize != size_of::<T>() {
             return Err(Errno::INVAL);
         }
-        let mut structure = [T::new_zeroed()];
-        self.user.read(self.argument, &mut structure)?;
-        Ok(structure)
+        self.user.read(self.argument, structure)
     }
 
     /// Takes the caller's structure and gives it back as `answer` leaves it.
@@ -103,7 +101,8 @@ impl Call<'_> {
         &self,
         answer: fn(&Self, &mut T) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        let mut structure = self.structure()?;
+        let mut structure = [T::new_zeroed()];
+        self.fill(&mut structure)?;
         let [inner] = &mut structure;
         answer(self, inner)?;
         self.user.write(&structure, self.argument)
@@ -119,8 +118,10 @@ impl Call<'_> {
         &self,
         order: fn(&Self, &T) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        let [structure] = self.structure()?;
-        order(self, &structure)
+        let mut structure = [T::new_zeroed()];
+        self.fill(&mut structure)?;
+        let [inner] = &structure;
+        order(self, inner)
     }
 
     /// As [`Call::ask`], for what changes something: that the answer can be given
@@ -134,7 +135,8 @@ impl Call<'_> {
         &self,
         change: fn(&Self, &mut T) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        let mut structure = self.structure()?;
+        let mut structure = [T::new_zeroed()];
+        self.fill(&mut structure)?;
         self.user.write(&structure, self.argument)?;
         let [inner] = &mut structure;
         change(self, inner)?;

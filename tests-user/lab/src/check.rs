@@ -14,12 +14,16 @@ use serde::Serialize;
 
 use crate::{Outcome, files, print_json};
 
-/// clinet's own list of global symbols.
-const MAPFILE: &str = include_str!("../../../mapfiles/clinet.map");
+/// The modules of clinet, and the list of global symbols of each.
+const OWN: [(&str, &str); 2] = [
+    ("clinet", include_str!("../../../mapfiles/clinet.map")),
+    ("clinetctl", include_str!("../../../mapfiles/clinetctl.map")),
+];
 
 const EXAMPLES: &str = "\
 Examples:
   lab check build/kernel/misc/amd64/clinet
+  lab check build/kernel/drv/amd64/clinetctl
   lab check build/foreign/example
   lab check --mapfile my.map --json my_module
 
@@ -30,8 +34,8 @@ Exit status: 0 if no rule is broken, 1 if one is, 2 if FILE cannot be judged.";
 /// Each line names a rule, the section and offset, the symbol, what is wrong
 /// there, and what to do. A line that begins with "note" breaks no rule: the
 /// file does not tell, as with what a dependency offers, or no harm comes of
-/// it. Rules that only clinet has are asked of clinet only: its mapfile, and
-/// frames of at most 512 bytes.
+/// it. Rules that only clinet has are asked of its modules clinet and clinetctl
+/// only: their mapfiles, and frames of at most 512 bytes.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -40,7 +44,7 @@ pub struct Arguments {
     /// The mapfile whose symbols are the only global ones
     #[arg(long, value_name = "FILE")]
     mapfile: Option<PathBuf>,
-    /// Ask clinet's own rules [default: if the name of FILE says clinet]
+    /// Ask clinet's own rules [default: if the name of FILE says clinet or clinetctl]
     #[arg(long, conflicts_with_all = ["mapfile", "no_mapfile"])]
     clinet: bool,
     /// Allow any global symbol
@@ -67,15 +71,17 @@ struct Output<'a> {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let file = files::read(&arguments.file)?;
     let name = arguments.file.display().to_string();
-    let clinet = arguments.clinet || says_clinet(&arguments.file);
+    let own = own_mapfile(&arguments.file, arguments.clinet);
     let mapfile = match &arguments.mapfile {
         Some(path) => Some(named_mapfile(path)?),
-        None if clinet && !arguments.no_mapfile => Some(Mapfile::parse(MAPFILE)?),
-        None => None,
+        None => match own {
+            Some(text) if !arguments.no_mapfile => Some(Mapfile::parse(text)?),
+            _ => None,
+        },
     };
     let limits = match arguments.frame {
         Some(frame) => Limits { frame },
-        None if clinet => Limits::default(),
+        None if own.is_some() => Limits::default(),
         None => Limits::ANY_MODULE,
     };
     let report = clinet_check::check(&file, &name, mapfile.as_ref(), &limits)
@@ -97,9 +103,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     })
 }
 
-/// Is that the file of clinet, not of a module for it?
-fn says_clinet(file: &Path) -> bool {
-    file.file_stem().is_some_and(|name| name == "clinet")
+/// The mapfile of the module of clinet that the file's name says it is; or of
+/// clinet, if it is one of its modules under another name.
+fn own_mapfile(file: &Path, is_clinet: bool) -> Option<&'static str> {
+    let named = OWN
+        .iter()
+        .find(|(name, _)| file.file_stem().is_some_and(|stem| stem == *name));
+    let known = named.or_else(|| OWN.first().filter(|_| is_clinet));
+    known.map(|(_, mapfile)| *mapfile)
 }
 
 fn named_mapfile(path: &Path) -> anyhow::Result<Mapfile> {
