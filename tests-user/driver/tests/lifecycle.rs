@@ -1,0 +1,174 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Loading, attaching, opening, and going again.
+
+use clinet_control::abi::{self, command};
+use clinet_driver_tests::errno::{EAGAIN, EINVAL, ENXIO};
+use clinet_driver_tests::{Machine, driver_file, load_driver, new};
+use clinet_kernel::{Cred, Info, Kernel, ModloadError, ModunloadError, OpenFlags};
+use clinet_module_tests::module_file;
+use object::{Object, ObjectSection, ObjectSymbol};
+
+/// As a driver.conf and add_drv have it attached; so devlink finds it.
+#[test]
+fn it_attaches_and_makes_one_node() {
+    let machine = Machine::new(&[]);
+    let nodes = machine.driver.minor_nodes();
+    assert_eq!(nodes.len(), 1);
+    assert_eq!((nodes[0].name.as_str(), nodes[0].minor), ("clinet", 0));
+    assert_eq!(nodes[0].node_type, "ddi_pseudo");
+    let info = machine.driver.module().info();
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(info.linkinfo, format!("clinet control device {version}"));
+    assert_eq!(machine.driver.info(Info::Instance, 7), Some(0));
+    assert_eq!(
+        machine.driver.info(Info::DevInfo, 7),
+        machine.driver.dev_info()
+    );
+}
+
+#[test]
+fn versions_are_told_to_anybody() {
+    let machine = Machine::new(&[]);
+    let nobody = machine.open_as(Cred {
+        zone: 5,
+        ..Cred::user(7)
+    });
+    let mut version: abi::clinetctl_version_t = new();
+    // Of whatever version the program is.
+    version.cv_head.ch_version = 77;
+    assert_eq!(nobody.ask(command::GET_VERSION, &mut version), Ok(()));
+    assert_eq!(version.cv_head.ch_version, 77);
+    assert_eq!(version.cv_current, abi::CLINETCTL_VERSION);
+    assert_eq!(version.cv_previous, abi::CLINETCTL_VERSION_PREVIOUS);
+    let text = |member: &[i8]| {
+        let bytes = member.iter().take_while(|byte| **byte != 0);
+        let bytes = bytes.map(|byte| *byte as u8).collect();
+        String::from_utf8(bytes).expect("text")
+    };
+    assert_eq!(text(&version.cv_module), env!("CARGO_PKG_VERSION"));
+    assert_eq!(text(&version.cv_contract), "1.1");
+    version.cv_head.ch_size -= 8;
+    assert_eq!(nobody.ask(command::GET_VERSION, &mut version), Err(EINVAL));
+}
+
+#[test]
+fn it_does_not_detach_while_it_is_open() {
+    let machine = Machine::new(&[]);
+    let device = machine.open();
+    assert!(matches!(
+        machine.driver.unload(),
+        Err(ModunloadError::Detach(_))
+    ));
+    let result = machine.kernel.unload(machine.driver.module());
+    assert!(matches!(
+        result,
+        Err(ModunloadError::Refused { errno: 16, .. })
+    ));
+    assert_eq!(device.choose(1), Ok(()));
+    drop(device);
+    machine.driver.unload().expect("it unloads");
+}
+
+#[test]
+fn it_comes_and_goes_while_clinet_stays() {
+    let machine = Machine::new(&[]);
+    let file = driver_file();
+    machine.driver.unload().expect("it unloads");
+    machine.kernel.settle();
+    let before = machine.kernel.kmem_in_use();
+    for _ in 0..300 {
+        let driver = load_driver(&machine.kernel, &file).expect("it loads");
+        let open = driver
+            .open(Cred::root(), OpenFlags::READ)
+            .expect("it opens");
+        drop(open);
+        driver.unload().expect("it unloads, and leaves nothing");
+    }
+    machine.kernel.settle();
+    assert_eq!(machine.kernel.kmem_in_use(), before);
+}
+
+/// A copy of the module whose interface has another version.
+fn another_version(number: u32) -> Vec<u8> {
+    let mut file = module_file();
+    let object = object::File::parse(&*file).expect("an ELF file");
+    let symbol = object
+        .symbols()
+        .find(|symbol| symbol.name() == Ok("clinet_control_version"))
+        .expect("the version");
+    let section = symbol.section_index().expect("in a section");
+    let section = object.section_by_index(section).expect("the section");
+    let (start, _) = section.file_range().expect("it has bytes");
+    let at = (start + symbol.address() - section.address()) as usize;
+    file[at..at + 4].copy_from_slice(&number.to_le_bytes());
+    file
+}
+
+#[test]
+fn another_version_of_clinet_is_refused_with_both_numbers() {
+    let kernel = Kernel::new();
+    let tunables = [("clinet_attach", 0)];
+    let clinet = kernel.load("misc/clinet", &another_version(42), &tunables);
+    let _clinet = clinet.expect("the module itself does not care");
+    let error = load_driver(&kernel, &driver_file()).expect_err("it is refused");
+    match error {
+        ModloadError::Attach { leaks, .. } => assert!(leaks.0.is_empty()),
+        other => panic!("{other}"),
+    }
+    let log = kernel.log();
+    let said = &log.last().expect("a message").text;
+    let expected = "clinetctl: not attached: it wants version 1 of misc/clinet's interface, \
+                    which has version 42";
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn it_needs_clinet() {
+    let error = load_driver(&Kernel::new(), &driver_file()).expect_err("it is not there");
+    assert!(matches!(error, ModloadError::MissingDependency { .. }));
+}
+
+#[test]
+fn what_fails_while_it_loads_leaves_nothing() {
+    let kernel = Kernel::new();
+    let clinet = kernel.load("misc/clinet", &module_file(), &[("clinet_attach", 0)]);
+    let _clinet = clinet.expect("it loads");
+    kernel.fail_next("mod_install");
+    let error = load_driver(&kernel, &driver_file()).expect_err("no mod_install");
+    match error {
+        ModloadError::Init { leaks, .. } => assert!(leaks.0.is_empty(), "{leaks}"),
+        other => panic!("{other}"),
+    }
+    kernel.fail_next("ddi_create_minor_node");
+    let error = load_driver(&kernel, &driver_file()).expect_err("no node");
+    assert!(matches!(error, ModloadError::Attach { .. }), "{error}");
+    let driver = load_driver(&kernel, &driver_file()).expect("nothing is in the way");
+    driver.unload().expect("it unloads");
+}
+
+#[test]
+fn so_many_are_open_at_once_and_no_more() {
+    let machine = Machine::new(&[]);
+    let mut open: Vec<_> = (0..256).map(|_| machine.open()).collect();
+    let flags = OpenFlags::READ;
+    let one_more = machine.driver.open(Cred::root(), flags);
+    assert_eq!(one_more.err(), Some(EAGAIN));
+    let gone = open.swap_remove(100).file.minor();
+    let again = machine.driver.open(Cred::root(), flags).expect("room");
+    assert_eq!(again.minor(), gone);
+}
+
+#[test]
+fn only_the_node_is_opened() {
+    let machine = Machine::new(&[]);
+    let _open = machine.open();
+    for minor in [1, 2, 256, 257, 0x3_ffff] {
+        let file = machine
+            .driver
+            .open_minor(minor, Cred::root(), OpenFlags::READ);
+        assert_eq!(file.err(), Some(ENXIO), "{minor}");
+    }
+}
