@@ -6,6 +6,7 @@
 //!
 //! `clinetadm cluster` uses the configuration and the directory of this library.
 
+pub mod agent;
 pub mod config;
 pub mod directory;
 pub mod identity;

@@ -12,21 +12,12 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clinet_slices::directory::Header;
-use serde::{Deserialize, Serialize};
-
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Text {
-    cluster: u64,
-    revision: u64,
-}
+use clinet_slices::agent::Kept;
 
 /// The file with it.
 pub struct StateFile {
     path: PathBuf,
-    /// What is in it.
-    kept: Option<Header>,
+    kept: Kept,
 }
 
 impl StateFile {
@@ -37,26 +28,20 @@ impl StateFile {
     /// It is there and cannot be read.
     pub fn open(path: PathBuf) -> anyhow::Result<Self> {
         let kept = match fs::read_to_string(&path) {
-            Ok(text) => {
-                let text: Text = serde_json::from_str(&text).with_context(|| {
-                    format!(
-                        "{} cannot be read; remove it if the node has been off for longer than T",
-                        path.display()
-                    )
-                })?;
-                Some(Header {
-                    cluster: text.cluster,
-                    revision: text.revision,
-                })
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Ok(text) => serde_json::from_str(&text).with_context(|| {
+                format!(
+                    "{} cannot be read; if etcd was not restored since, remove it",
+                    path.display()
+                )
+            })?,
+            Err(error) if error.kind() == ErrorKind::NotFound => Kept::default(),
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         };
         Ok(Self { path, kept })
     }
 
     /// What was kept last.
-    pub fn kept(&self) -> Option<Header> {
+    pub fn kept(&self) -> Kept {
         self.kept
     }
 
@@ -65,16 +50,11 @@ impl StateFile {
     /// # Errors
     ///
     /// The file cannot be written; the old one is still there.
-    pub fn keep(&mut self, header: Header) -> anyhow::Result<()> {
-        if self.kept == Some(header) {
-            return Ok(());
+    pub fn keep(&mut self, kept: Kept) -> anyhow::Result<()> {
+        if self.kept != kept {
+            replace(&self.path, &serde_json::to_string(&kept)?)?;
+            self.kept = kept;
         }
-        let text = serde_json::to_string(&Text {
-            cluster: header.cluster,
-            revision: header.revision,
-        })?;
-        replace(&self.path, &text)?;
-        self.kept = Some(header);
         Ok(())
     }
 }
@@ -109,13 +89,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         let mut state = StateFile::open(path.clone()).unwrap();
-        assert_eq!(state.kept(), None);
-        let header = Header {
+        assert_eq!(state.kept(), Kept::default());
+        let kept = Kept {
+            incarnation: 1,
             cluster: u64::MAX,
             revision: 7,
+            stopped: false,
         };
-        state.keep(header).unwrap();
-        assert_eq!(StateFile::open(path.clone()).unwrap().kept(), Some(header));
+        state.keep(kept).unwrap();
+        assert_eq!(StateFile::open(path.clone()).unwrap().kept(), kept);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         fs::write(&path, "{").unwrap();
         assert!(StateFile::open(path).is_err());

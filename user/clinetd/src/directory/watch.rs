@@ -17,6 +17,9 @@ use super::{CallError, Directory, values};
 /// all the time.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// A key that changed, at which revision, and what it has since; nothing: it was deleted.
+pub type Change = (Key, u64, Option<Entry>);
+
 /// News of the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Watched {
@@ -26,17 +29,6 @@ pub enum Watched {
     Changes(Header, Vec<Change>),
     /// Nothing is known of what happens from here on until the next of these.
     Interrupted(String),
-}
-
-/// A change of a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The key.
-    pub key: Key,
-    /// The revision of the change.
-    pub revision: u64,
-    /// What it has since; nothing: it was deleted.
-    pub entry: Option<Entry>,
 }
 
 impl Directory {
@@ -149,11 +141,7 @@ impl Directory {
                 EventType::Put => values::entry(&self.names, pair).map(|(_, entry)| entry),
                 EventType::Delete => None,
             };
-            Some(Change {
-                key,
-                revision: u64::try_from(pair.mod_revision()).unwrap_or(0),
-                entry,
-            })
+            Some((key, u64::try_from(pair.mod_revision()).unwrap_or(0), entry))
         });
         changes.collect()
     }
@@ -162,7 +150,7 @@ impl Directory {
 /// The revision up to which nothing is left to be reported. Where there are changes it is theirs: a
 /// watch that catches up gets them in parts, and all of them have the newest header.
 fn reported(answer: &WatchResponse, changes: &[Change], header: Header) -> u64 {
-    match changes.iter().map(|change| change.revision).max() {
+    match changes.iter().map(|(_, revision, _)| *revision).max() {
         Some(revision) => revision,
         None if answer.created() || !answer.events().is_empty() => 0,
         None => header.revision,

@@ -22,7 +22,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::config::Config;
 use crate::directory::Observer;
 
-pub use module::{PortsInUse, Reading};
+pub use module::Reading;
 
 /// A gauge that may have a fraction.
 type Seconds = Gauge<f64, AtomicU64>;

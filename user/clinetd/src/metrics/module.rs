@@ -5,12 +5,10 @@
 //! What the module says of itself when somebody fetches metrics, and not otherwise.
 
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
-use std::time::{Duration, Instant};
 
-use clinet_control::{Control, Error, FenceState, Filter, PortSet, Protocol, Stat, State};
+use clinet_control::{Control, Error, FenceState, Stat, State};
 
-use super::{Metrics, Refusal, Slice};
+use super::{Metrics, Refusal};
 
 /// Reasons of refusals, as kstats and as everything else has them.
 const REASONS: [(&str, &str); 6] = [
@@ -69,66 +67,5 @@ impl Reading {
                 counter.inc_by(value.saturating_sub(counter.get()));
             }
         }
-    }
-}
-
-/// Counts the ports of this node's slices that have an entry.
-///
-/// That reads the whole table, so it is done seldom: what it took once, it leaves alone a thousand
-/// times.
-#[derive(Default)]
-pub struct PortsInUse {
-    not_before: Option<Instant>,
-}
-
-impl PortsInUse {
-    const REST: u32 = 1000;
-    const LEAST: Duration = Duration::from_secs(10);
-
-    /// Counts, if it is time.
-    ///
-    /// # Errors
-    ///
-    /// The module does not answer.
-    pub fn put(
-        &mut self,
-        control: &Control,
-        slices: &[(Protocol, RangeInclusive<u16>)],
-        metrics: &Metrics,
-    ) -> Result<(), Error> {
-        let began = Instant::now();
-        if self.not_before.is_some_and(|time| began < time) {
-            return Ok(());
-        }
-        for protocol in [Protocol::Tcp, Protocol::Udp] {
-            let slices = slices.iter().filter(|(of, _)| *of == protocol);
-            let ranges: Vec<_> = slices.map(|(_, range)| range.clone()).collect();
-            let (Some(first), Some(last)) = (
-                ranges.iter().map(|range| *range.start()).min(),
-                ranges.iter().map(|range| *range.end()).max(),
-            ) else {
-                continue;
-            };
-            let filter = Filter {
-                protocol: Some(protocol),
-                lport: Some(first..=last),
-                ..Filter::default()
-            };
-            let mut used = PortSet::default();
-            for entry in control.list(&filter) {
-                used.insert(entry?.tuple.local.port());
-            }
-            for range in ranges {
-                let slice = Slice {
-                    protocol: protocol.to_string(),
-                    first: u32::from(*range.start()),
-                };
-                let count = i64::from(used.count(range));
-                metrics.slice_ports_used.get_or_create(&slice).set(count);
-            }
-        }
-        let rest = (began.elapsed() * Self::REST).max(Self::LEAST);
-        self.not_before = began.checked_add(rest);
-        Ok(())
     }
 }
