@@ -12,7 +12,9 @@ use clap::Parser;
 use clinetd::config::{Config, Level, Problem, Unusable, check_system};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::error;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Something was found wrong, or the agent could not go on.
 const REFUSED: u8 = 1;
@@ -130,12 +132,15 @@ fn log(level: Level) {
         Level::Debug => LevelFilter::DEBUG,
         Level::Trace => LevelFilter::TRACE,
     };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
+    // What libraries have to say about each frame of a connection is for their own authors.
+    let ours = Targets::new()
+        .with_target("clinetd", level)
+        .with_default(level.min(LevelFilter::WARN));
+    let lines = tracing_subscriber::fmt::layer()
         .with_target(false)
         .with_ansi(false)
-        .with_writer(io::stderr)
-        .init();
+        .with_writer(io::stderr);
+    tracing_subscriber::registry().with(lines).with(ours).init();
 }
 
 /// Over when somebody wants this program to end.

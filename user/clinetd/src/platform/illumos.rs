@@ -6,9 +6,8 @@
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clinet_control::Protocol;
 
 use super::{Platform, UdpSocket};
@@ -24,19 +23,21 @@ pub(super) trait Run: Send {
 }
 
 /// The programs of the system.
+#[cfg(target_os = "illumos")]
 pub(super) struct Programs;
 
+#[cfg(target_os = "illumos")]
 impl Run for Programs {
     fn run(&mut self, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
-        let output = Command::new(program)
+        let output = std::process::Command::new(program)
             .args(arguments)
             .env("LC_ALL", "C")
-            .stdin(Stdio::null())
+            .stdin(std::process::Stdio::null())
             .output()
             .with_context(|| program.to_owned())?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            bail!("{program} {}: {}", arguments.join(" "), said.trim());
+            anyhow::bail!("{program} {}: {}", arguments.join(" "), said.trim());
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
