@@ -40,10 +40,7 @@ impl Module {
     ///
     /// There is no device, another program has the control role (EBUSY), or what was to be done
     /// failed.
-    pub fn with<R>(
-        &mut self,
-        act: impl FnOnce(&Control) -> Result<R, Error>,
-    ) -> Result<R, Error> {
+    pub fn with<R>(&mut self, act: impl FnOnce(&Control) -> Result<R, Error>) -> Result<R, Error> {
         let control = match self.open.take() {
             Some(control) => control,
             None => self.reopen()?,

@@ -46,7 +46,9 @@ impl<T: Send + 'static> Worker<T> {
     pub fn start(name: &str, mut owned: T) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Job<T>>();
         // The work is calls of the kernel and small parsing.
-        let builder = thread::Builder::new().name(name.into()).stack_size(256 << 10);
+        let builder = thread::Builder::new()
+            .name(name.into())
+            .stack_size(256 << 10);
         builder.spawn(move || {
             while let Ok(job) = queue.recv() {
                 job(&mut owned);

@@ -48,7 +48,10 @@ fn metrics() -> Metrics {
         reason: "not-granted".into(),
     };
     metrics.refusals.get_or_create(&refusal).inc();
-    metrics.renewals.get_or_create(&Outcome { result: "kept" }).inc();
+    metrics
+        .renewals
+        .get_or_create(&Outcome { result: "kept" })
+        .inc();
     metrics.call("renew", Duration::from_millis(2), false);
     metrics
 }
@@ -100,15 +103,23 @@ fn rules_ask_for_what_there_is() {
 fn rules_are_what_prometheus_reads() {
     let rules: Value = serde_norway::from_str(&read("pkg/prometheus/rules.yml")).unwrap();
     let groups = rules["groups"].as_array().unwrap();
-    let rules = groups.iter().flat_map(|group| group["rules"].as_array().unwrap());
+    let rules = groups
+        .iter()
+        .flat_map(|group| group["rules"].as_array().unwrap());
     let mut alerts = BTreeSet::new();
     for rule in rules {
         let known = ["alert", "expr", "for", "labels", "annotations"];
         let members = rule.as_object().unwrap();
-        assert!(members.keys().all(|key| known.contains(&key.as_str())), "{rule}");
+        assert!(
+            members.keys().all(|key| known.contains(&key.as_str())),
+            "{rule}"
+        );
         let alert = rule["alert"].as_str().unwrap();
         assert!(alerts.insert(alert.to_owned()), "{alert} twice");
-        assert!(rule["expr"].is_string() && rule["annotations"]["summary"].is_string(), "{rule}");
+        assert!(
+            rule["expr"].is_string() && rule["annotations"]["summary"].is_string(),
+            "{rule}"
+        );
         let severity = rule["labels"]["severity"].as_str().unwrap();
         assert!(["page", "warn"].contains(&severity), "{rule}");
     }
@@ -120,10 +131,17 @@ fn rules_are_what_prometheus_reads() {
 fn promtool() {
     let path = top().join("pkg/prometheus/rules.yml");
     let mut check = Command::new("promtool");
-    check.args(["check", "rules"]).arg(path).stdin(Stdio::null());
+    check
+        .args(["check", "rules"])
+        .arg(path)
+        .stdin(Stdio::null());
     if let Ok(output) = check.output() {
         let text = [output.stdout, output.stderr].concat();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&text));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&text)
+        );
     }
 }
 
@@ -137,7 +155,10 @@ fn the_dashboard_asks_for_what_there_is() {
     let (mut ids, mut places) = (BTreeSet::new(), BTreeSet::new());
     for panel in panels {
         assert!(ids.insert(panel["id"].as_u64().unwrap()), "{panel}");
-        assert!(panel["type"].is_string() && panel["title"].is_string(), "{panel}");
+        assert!(
+            panel["type"].is_string() && panel["title"].is_string(),
+            "{panel}"
+        );
         let at = |name: &str| panel["gridPos"][name].as_u64().unwrap();
         assert!(at("x") + at("w") <= 24, "{panel}");
         for x in at("x")..at("x") + at("w") {

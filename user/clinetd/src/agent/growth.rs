@@ -8,10 +8,10 @@ use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use clinet_control::{Control, Error, Filter, PortSet, Protocol};
+use clinet_slices::Agent;
 use clinet_slices::agent::Event;
 use clinet_slices::names::{Key, Protocol as Of};
 use clinet_slices::records::{Tenure, Value};
-use clinet_slices::Agent;
 use tokio::sync::{mpsc, watch};
 
 use super::News;
@@ -152,18 +152,18 @@ fn ports_in_use(
 }
 
 /// Notes the counts, and asks for another slice where those that there are fill up.
-fn tell(
-    slices: &Slices,
-    used: &[u32],
-    metrics: &Metrics,
-    news: &mpsc::UnboundedSender<News>,
-) {
+fn tell(slices: &Slices, used: &[u32], metrics: &Metrics, news: &mpsc::UnboundedSender<News>) {
     for ((protocol, ports), used) in slices.iter().zip(used) {
-        let gauge = metrics.slice_ports_used.get_or_create(&slice(*protocol, ports));
+        let gauge = metrics
+            .slice_ports_used
+            .get_or_create(&slice(*protocol, ports));
         gauge.set(i64::from(*used));
     }
     for protocol in Of::ALL {
-        let of = slices.iter().zip(used).filter(|((of, _), _)| *of == protocol);
+        let of = slices
+            .iter()
+            .zip(used)
+            .filter(|((of, _), _)| *of == protocol);
         let (mut count, mut all, mut taken) = (0, 0, 0);
         for ((_, ports), used) in of {
             count += 1;

@@ -206,7 +206,9 @@ fn describe(command: &Command) -> String {
         Command::Grants(grants) => {
             let words = [("tcp", &grants.ports[0]), ("udp", &grants.ports[1])];
             let ports = words.into_iter().flat_map(|(protocol, ranges)| {
-                ranges.iter().map(move |range| format!("{protocol} {range}"))
+                ranges
+                    .iter()
+                    .map(move |range| format!("{protocol} {range}"))
             });
             let ports: Vec<String> = ports.collect();
             match ports.is_empty() {
@@ -225,7 +227,9 @@ fn describe(command: &Command) -> String {
 
 /// Tells when the module changes by itself, in a thread that waits for nothing else.
 pub(super) fn follow(device: PathBuf, news: mpsc::UnboundedSender<News>) -> std::io::Result<()> {
-    let builder = thread::Builder::new().name("events".into()).stack_size(256 << 10);
+    let builder = thread::Builder::new()
+        .name("events".into())
+        .stack_size(256 << 10);
     builder.spawn(move || {
         let mut module = Module::new(device, Role::Observer);
         while !news.is_closed() {
@@ -254,7 +258,10 @@ fn tell(control: &Control, news: &mpsc::UnboundedSender<News>) -> Result<(), Err
 
 /// All metrics, with those that the module tells at this moment.
 pub(super) async fn metrics(metrics: Metrics, observer: Worker<Module>) -> String {
-    match observer.run(PATIENCE, |module| module.with(Reading::take)).await {
+    match observer
+        .run(PATIENCE, |module| module.with(Reading::take))
+        .await
+    {
         Ok(Ok(reading)) => reading.put(&metrics),
         _ => {
             metrics.module_up.set(0);

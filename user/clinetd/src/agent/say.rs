@@ -34,7 +34,11 @@ pub(super) fn say(note: &Note) {
         Note::Fine(incarnation) => info!("goes by incarnation {incarnation} of the directory"),
         Note::Done(step, keys) => info!("{}{}", done(*step), list(keys)),
         Note::Refused(step, keys) => {
-            info!("not {}{}: the directory has changed", done(*step), list(keys));
+            info!(
+                "not {}{}: the directory has changed",
+                done(*step),
+                list(keys)
+            );
         }
         Note::NameTaken => warn!(
             "another machine, or another boot of this one, has this node's name: waits for its end"

@@ -75,11 +75,7 @@ impl System {
     pub(super) fn start(platform: Owned, config: &Config) -> anyhow::Result<Self> {
         let worker = Worker::start("system", platform)?;
         let (jobs, queue) = mpsc::unbounded_channel();
-        tokio::spawn(work(
-            worker.clone(),
-            queue,
-            config.addresses.shared.clone(),
-        ));
+        tokio::spawn(work(worker.clone(), queue, config.addresses.shared.clone()));
         Ok(Self {
             worker,
             jobs,

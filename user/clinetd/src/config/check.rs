@@ -88,7 +88,9 @@ fn etcd(etcd: &Etcd, check: &mut Check<'_>) {
             || format!("{endpoint:?} begins with neither http:// nor https://"),
         );
         check.rule(!https || cfg!(feature = "tls"), "etcd.endpoints", || {
-            format!("{endpoint:?}: this clinetd was built without TLS; build it with --features tls")
+            format!(
+                "{endpoint:?}: this clinetd was built without TLS; build it with --features tls"
+            )
         });
     }
     let secure = etcd.endpoints.iter().filter(|e| e.starts_with("https://"));
@@ -150,14 +152,14 @@ fn ports(config: &Config, check: &mut Check<'_>) {
         check.rule(space.first >= 1024, key, || {
             format!("{space} has ports below 1024, which are for privileged programs")
         });
-        let whole = u32::from(space.first) % slice == 0 && space.len() % slice == 0;
+        let whole = u32::from(space.first) % slice == 0 && space.ports() % slice == 0;
         check.rule(whole, key, || {
             format!(
                 "{space} does not begin and end at multiples of the slice, {slice} ports; \
                  32768-65535 does"
             )
         });
-        let slices = space.len() / slice;
+        let slices = space.ports() / slice;
         check.rule(
             slices >= 2 && ports.slices >= 1 && ports.slices <= slices / 2,
             "ports.slices",
@@ -218,8 +220,7 @@ fn addresses(config: &Config, check: &mut Check<'_>) {
         "there is none; name what clinet_addrs in /etc/system has".into()
     });
     for address in &addresses.shared {
-        let strange =
-            address.is_loopback() || address.is_multicast() || address.is_unspecified();
+        let strange = address.is_loopback() || address.is_multicast() || address.is_unspecified();
         check.rule(!strange, "addresses.shared", || {
             format!("{address} cannot be shared")
         });

@@ -50,7 +50,7 @@ impl fmt::Display for PortRange {
 
 impl PortRange {
     /// How many ports there are.
-    pub fn len(&self) -> u32 {
+    pub fn ports(self) -> u32 {
         u32::from(self.last) - u32::from(self.first) + 1
     }
 }

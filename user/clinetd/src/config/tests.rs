@@ -27,7 +27,10 @@ fn refused(text: &str) -> Vec<Problem> {
 fn refused_line(old: &str, new: &str, word: &str) {
     assert!(GOOD.contains(old));
     let text = GOOD.replace(old, new);
-    let line = 1 + text.lines().position(|line| line.contains(new.lines().last().unwrap())).unwrap();
+    let line = 1 + text
+        .lines()
+        .position(|line| line.contains(new.lines().last().unwrap()))
+        .unwrap();
     let problems = refused(&text);
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert_eq!(problems[0].line, line, "{problems:?}");
@@ -48,16 +51,40 @@ fn defaults_are_those_of_the_manual() {
 fn each_rule_names_its_line() {
     refused_line("node = \"a\"", "node = \"-\"", "no name");
     refused_line("pool = \"web\"", "pool = \"a/b\"", "no name");
-    refused_line("\"router\"", "\"shared-link\"", "duplicate address detection");
+    refused_line(
+        "\"router\"",
+        "\"shared-link\"",
+        "duplicate address detection",
+    );
     refused_line("shared = [\"192.0.2.10\"]", "shared = []", "there is none");
     refused_line("[\"192.0.2.10\"]", "[\"127.0.0.1\"]", "cannot be shared");
-    refused_line("\"router\"", "\"router\"\ninterface = \"net0\"", "is a link");
-    refused_line("\"router\"", "\"router\"\nby = \"script\"", "belong together");
-    refused_line("node = \"a\"", "node = \"a\"\nmetrics = \"0.0.0.0:1\"", "loopback");
+    refused_line(
+        "\"router\"",
+        "\"router\"\ninterface = \"net0\"",
+        "is a link",
+    );
+    refused_line(
+        "\"router\"",
+        "\"router\"\nby = \"script\"",
+        "belong together",
+    );
+    refused_line(
+        "node = \"a\"",
+        "node = \"a\"\nmetrics = \"0.0.0.0:1\"",
+        "loopback",
+    );
     refused_line("node = \"a\"", "node = \"a\"\nnod = 3", "unknown field");
     refused_line("node = \"a\"", "node = 3", "invalid type");
-    refused_line("\"http://192.0.2.101:2379\"", "\"192.0.2.101:2379\"", "http://");
-    refused_line("\"http://192.0.2.101:2379\"", "\"https://192.0.2.101:2379\"", "some");
+    refused_line(
+        "\"http://192.0.2.101:2379\"",
+        "\"192.0.2.101:2379\"",
+        "http://",
+    );
+    refused_line(
+        "\"http://192.0.2.101:2379\"",
+        "\"https://192.0.2.101:2379\"",
+        "some",
+    );
 }
 
 #[test]
@@ -73,7 +100,10 @@ fn tables_are_checked() {
         ("[times]\nlease = 1", 13, "lease"),
     ] {
         let problems = refused(&format!("{GOOD}\n{table}\n"));
-        assert!(problems.iter().all(|problem| problem.line == line), "{problems:?}");
+        assert!(
+            problems.iter().all(|problem| problem.line == line),
+            "{problems:?}"
+        );
         assert!(problems[0].reason.contains(word), "{problems:?}");
     }
 }
@@ -86,7 +116,9 @@ fn a_missing_table_is_named() {
 
 #[test]
 fn all_problems_are_told_at_once() {
-    let text = GOOD.replace("\"192.0.2.10\"", "").replace("router", "shared-link");
+    let text = GOOD
+        .replace("\"192.0.2.10\"", "")
+        .replace("router", "shared-link");
     let lines: Vec<usize> = refused(&text).iter().map(|problem| problem.line).collect();
     assert_eq!(lines, [9, 10]);
 }
@@ -101,7 +133,11 @@ fn the_system_file_is_read_too() {
 
     let missing = check("* set clinet:clinet_port_space = \"32768-65535\"\n");
     assert_eq!(missing.len(), 1);
-    assert!(missing[0].reason.contains("set clinet:clinet_port_space = \"32768-65535\""));
+    assert!(
+        missing[0]
+            .reason
+            .contains("set clinet:clinet_port_space = \"32768-65535\"")
+    );
 
     let wrong = check(
         "set clinet:clinet_port_space = \"32768-40959\"\n\

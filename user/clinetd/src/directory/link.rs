@@ -230,9 +230,8 @@ fn secured(options: ConnectOptions, etcd: &Etcd) -> anyhow::Result<ConnectOption
     if !etcd.endpoints.iter().any(|end| end.starts_with("https://")) {
         return Ok(options);
     }
-    let read = |file: &std::path::Path| {
-        std::fs::read(file).with_context(|| file.display().to_string())
-    };
+    let read =
+        |file: &std::path::Path| std::fs::read(file).with_context(|| file.display().to_string());
     let mut tls = TlsOptions::new();
     if let Some(file) = &etcd.ca_file {
         tls = tls.ca_certificate(Certificate::from_pem(read(file)?));

@@ -83,7 +83,10 @@ pub(super) fn transaction(names: &Names, transaction: &Transaction) -> Txn {
     if operations.is_empty() && reads.is_empty() {
         operations.push(TxnOp::get(names.path(&Key::Conf), None));
     }
-    Txn::new().when(compares).and_then(operations).or_else(reads)
+    Txn::new()
+        .when(compares)
+        .and_then(operations)
+        .or_else(reads)
 }
 
 /// What the compared keys of a transaction have that failed.

@@ -115,9 +115,8 @@ pub struct Metrics {
 impl Metrics {
     /// Metrics of this node, all of them 0.
     pub fn new(config: &Config) -> Self {
-        let label = |name: &'static str, value: &dyn ToString| {
-            (name.into(), value.to_string().into())
-        };
+        let label =
+            |name: &'static str, value: &dyn ToString| (name.into(), value.to_string().into());
         let labels = [
             label("cluster", &config.cluster),
             label("pool", &config.pool),
@@ -195,7 +194,9 @@ impl Metrics {
             let state = State {
                 state: (*word).to_owned(),
             };
-            family.get_or_create(&state).set(i64::from(*word == present));
+            family
+                .get_or_create(&state)
+                .set(i64::from(*word == present));
         }
     }
 }

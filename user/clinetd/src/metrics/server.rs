@@ -56,7 +56,9 @@ where
         tokio::spawn(async move {
             let service = service_fn(move |request| answer(request, text.clone()));
             let mut server = http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+            server
+                .timer(TokioTimer::new())
+                .header_read_timeout(PATIENCE);
             let connection = server.serve_connection(TokioIo::new(stream), service);
             // Who hangs up early is not worth a message.
             let _ = tokio::time::timeout(3 * PATIENCE, connection).await;

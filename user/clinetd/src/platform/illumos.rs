@@ -211,7 +211,9 @@ fn udp_socket(line: &str) -> Option<UdpSocket> {
     let rest: Vec<&str> = words.collect();
     let number = |at: usize| {
         let word: &&str = rest.get(at)?;
-        word.bytes().all(|byte| byte.is_ascii_digit()).then_some(*word)
+        word.bytes()
+            .all(|byte| byte.is_ascii_digit())
+            .then_some(*word)
     };
     // A user without a name is a number as well, before that of the process.
     let first = (0..rest.len()).find(|at| number(*at).is_some());

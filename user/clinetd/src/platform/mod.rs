@@ -89,7 +89,10 @@ fn system(config: &Config) -> anyhow::Result<Box<dyn Platform>> {
         return Ok(Box::new(lab::Lab::new(config.device.clone())));
     }
     let interface = config.addresses.interface.clone();
-    Ok(Box::new(illumos::Illumos::new(illumos::Programs, interface)))
+    Ok(Box::new(illumos::Illumos::new(
+        illumos::Programs,
+        interface,
+    )))
 }
 
 #[cfg(not(target_os = "illumos"))]

@@ -23,9 +23,10 @@ impl Run for &mut Fake {
     fn run(&mut self, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
         self.calls.push(arguments.join(" "));
         match arguments {
-            ["show-prop", "-c", "-o", "current", "-p", name, protocol] => {
-                Ok(format!("{}\n", self.properties[&format!("{protocol} {name}")]))
-            }
+            ["show-prop", "-c", "-o", "current", "-p", name, protocol] => Ok(format!(
+                "{}\n",
+                self.properties[&format!("{protocol} {name}")]
+            )),
             ["set-prop", "-t", "-p", setting, protocol] => {
                 let (name, value) = setting.split_once('=').unwrap();
                 let name = format!("{protocol} {name}");
@@ -136,8 +137,14 @@ fn netstat_names_programs() {
         socket(68, "a program that netstat does not name")
     );
     assert_eq!(udp_socket("UDP: IPv4"), None);
-    assert_eq!(udp_socket("   Local Address        Remote Address      State"), None);
-    assert_eq!(udp_socket("      *.*                                  Unbound"), None);
+    assert_eq!(
+        udp_socket("   Local Address        Remote Address      State"),
+        None
+    );
+    assert_eq!(
+        udp_socket("      *.*                                  Unbound"),
+        None
+    );
 }
 
 #[test]
