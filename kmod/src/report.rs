@@ -2,15 +2,18 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The kstats `clinet:0:attach` and `clinet:0:registry`.
+//! The kstats `clinet:0:attach`, `clinet:0:grants` and `clinet:0:registry`.
 
 use core::ffi::CStr;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::attach::state::{self, AUDITS, PASSED};
+use crate::grants::Snapshot;
 use crate::kernel::kstat::{Kstat, Source, Value};
 use crate::kernel::log;
 use crate::kernel::mutex::KMutex;
 use crate::stats::{self, sum};
+use crate::watch::{self, COUNTS};
 use crate::{builtin, settings};
 
 /// A value's name, and what it is now.
@@ -58,16 +61,69 @@ fn provider() -> &'static CStr {
     }
 }
 
-/// The numbers of both kstats, one after the other.
+/// Which ports are this node's, and what became of them.
+struct Granted;
+
+impl Source for Granted {
+    const NAME: &'static CStr = c"grants";
+
+    fn value(index: usize) -> Option<(&'static CStr, Value)> {
+        use Value::{Number, String};
+        let value = match index {
+            0 => (c"fence", String(watch::fence().name())),
+            1 => (c"clock", Number(watch::now())),
+            2 => (c"lapses", Number(counted(&COUNTS.lapses))),
+            3 => (c"clock_jumps", Number(counted(&COUNTS.jumps))),
+            4 => (c"fences", Number(counted(&COUNTS.fences))),
+            5 => (c"fences_missed", Number(counted(&COUNTS.missed))),
+            6 => (c"unfences", Number(counted(&COUNTS.unfences))),
+            _ => {
+                let (name, number) = term(index.checked_sub(7)?)?;
+                (name, Number(number))
+            }
+        };
+        Some(value)
+    }
+}
+
+fn counted(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+/// What is granted now; zeros without a provider.
+fn term(index: usize) -> Option<(&'static CStr, u64)> {
+    let snapshot = builtin::grants().map_or(Snapshot::NOTHING, |grants| grants.snapshot());
+    let [tcp, udp] = snapshot.terms.spaces;
+    let [tcp_granted, udp_granted] = snapshot.granted;
+    match index {
+        0 => Some((c"deadline", snapshot.terms.deadline)),
+        1 => Some((c"sequence", snapshot.terms.sequence)),
+        2 => Some((c"lapsed", snapshot.is_shut().into())),
+        3 => Some((c"tcp_granted", tcp_granted.into())),
+        4 => Some((c"tcp_first", tcp.first.into())),
+        5 => Some((c"tcp_last", tcp.last.into())),
+        6 => Some((c"udp_granted", udp_granted.into())),
+        7 => Some((c"udp_first", udp.first.into())),
+        8 => Some((c"udp_last", udp.last.into())),
+        _ => None,
+    }
+}
+
+/// The numbers of all kstats, one after the other.
 pub fn stat(index: usize) -> Option<(&'static CStr, u64)> {
-    let number = |(name, value)| match value {
+    let registry = GAUGES.saturating_add(stats::names());
+    let Some(index) = index.checked_sub(registry) else {
+        return Registry::value(index).and_then(number);
+    };
+    let attach = (0..).map_while(Attach::value);
+    let granted = (0..).map_while(Granted::value);
+    attach.chain(granted).filter_map(number).nth(index)
+}
+
+fn number((name, value): (&'static CStr, Value)) -> Option<(&'static CStr, u64)> {
+    match value {
         Value::Number(number) => Some((name, number)),
         Value::String(_) => None,
-    };
-    let registry = GAUGES.saturating_add(stats::names());
-    match index.checked_sub(registry) {
-        None => Registry::value(index).and_then(number),
-        Some(index) => (0..).map_while(Attach::value).filter_map(number).nth(index),
     }
 }
 
@@ -108,11 +164,13 @@ fn gauge(index: usize) -> Option<(&'static CStr, u64)> {
 #[derive(Default)]
 struct Kstats {
     attach: Option<Kstat<Attach>>,
+    granted: Option<Kstat<Granted>>,
     registry: Option<Kstat<Registry>>,
 }
 
 static KSTATS: KMutex<Kstats> = KMutex::new(Kstats {
     attach: None,
+    granted: None,
     registry: None,
 });
 
@@ -127,9 +185,10 @@ pub unsafe fn init() {
     unsafe { KSTATS.init() };
     let kstats = Kstats {
         attach: Kstat::create(),
+        granted: Kstat::create(),
         registry: Kstat::create(),
     };
-    if kstats.attach.is_none() || kstats.registry.is_none() {
+    if kstats.attach.is_none() || kstats.granted.is_none() || kstats.registry.is_none() {
         log::warn(c"clinet: no memory for the kstats, or others of their names; going on without");
     }
     *KSTATS.lock() = kstats;

@@ -82,6 +82,17 @@ pub enum Fence {
 }
 
 impl Fence {
+    /// Its name in the kstat.
+    pub fn name(self) -> &'static CStr {
+        match self {
+            Self::Unfenced => c"unfenced",
+            Self::Fencing => c"fencing",
+            Self::Fenced => c"fenced",
+            Self::Missed => c"missed",
+            Self::Unfencing => c"unfencing",
+        }
+    }
+
     const ALL: [Self; 5] = [
         Self::Unfenced,
         Self::Fencing,
@@ -116,6 +127,33 @@ const WANT_UNFENCE: u32 = 2;
 const WANT_CLEAN_UNFENCE: u32 = 3;
 
 static WANTED: AtomicU32 = AtomicU32::new(NOTHING);
+
+/// How often something happened since the module was loaded.
+pub struct Counts {
+    /// The deadline of what was granted passed.
+    pub lapses: AtomicU64,
+    /// The wall clock jumped.
+    pub jumps: AtomicU64,
+    /// The shared addresses were taken away.
+    pub fences: AtomicU64,
+    /// ... and not in time.
+    pub missed: AtomicU64,
+    /// They were brought back.
+    pub unfences: AtomicU64,
+}
+
+/// Read for the kstats.
+pub static COUNTS: Counts = Counts {
+    lapses: AtomicU64::new(0),
+    jumps: AtomicU64::new(0),
+    fences: AtomicU64::new(0),
+    missed: AtomicU64::new(0),
+    unfences: AtomicU64::new(0),
+};
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
 
 /// It was told that the deadline has passed.
 static TOLD: AtomicBool = AtomicBool::new(false);
@@ -348,6 +386,7 @@ fn work() -> Duration {
     };
     if let Some(moved) = jumped {
         AHEAD.fetch_add(moved, Ordering::Relaxed);
+        count(&COUNTS.jumps);
     }
     let snapshot = grants.snapshot();
     if jumped.is_some() && snapshot.is_any() && snapshot.terms.deadline != grants::FOREVER {
@@ -357,10 +396,18 @@ fn work() -> Duration {
     tend();
     let snapshot = grants.snapshot();
     act(&snapshot);
-    if snapshot.is_any() || fence() != Fence::Unfenced {
-        SHORT
-    } else {
-        LONG
+    rest(&snapshot)
+}
+
+/// Until when there is nothing to do.
+fn rest(snapshot: &Snapshot) -> Duration {
+    if !snapshot.is_any() && fence() == Fence::Unfenced {
+        return LONG;
+    }
+    match snapshot.terms.deadline.checked_sub(now()) {
+        // Not before it has passed.
+        Some(left) => SHORT.min(Duration::from_nanos(left.saturating_add(1))),
+        None => SHORT,
     }
 }
 
@@ -379,6 +426,7 @@ fn act(snapshot: &Snapshot) {
     let now = now();
     let lapsed = snapshot.has_lapsed(now);
     if lapsed && !TOLD.swap(true, Ordering::Relaxed) {
+        count(&COUNTS.lapses);
         log::warn(c"clinet: the deadline of the grants has passed");
         events::happened(sys::CLINETCTL_EVENT_LAPSED, snapshot.terms.deadline);
         if policy::FENCE_ACTION.get() == policy::PANIC {
@@ -428,6 +476,7 @@ fn go_on() {
     let result = fence::take_down();
     notice_missed();
     if result.is_ok() {
+        count(&COUNTS.fences);
         set_fence(Fence::Fenced);
     }
 }
@@ -441,6 +490,7 @@ pub fn notice_missed() {
     let (fencing, missed) = (Fence::Fencing as u32, Fence::Missed as u32);
     let changed = FENCE.compare_exchange(fencing, missed, Ordering::AcqRel, Ordering::Relaxed);
     if changed.is_ok() {
+        count(&COUNTS.missed);
         log::warn(MISSED);
         events::happened(sys::CLINETCTL_EVENT_FENCED, Fence::Missed as u64);
     }
@@ -466,6 +516,7 @@ fn unfence(wanted: u32) {
         if let Some(grants) = builtin::grants() {
             grants.set_fenced(false, now);
         }
+        count(&COUNTS.unfences);
         set_fence(Fence::Unfenced);
     }
     done(wanted);

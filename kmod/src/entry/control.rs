@@ -6,7 +6,6 @@
 
 use core::ffi::{CStr, c_char, c_int};
 
-use super::grants::is_lapsed;
 use crate::attach::{self, state};
 use crate::builtin::{self, Deleted};
 use crate::contract;
@@ -71,7 +70,7 @@ fn tell_grants(cst: &mut sys::clinetctl_state_t) {
         return;
     };
     let spaces = snapshot.terms.spaces;
-    cst.cst_lapsed = is_lapsed(&snapshot).into();
+    cst.cst_lapsed = snapshot.is_shut().into();
     cst.cst_deadline = snapshot.terms.deadline;
     cst.cst_epoch = snapshot.terms.epoch;
     cst.cst_sequence = snapshot.terms.sequence;

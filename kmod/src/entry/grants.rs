@@ -123,12 +123,7 @@ fn tell(snapshot: &Snapshot, cg: &mut sys::clinetctl_grants_t) {
 fn tell_now(snapshot: &Snapshot, cg: &mut sys::clinetctl_grants_t) {
     cg.cg_now = watch::now();
     cg.cg_fence = watch::fence() as u32;
-    cg.cg_lapsed = is_lapsed(snapshot).into();
-}
-
-/// Is anything granted, and nothing of it registered?
-pub(super) fn is_lapsed(snapshot: &Snapshot) -> bool {
-    snapshot.is_any() && !snapshot.open
+    cg.cg_lapsed = snapshot.is_shut().into();
 }
 
 c_function! {

@@ -159,6 +159,24 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// No port space and nothing granted.
+    pub const NOTHING: Self = Self {
+        terms: Terms {
+            epoch: 0,
+            sequence: 0,
+            deadline: 0,
+            spaces: [Space { first: 0, last: 0 }; 2],
+        },
+        granted: [0; 2],
+        open: false,
+    };
+
+    /// Are there ports of which nothing is registered?
+    #[must_use]
+    pub fn is_shut(&self) -> bool {
+        self.is_any() && !self.open
+    }
+
     /// Is any port granted?
     #[must_use]
     pub fn is_any(&self) -> bool {
@@ -302,19 +320,23 @@ impl<W: World> Grants<W> {
         }
     }
 
-    /// Opens or shuts the gate, as it has to be. The lock is held.
-    fn settle(&self, state: &State, now: impl FnOnce() -> u64) {
-        let gate = self.gate.load();
-        let now = now();
-        let next = gate.wrapping_add(CHANGE) & !(OPEN | CHANGING);
-        let opens = !state.fenced && self.due().is_none_or(|due| now < due);
-        let settled = self
-            .gate
-            .replace(gate, if opens { next | OPEN } else { next });
-        if !settled {
-            // It was time to shut it meanwhile.
-            self.gate.store(next.wrapping_add(CHANGE));
+    /// Opens or shuts the gate, as it has to be, and ends a change. The lock is held.
+    fn settle(&self, state: &State, now: impl Fn() -> u64) {
+        let mut gate = self.gate.load();
+        // A second time if an interrupt shut it meanwhile, perhaps because of what
+        // is changed here.
+        for _ in 0..2 {
+            let now = now();
+            let next = gate.wrapping_add(CHANGE) & !(OPEN | CHANGING);
+            let opens = !state.fenced && self.due().is_none_or(|due| now < due);
+            let settled = if opens { next | OPEN } else { next };
+            if self.gate.replace(gate, settled) {
+                return;
+            }
+            gate = self.gate.load();
         }
+        let shut = gate.wrapping_add(CHANGE) & !(OPEN | CHANGING);
+        self.gate.store(shut);
     }
 
     /// Somebody who would take the addresses away looks after the grants.
@@ -333,7 +355,7 @@ impl<W: World> Grants<W> {
         &self,
         terms: &Terms,
         ports: [&[u64]; 2],
-        now: impl FnOnce() -> u64,
+        now: impl Fn() -> u64,
     ) -> Result<(), Refused> {
         let words = self.bits.len() / 2;
         let zero_is_granted = |bits: &&[u64]| bits.first().is_some_and(|word| word & 1 != 0);
@@ -374,7 +396,7 @@ impl<W: World> Grants<W> {
         epoch: u64,
         sequence: u64,
         deadline: u64,
-        now: impl FnOnce() -> u64,
+        now: impl Fn() -> u64,
     ) -> Result<(), Refused> {
         let mut state = self.state.lock();
         state.go_on(epoch, sequence)?;
@@ -409,7 +431,7 @@ impl<W: World> Grants<W> {
     }
 
     /// The addresses go, or are back.
-    pub fn set_fenced(&self, fenced: bool, now: impl FnOnce() -> u64) {
+    pub fn set_fenced(&self, fenced: bool, now: impl Fn() -> u64) {
         let mut state = self.state.lock();
         state.fenced = fenced;
         self.settle(&state, now);
