@@ -31,7 +31,7 @@ use crate::{builtin, events, fence};
 /// The thread.
 pub static TASK: Task = Task::new(work);
 
-/// Its rest while something is granted.
+/// Its rest while something is granted until a deadline.
 const SHORT: Duration = Duration::from_millis(200);
 /// Its rest otherwise.
 const LONG: Duration = Duration::from_secs(1);
@@ -401,7 +401,8 @@ fn work() -> Duration {
 
 /// Until when there is nothing to do.
 fn rest(snapshot: &Snapshot) -> Duration {
-    if !snapshot.is_any() && fence() == Fence::Unfenced {
+    let is_idle = !snapshot.is_any() || snapshot.terms.deadline == grants::FOREVER;
+    if is_idle && fence() == Fence::Unfenced {
         return LONG;
     }
     match snapshot.terms.deadline.checked_sub(now()) {

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use clinet_kernel::{Context, Kernel, KstatValue, ModloadError, Module};
-use clinet_module_tests::{Tuple, module_file, ptr};
+use clinet_module_tests::{Control, Node, Tuple, module_file, ptr};
 use walk::{WALK, Walk};
 
 /// The variables of ip that are about clustering.
@@ -391,4 +391,27 @@ pub fn connect_arguments(stack: i32, outgoing: bool, tuple: &Tuple) -> [u64; 9] 
         tuple.fport.into(),
         0,
     ]
+}
+
+impl Control for Machine {
+    fn control(&self, function: &str, args: &[u64]) -> i32 {
+        self.call(function, args)
+    }
+}
+
+impl Node for Machine {
+    fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    fn ask(&self, outgoing: bool, tuple: &Tuple) -> i32 {
+        match outgoing {
+            true => self.connect(0, tuple),
+            false => self.connect_in(0, tuple),
+        }
+    }
+
+    fn install(&self, tuple: &Tuple) -> i32 {
+        self.other_node("clinet_install", 7, tuple)
+    }
 }

@@ -8,6 +8,8 @@
 //! of the C function and take raw numbers and pointers, because the tests
 //! have to say what no typed wrapper would let them say.
 
+mod control;
+mod flows;
 mod memory;
 mod recorder;
 mod socket;
@@ -18,6 +20,9 @@ use std::sync::atomic::AtomicU64;
 
 use clinet_kernel::{Context, Kernel, ModloadError, Module};
 
+pub use clinet_control::abi;
+pub use control::{Control, Grants, device_tuple};
+pub use flows::{FLOWS, Family, Flow, Node, every_row_holds};
 pub use memory::LastBytes;
 pub use recorder::{Call, Recorder, What};
 pub use socket::{LPORT, RESETS, Socket, asked, sockets};
@@ -41,6 +46,12 @@ pub const ENXIO: i32 = 6;
 pub const EINVAL: i32 = 22;
 /// `EBUSY` of illumos.
 pub const EBUSY: i32 = 16;
+/// `ENOENT` of illumos.
+pub const ENOENT: i32 = 2;
+/// `EAGAIN` of illumos.
+pub const EAGAIN: i32 = 11;
+/// `ESTALE` of illumos.
+pub const ESTALE: i32 = 151;
 /// `ENOTSUP` of illumos.
 pub const ENOTSUP: i32 = 48;
 /// `EAFNOSUPPORT` of illumos.

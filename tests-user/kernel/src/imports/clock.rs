@@ -117,8 +117,8 @@ imports! {
 
     fn gethrestime(to: u64) {
         let now = here().machine.clock.time_of_day();
-        memory::write(to, &(now / SECOND));
-        memory::write(to + 8, &(now % SECOND));
+        memory::write(to, now / SECOND);
+        memory::write(to + 8, now % SECOND);
     }
 
     fn drv_usectohz(microseconds: i64) -> i64 {
