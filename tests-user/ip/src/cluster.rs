@@ -98,19 +98,14 @@ impl Cluster {
     }
 
     /// Boots a host outside of the cluster: it asks nobody.
-    pub fn add_host(&mut self, name: &str, addresses: &[IpAddr]) -> Node {
+    pub fn add_host(&self, name: &str, addresses: &[IpAddr]) -> Node {
         self.add(name, addresses, Arc::new(Kernel::new()), None)
     }
 
     /// Boots a node with the stock ip of a release: what is loaded on its
     /// kernel finds the hooks of `drv/ip`. The cluster's directory does not
     /// know what it holds.
-    pub fn add_stock_node(
-        &mut self,
-        name: &str,
-        addresses: &[IpAddr],
-        release: Release,
-    ) -> Attached {
+    pub fn add_stock_node(&self, name: &str, addresses: &[IpAddr], release: Release) -> Attached {
         let kernel = Arc::new(Kernel::new());
         Attached::with_ip(kernel.clone(), |machine| {
             let sites = Sites::Hooks(machine.clone());
@@ -120,7 +115,7 @@ impl Cluster {
     }
 
     fn add(
-        &mut self,
+        &self,
         name: &str,
         addresses: &[IpAddr],
         kernel: Arc<Kernel>,

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clinet_check::Limits;
 
-/// Where `make` puts the module, seen from the tool.
+/// Where `make` puts the module and the driver, seen from the tool.
 const MODULE: &str = "kernel/misc/amd64/clinet";
+const DRIVER: &str = "kernel/drv/amd64/clinetctl";
 
 fn beside_tool(path: &str) -> anyhow::Result<PathBuf> {
     let tool = std::env::current_exe().context("cannot find my own file")?;
@@ -47,13 +48,28 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 /// Also if the file breaks a rule of `lab check`: a damaged module could do
 /// anything to this process.
 pub fn module(named: Option<&Path>) -> anyhow::Result<Vec<u8>> {
+    checked(named, MODULE, "--module")
+}
+
+/// Reads the driver of the control device in the same way.
+///
+/// # Errors
+///
+/// As [`module`].
+pub fn driver(named: Option<&Path>) -> anyhow::Result<Vec<u8>> {
+    checked(named, DRIVER, "--driver")
+}
+
+fn checked(named: Option<&Path>, usual: &str, option: &str) -> anyhow::Result<Vec<u8>> {
     let path = match named {
         Some(path) => path.to_owned(),
-        None => beside_tool(MODULE)?,
+        None => beside_tool(usual)?,
     };
     let bytes = match named {
         Some(path) => read(path),
-        None => read(&path).context("build it with `make`, or name it with --module"),
+        None => {
+            read(&path).with_context(|| format!("build it with `make`, or name it with {option}"))
+        }
     }?;
     let name = path.display();
     let report = clinet_check::check(&bytes, &name.to_string(), None, &Limits::ANY_MODULE)

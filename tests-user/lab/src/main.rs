@@ -10,6 +10,7 @@ mod fatal;
 mod files;
 mod input;
 mod module_stack;
+mod node;
 mod replay;
 mod signals;
 mod symbols;
@@ -44,6 +45,7 @@ enum Command {
     Check(check::Arguments),
     Symbols(symbols::Arguments),
     Traces(traces::Arguments),
+    Node(node::Arguments),
 }
 
 /// How a command ended, apart from unusable input, which is an error.
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(arguments),
         Command::Symbols(arguments) => symbols::run(arguments),
         Command::Traces(arguments) => traces::run(arguments),
+        Command::Node(arguments) => node::run(arguments),
     });
     match result.unwrap_or_else(|payload| Err(stopped(&*payload))) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

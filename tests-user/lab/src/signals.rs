@@ -2,12 +2,15 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Ctrl-C is a request.
+//! Ctrl-C and SIGTERM are requests.
 
+use std::io;
+use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use libc::c_int;
+use std::time::Duration;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -30,4 +33,56 @@ pub fn is_interrupted() -> bool {
 
 extern "C" fn interrupted(_signal: c_int) {
     INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+/// SIGTERM and SIGINT, which from now on wait until somebody asks for them.
+pub struct Ending {
+    signals: libc::sigset_t,
+}
+
+impl Ending {
+    /// Makes them wait, in this thread and those that it will make.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn wait_for_later() -> io::Result<Self> {
+        let mut signals = MaybeUninit::uninit();
+        // SAFETY: sigemptyset makes the set a whole one, which the other calls
+        // only change and read.
+        let (result, signals) = unsafe {
+            libc::sigemptyset(signals.as_mut_ptr());
+            libc::sigaddset(signals.as_mut_ptr(), libc::SIGTERM);
+            libc::sigaddset(signals.as_mut_ptr(), libc::SIGINT);
+            let signals = signals.assume_init();
+            let result = libc::pthread_sigmask(libc::SIG_BLOCK, &signals, ptr::null_mut());
+            (result, signals)
+        };
+        match result {
+            0 => Ok(Self { signals }),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+
+    /// Waits for one of them, at most so long.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn came_within(&self, time: Duration) -> io::Result<bool> {
+        let time = libc::timespec {
+            tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_nsec: time.subsec_nanos().into(),
+        };
+        // SAFETY: both structures are whole and only read.
+        let result = unsafe { libc::sigtimedwait(&self.signals, ptr::null_mut(), &time) };
+        if result > 0 {
+            return Ok(true);
+        }
+        let error = io::Error::last_os_error();
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(false),
+            _ => Err(error),
+        }
+    }
 }

@@ -24,7 +24,7 @@ fn assembled(source: &str) -> (tempfile::TempDir, String) {
     (folder, output)
 }
 
-const GOOD: &str = include_str!("../../../check/tests/common/good.s");
+const GOOD: &str = include_str!("../../../check/tests/all/common/good.s");
 
 const STREAMS: &str = "
     .section .rodata

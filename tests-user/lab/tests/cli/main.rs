@@ -6,6 +6,7 @@
 
 mod check;
 mod damaged;
+mod node;
 mod replay;
 
 use std::fs;
@@ -126,7 +127,7 @@ fn a_closed_pipe_ends_the_tool_quietly() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    for command in ["demo", "replay", "check", "symbols", "traces"] {
+    for command in ["demo", "replay", "check", "symbols", "traces", "node"] {
         let output = Command::cargo_bin("lab")
             .expect("built")
             .args([command, "--help"])

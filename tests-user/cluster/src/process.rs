@@ -1,0 +1,141 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Processes that the tool starts, and that end with it.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal};
+
+/// How often somebody looks whether what he waits for has come.
+pub const LOOK: Duration = Duration::from_millis(20);
+
+/// A process in a group of its own, killed when this is dropped, and by the
+/// kernel when the thread that started it ends.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    log: PathBuf,
+    child: Child,
+}
+
+impl Process {
+    /// Starts it. What it says goes to the end of the file `log`.
+    pub fn start(name: &str, command: &mut Command, log: &Path) -> anyhow::Result<Self> {
+        let what = || format!("cannot start {name} ({})", command.get_program().display());
+        let out = File::options().create(true).append(true).open(log)?;
+        let error = out.try_clone()?;
+        let program = what();
+        command.stdin(Stdio::null()).stdout(out).stderr(error);
+        command.process_group(0);
+        // SAFETY: prctl is a system call that may be made between fork and
+        // exec; nothing is allocated.
+        unsafe {
+            command.pre_exec(|| {
+                set_parent_process_death_signal(Some(Signal::KILL)).map_err(io::Error::from)
+            });
+        }
+        let child = command.spawn().context(program)?;
+        Ok(Self {
+            name: name.to_owned(),
+            log: log.to_owned(),
+            child,
+        })
+    }
+
+    /// Its name in messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// Sends a signal to it and whatever it started.
+    pub fn signal(&self, signal: Signal) {
+        // One that has ended gets none, which is as well.
+        let _ = kill_process_group(Pid::from_child(&self.child), signal);
+    }
+
+    /// Ends it without warning, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        // The signal cannot be refused, so this is short.
+        drop(self.child.wait());
+    }
+
+    /// Asks it to end, and waits so long for that.
+    ///
+    /// # Errors
+    ///
+    /// It did not.
+    pub fn terminate(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
+        self.signal(Signal::TERM);
+        let end = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            if Instant::now() > end {
+                bail!("{} does not end after SIGTERM", self.name);
+            }
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// Waits until `is_there`, as long as it runs.
+    ///
+    /// # Errors
+    ///
+    /// It ended, or the patience did, with what it said last.
+    pub fn wait_until(
+        &mut self,
+        patience: Duration,
+        mut is_there: impl FnMut() -> bool,
+    ) -> anyhow::Result<()> {
+        let end = Instant::now() + patience;
+        while !is_there() {
+            if let Some(status) = self.ended()? {
+                bail!("{} ended with {status}: {}", self.name, self.last_words());
+            }
+            if Instant::now() > end {
+                bail!("{} does not come up: {}", self.name, self.last_words());
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    /// The end of its log.
+    fn last_words(&self) -> String {
+        const LINES: usize = 5;
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().rev().take(LINES).collect();
+        let words: Vec<&str> = lines.into_iter().rev().collect();
+        if words.is_empty() {
+            return "it said nothing".to_owned();
+        }
+        words.join("\n")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
