@@ -44,7 +44,7 @@ pub enum Error {
         errno: Errno,
     },
     /// Of several tuples, those before this one were done and it was not.
-    #[error("tuple {}: {errno}", done + 1)]
+    #[error("{errno}")]
     Stopped {
         /// How many were done.
         done: usize,

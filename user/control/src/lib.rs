@@ -28,6 +28,8 @@ pub mod illumos;
 mod list;
 pub mod machine;
 pub mod socket;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tuple;
 pub mod wire;
 mod words;

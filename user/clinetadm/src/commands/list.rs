@@ -1,0 +1,132 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! `clinetadm list`.
+
+use std::io::{self, Write};
+
+use clinet_control::{Entry, Protocol};
+
+use crate::output::{Field, Format, Rows};
+use crate::{Outcome, Way, words};
+
+/// Lists the 5-tuples that are registered.
+#[derive(clap::Args)]
+#[command(after_help = format!("\
+{}
+
+Fields: proto, local, lport, foreign, fport, dir, owner, stack, refs, age, and
+tuple, which install, withdraw and delete take. Addresses and ports are numbers
+and never looked up. Ten million entries need no more memory than ten.
+
+Examples:
+  clinetadm list
+  clinetadm list proto=tcp local=192.0.2.10 lport=32768-36863
+  clinetadm list 'age>600' -o local,lport,age
+  clinetadm list -p -o owner | sort | uniq -c
+  clinetadm list owner=2 -p -o tuple > node2", words::FILTERS))]
+pub struct Arguments {
+    /// Which; without any all of them
+    #[arg(value_name = "FILTER")]
+    filter: Vec<String>,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// An entry, and whose it is.
+pub struct Row {
+    entry: Entry,
+    /// This node's number.
+    node: u32,
+}
+
+const FIELDS: &[Field<Row>] = &[
+    Field {
+        name: "proto",
+        number: false,
+        write: |row, out| write!(out, "{}", row.entry.tuple.protocol),
+    },
+    Field {
+        name: "local",
+        number: false,
+        write: |row, out| write!(out, "{}", row.entry.tuple.local.ip()),
+    },
+    Field {
+        name: "lport",
+        number: true,
+        write: |row, out| write!(out, "{}", row.entry.tuple.local.port()),
+    },
+    Field {
+        name: "foreign",
+        number: false,
+        write: |row, out| write!(out, "{}", row.entry.tuple.foreign.ip()),
+    },
+    Field {
+        name: "fport",
+        number: true,
+        write: |row, out| write!(out, "{}", row.entry.tuple.foreign.port()),
+    },
+    Field {
+        name: "dir",
+        number: false,
+        write: direction,
+    },
+    Field {
+        name: "owner",
+        number: true,
+        write: |row, out| write!(out, "{}", row.entry.owner),
+    },
+    Field {
+        name: "stack",
+        number: true,
+        write: |row, out| write!(out, "{}", row.entry.stack),
+    },
+    Field {
+        name: "refs",
+        number: true,
+        write: |row, out| write!(out, "{}", row.entry.references),
+    },
+    Field {
+        name: "age",
+        number: true,
+        write: |row, out| write!(out, "{}", row.entry.age),
+    },
+    Field {
+        name: "tuple",
+        number: false,
+        write: |row, out| write!(out, "{}", row.entry.tuple),
+    },
+];
+
+const USUAL: &[&str] = &[
+    "proto", "local", "lport", "foreign", "fport", "dir", "owner", "age",
+];
+
+/// Nobody knows that of UDP and of other nodes.
+fn direction(row: &Row, out: &mut Vec<u8>) -> io::Result<()> {
+    if row.entry.tuple.protocol == Protocol::Udp || row.entry.owner != row.node {
+        return Ok(());
+    }
+    out.write_all(if row.entry.outgoing { b"out" } else { b"in" })
+}
+
+pub fn run(arguments: &Arguments, way: &Way) -> anyhow::Result<Outcome> {
+    let filter = words::filter(&arguments.filter)?;
+    let mut rows = Rows::new(&arguments.format, FIELDS, USUAL)?;
+    let control = way.open()?;
+    let node = control.state()?.node;
+    for entry in control.list(&filter) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                // What there is so far, before the error.
+                rows.flush()?;
+                return Err(error.into());
+            }
+        };
+        rows.add(&Row { entry, node })?;
+    }
+    rows.end()?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,57 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! `clinetadm show-stats`.
+
+use std::io::Write;
+
+use clinet_control::Stat;
+
+use crate::output::{Field, Format, Rows};
+use crate::{Outcome, Way};
+
+/// Shows the counters since the module was loaded, as the kstats have them.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  clinetadm show-stats                    all
+  clinetadm show-stats --nonzero udp      those of UDP that are not 0
+  clinetadm show-stats -p -o value tcp_out_owned")]
+pub struct Arguments {
+    /// Only counters whose name begins so
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Only counters that are not 0
+    #[arg(long)]
+    nonzero: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+const FIELDS: &[Field<Stat>] = &[
+    Field {
+        name: "name",
+        number: false,
+        write: |stat, out| out.write_all(stat.name.as_bytes()),
+    },
+    Field {
+        name: "value",
+        number: true,
+        write: |stat, out| write!(out, "{}", stat.value),
+    },
+];
+
+pub fn run(arguments: &Arguments, way: &Way) -> anyhow::Result<Outcome> {
+    let mut rows = Rows::new(&arguments.format, FIELDS, &["name", "value"])?;
+    let wanted = |stat: &Stat| {
+        let names = &arguments.names;
+        (names.is_empty() || names.iter().any(|name| stat.name.starts_with(name)))
+            && (!arguments.nonzero || stat.value != 0)
+    };
+    for stat in way.open()?.stats()?.iter().filter(|stat| wanted(stat)) {
+        rows.add(stat)?;
+    }
+    rows.end()?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,58 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! What to type next, after an error.
+
+use std::io::ErrorKind;
+
+use clinet_control::{Errno, Error};
+
+/// A line for people, if there is something to try.
+pub fn next(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::Open { source, .. } => match source.kind() {
+            ErrorKind::NotFound => Some(
+                "Is the driver installed? On illumos: add_drv clinetctl. \
+                 Elsewhere: lab node --socket PATH, and clinetadm --device PATH.",
+            ),
+            ErrorKind::ConnectionRefused => Some("Nobody listens there: lab node --socket PATH."),
+            _ => None,
+        },
+        Error::Refused { command, errno } => refused(command, *errno),
+        _ => None,
+    }
+}
+
+fn refused(command: &str, errno: Errno) -> Option<&'static str> {
+    Some(match errno {
+        Errno::EPERM if is_look(command) => {
+            "This needs the privilege net_observability: pfexec clinetadm ..."
+        }
+        Errno::EPERM => {
+            "This needs the privilege sys_ip_config, in the global zone: pfexec clinetadm ..."
+        }
+        Errno::EBUSY if command == "take the control role" => {
+            "The agent has it: svcadm disable -t clinetd, and then again."
+        }
+        Errno::EBUSY if command == "delete" => {
+            "It is a TCP connection of this node, which may be alive: --force deletes it anyhow."
+        }
+        Errno::EBUSY if matches!(command, "set" | "detach") => {
+            "Ports are granted to this node, and the fence would be disarmed. \
+             With --force the deadline lapses first: clinetadm show-grants."
+        }
+        Errno::ESTALE => "Somebody was faster: clinetadm show-grants, and then again.",
+        Errno::EAGAIN if command == "unfence" => {
+            "The deadline has passed: clinetadm grants set FILE first."
+        }
+        Errno::ETIME => "The module goes on with it: clinetadm events -t fenced.",
+        Errno::ENXIO => "The module answers with another provider, or is not attached: clinetadm show.",
+        Errno::ENOENT if command == "delete" => "clinetadm list shows what there is.",
+        _ => return None,
+    })
+}
+
+fn is_look(command: &str) -> bool {
+    matches!(command, "list" | "query" | "grants" | "addresses" | "watch events")
+}
