@@ -47,12 +47,17 @@ fn refused(command: &str, errno: Errno) -> Option<&'static str> {
             "The deadline has passed: clinetadm grants set FILE first."
         }
         Errno::ETIME => "The module goes on with it: clinetadm events -t fenced.",
-        Errno::ENXIO => "The module answers with another provider, or is not attached: clinetadm show.",
+        Errno::ENXIO => {
+            "The module answers with another provider, or is not attached: clinetadm show."
+        }
         Errno::ENOENT if command == "delete" => "clinetadm list shows what there is.",
         _ => return None,
     })
 }
 
 fn is_look(command: &str) -> bool {
-    matches!(command, "list" | "query" | "grants" | "addresses" | "watch events")
+    matches!(
+        command,
+        "list" | "query" | "grants" | "addresses" | "watch events"
+    )
 }

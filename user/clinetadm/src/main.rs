@@ -21,7 +21,6 @@ use clinet_control::{Control, Error};
 #[command(
     name = "clinetadm",
     version,
-    propagate_version = true,
     after_help = "\
 Examples:
   clinetadm show                          is it attached, what does it do?

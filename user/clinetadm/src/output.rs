@@ -44,7 +44,9 @@ enum Style {
     JsonLines,
     Parsable,
     /// Bold headings.
-    Table { bold: bool },
+    Table {
+        bold: bool,
+    },
 }
 
 /// Rows on their way to standard output, in constant memory.
@@ -156,7 +158,10 @@ impl<R> Rows<R> {
                 self.out.write_all(&self.cell)?;
             } else {
                 (field.write)(row, &mut self.cell)?;
-                for part in self.cell.split_inclusive(|&byte| matches!(byte, b':' | b'\\')) {
+                for part in self
+                    .cell
+                    .split_inclusive(|&byte| matches!(byte, b':' | b'\\'))
+                {
                     match part.split_last() {
                         Some((&last @ (b':' | b'\\'), before)) => {
                             self.out.write_all(before)?;

@@ -204,7 +204,12 @@ mod tests {
     fn a_line_is_a_tuple() {
         let line = "udp [2001:db8::10]:33000 [2001:db8::1]:53";
         assert_eq!(tuple(line).expect("a 5-tuple").to_string(), line);
-        for line in ["", "tcp 192.0.2.10:1", "tcp 192.0.2.10 198.51.100.7:443", "6 a b"] {
+        for line in [
+            "",
+            "tcp 192.0.2.10:1",
+            "tcp 192.0.2.10 198.51.100.7:443",
+            "6 a b",
+        ] {
             tuple(line).expect_err(line);
         }
     }

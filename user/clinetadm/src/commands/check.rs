@@ -45,7 +45,11 @@ pub fn run(arguments: &Arguments, way: &Way) -> anyhow::Result<Outcome> {
             "explanation": why,
         }))?;
     } else {
-        let word = if answer.error.is_some() { "refused" } else { "accepted" };
+        let word = if answer.error.is_some() {
+            "refused"
+        } else {
+            "accepted"
+        };
         println!("{word} ({}): {why}", answer.reason);
     }
     Ok(match answer.error {
@@ -119,7 +123,9 @@ fn explain(control: &Control, arguments: &Arguments, answer: &Answer) -> Result<
 }
 
 fn lapsed(state: &State) -> String {
-    let since = state.deadline.map_or(0, |end| state.now.saturating_sub(end));
+    let since = state
+        .deadline
+        .map_or(0, |end| state.now.saturating_sub(end));
     format!(
         "the port is granted to this node, but the deadline passed {} ago. Is clinetd running \
          and the directory reachable? With static grants: clinetadm grants set FILE.",

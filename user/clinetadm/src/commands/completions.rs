@@ -24,6 +24,11 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut command = crate::Arguments::command();
-    clap_complete::generate(arguments.shell, &mut command, "clinetadm", &mut io::stdout());
+    clap_complete::generate(
+        arguments.shell,
+        &mut command,
+        "clinetadm",
+        &mut io::stdout(),
+    );
     Ok(Outcome::Done)
 }

@@ -182,6 +182,7 @@ impl Call {
             command::EVENTS => {
                 file.mask = self.argument::<abi::clinetctl_events_t>()?.ce_mask;
                 file.cursor = module.events.len();
+                module.watched |= file.mask != 0;
             }
             _ => return Err(Errno::ENOTTY),
         }

@@ -30,6 +30,8 @@ pub struct Module {
     pub granted: [PortSet; 2],
     /// All events so far.
     pub events: Vec<clinetctl_event_t>,
+    /// A file that is open wants events.
+    pub watched: bool,
     /// Commands that are refused, whatever they ask for.
     pub refused: BTreeMap<u32, Errno>,
     /// The owner that is being resynchronised.
@@ -58,6 +60,7 @@ impl Default for Module {
             addresses: "192.0.2.10,2001:db8::10".into(),
             granted: Default::default(),
             events: Vec::new(),
+            watched: false,
             refused: BTreeMap::new(),
             resync: None,
             control: None,

@@ -1,0 +1,69 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Help texts and completions.
+
+use crate::program;
+
+fn help(words: &[&str]) -> String {
+    let output = program()
+        .args(words)
+        .arg("--help")
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{words:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The words in the first column under `Commands:`.
+fn commands(help: &str) -> Vec<&str> {
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let lines = lines.take_while(|line| !line.is_empty());
+    let words = lines.filter_map(|line| line.split_whitespace().next());
+    words.filter(|word| *word != "help").collect()
+}
+
+#[test]
+fn every_command_has_an_example() {
+    let all = help(&[]);
+    let names = commands(&all);
+    assert!(
+        names.contains(&"list") && names.contains(&"unfence"),
+        "{names:?}"
+    );
+    for name in names {
+        let text = help(&[name]);
+        let below = commands(&text);
+        for sub in &below {
+            assert!(help(&[name, sub]).contains("Example"), "{name} {sub}");
+        }
+        assert!(!below.is_empty() || text.contains("Example"), "{name}");
+    }
+}
+
+#[test]
+fn no_line_of_an_example_is_too_long_for_a_terminal() {
+    for name in commands(&help(&[])) {
+        let text = help(&[name]);
+        let after = text.find("-h, --help").expect("it has that option");
+        for line in text[after..].lines() {
+            assert!(line.chars().count() <= 90, "{name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn shells_can_complete_its_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = program()
+            .args(["completions", shell])
+            .output()
+            .expect("it runs");
+        let text = String::from_utf8(output.stdout).expect("text");
+        assert!(
+            output.status.success() && text.contains("show-grants"),
+            "{shell}"
+        );
+    }
+}
