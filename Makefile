@@ -11,6 +11,7 @@ crates = build/crates
 module = build/kernel/misc/amd64/clinet
 driver = build/kernel/drv/amd64/clinetctl
 lab = build/lab
+clinetadm = build/clinetadm
 foreign = $(patsubst tests-user/foreign/%.c,build/foreign/%, \
 	$(wildcard tests-user/foreign/provider_*.c)) build/foreign/example \
 	build/foreign/registry build/foreign/vm_helper
@@ -30,15 +31,17 @@ DESTDIR =
 REPO =
 version = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: all module lab demo bench test check-module fmt lint doc headers columns \
+.PHONY: all module lab tool demo bench test check-module fmt lint doc headers columns \
 	reproducible scripts man install package vm-test fuzz mutants \
-	captures clean help FORCE
+	captures check-illumos clean help FORCE
 
-all: module lab ## Build the modules and the tool (the default)
+all: module lab tool ## Build the modules and the programs (the default)
 
 module: $(module) $(driver) ## Build the modules below build/kernel: misc/clinet and drv/clinetctl
 
 lab: $(lab) ## Build build/lab, the tool that loads and drives the module
+
+tool: $(clinetadm) ## Build build/clinetadm, which shows and steers the module
 
 demo: $(module) $(lab) $(foreign) ## Show two nodes sharing an address, and a capture replayed
 	@$(lab) demo
@@ -46,7 +49,7 @@ demo: $(module) $(lab) $(foreign) ## Show two nodes sharing an address, and a ca
 	@$(lab) replay tests-user/captures/tcp-two-nodes.pcap \
 		--shared 192.0.2.10 2001:db8::10
 
-test: fmt lint doc headers columns scripts man check-module reproducible $(foreign) $(rust_provider) ## Run all checks and tests
+test: fmt lint check-illumos doc headers columns scripts man check-module reproducible $(foreign) $(rust_provider) ## Run all checks and tests
 	$T tools/run-tests
 
 bench: $(module) ## Measure the registry beside its peers (BENCH=--help: options)
@@ -65,6 +68,10 @@ lint: $(crates) ## Lint for the host and for the kernel target
 	$T cargo clippy --locked --workspace --all-targets -- -D warnings
 	$T tools/kernel-cargo clippy --package clinet --package clinetctl --lib \
 		-- -D warnings
+
+check-illumos: $(crates) ## Check that the programs for nodes compile for illumos
+	$T env RUSTC_BOOTSTRAP=1 cargo check --locked -Z build-std \
+		--target x86_64-unknown-illumos -p clinet-control -p clinetadm
 
 doc: $(crates) ## Build the documentation in target/doc, the modules' in target/x86_64-unknown-illumos/doc
 	$T env RUSTDOCFLAGS="-D warnings" \
@@ -184,6 +191,12 @@ $(lab): FORCE $(crates)
 		cargo build --locked --release -p lab
 	@mkdir -p build
 	@cmp -s target/release/lab $@ || cp target/release/lab $@
+
+$(clinetadm): FORCE $(crates)
+	@$Q build/clinetadm.log "Compiling clinetadm" \
+		cargo build --locked --release -p clinetadm
+	@mkdir -p build
+	@cmp -s target/release/clinetadm $@ || cp target/release/clinetadm $@
 
 build/foreign/%: tests-user/foreign/%.c tests-user/foreign/recorder.h \
 		include/*.h include/kern/*/*.h kmod/cflags
