@@ -307,16 +307,19 @@ impl<W: World> Grants<W> {
     }
 
     /// Shuts the gate if it is time. Takes no lock and waits for nobody: for an
-    /// interrupt.
+    /// interrupt. It looks again only where a change was done meanwhile, which may
+    /// have read the clock before.
     pub fn shut_if_due(&self, now: u64) {
-        let gate = self.gate.load();
-        if self
-            .due()
-            .is_some_and(|due| now.saturating_add(EARLY) >= due)
-        {
-            // If there was a change meanwhile, it knows what it does. An open gate
-            // or not, a change that read the clock before this must notice it.
-            self.gate.replace(gate, gate.wrapping_add(CHANGE) & !OPEN);
+        loop {
+            let gate = self.gate.load();
+            let soon = now.saturating_add(EARLY);
+            if self.due().is_none_or(|due| soon < due) {
+                return;
+            }
+            // Open or not: a change that is under way has to notice.
+            if self.gate.replace(gate, gate.wrapping_add(CHANGE) & !OPEN) {
+                return;
+            }
         }
     }
 
@@ -488,3 +491,6 @@ impl State {
 pub fn due(deadline: u64, tended: u64) -> Option<u64> {
     (deadline != FOREVER).then(|| deadline.saturating_sub(MARGIN).min(tended))
 }
+
+#[cfg(test)]
+mod tests;
