@@ -124,7 +124,7 @@ pub fn ptr<T: ?Sized>(value: &T) -> u64 {
 }
 
 /// A pointer to a value that the callee writes, as an argument.
-pub fn ptr_mut<T>(value: &mut T) -> u64 {
+pub fn ptr_mut<T: ?Sized>(value: &mut T) -> u64 {
     (&raw mut *value).cast::<u8>().expose_provenance() as u64
 }
 
