@@ -150,7 +150,8 @@ fn kstats_are_those_of_the_module() {
     let mut parts = lines.split(|line| line.starts_with(".Ss "));
     let _introduction = parts.next();
     let headings = set(items(&lines, ".Ss "));
-    assert_eq!(headings, set(["clinet:0:attach", "clinet:0:registry"]));
+    let kstats = ["clinet:0:attach", "clinet:0:grants", "clinet:0:registry"];
+    assert_eq!(headings, set(kstats));
     for (heading, part) in items(&lines, ".Ss ").into_iter().zip(parts) {
         let name = heading.rsplit(':').next().expect("a name");
         let found = machine.kernel.kstat("clinet", 0, name).expect("the kstat");
@@ -279,6 +280,18 @@ fn list_messages() -> Vec<String> {
     found
 }
 
+/// Warnings about lists of ports.
+fn port_messages() -> Vec<String> {
+    [("clinet_port_space", "1-2,tcp=3"), ("clinet_grants", "0")]
+        .map(|(tunable, list)| {
+            let machine = Machine::new();
+            let bad = machine.kernel.string(list);
+            assert!(machine.try_load(&[(tunable, bad)]).is_err());
+            machine.warnings().remove(0)
+        })
+        .into()
+}
+
 /// Warnings about memory that is not there at load.
 fn load_messages() -> Vec<String> {
     [0, 1]
@@ -297,6 +310,7 @@ fn diagnostics_are_the_messages_of_the_module() {
     let mut messages = source_messages(&root().join("kmod/src"));
     assert!(messages.len() > 15, "{messages:?}");
     messages.extend(list_messages());
+    messages.extend(port_messages());
     messages.extend(load_messages());
     let glue = read("kmod/glue/clinet.c");
     let literals = glue.split("clinet_log(CE_WARN, \"").skip(1);
@@ -344,8 +358,13 @@ fn functions_are_those_of_the_module() {
     let named = set(named.into_iter().flat_map(|names| names.split(" , Fn ")));
     let map = read("mapfiles/clinet.map");
     let exported = map.lines().filter_map(|line| line.trim().strip_suffix(';'));
+    let variables = [
+        "clinet_contract",
+        "clinet_control_version",
+        "clinet_version",
+    ];
     let exported =
-        set(exported.filter(|name| name.starts_with("clinet_") && *name != "clinet_contract"));
+        set(exported.filter(|name| name.starts_with("clinet_") && !variables.contains(name)));
     assert_eq!(named, exported);
     let symbols = symbol_names(&module_file());
     let page = read("pkg/man/cl_inet.9");

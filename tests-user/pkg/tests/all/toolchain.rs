@@ -219,7 +219,12 @@ fn the_toolchain_installs_what_is_missing() {
         "{}",
         run.said
     );
-    assert!(run.said.contains("\n  protobuf-compiler shellcheck mandoc\n"), "{}", run.said);
+    assert!(
+        run.said
+            .contains("\n  protobuf-compiler shellcheck mandoc\n"),
+        "{}",
+        run.said
+    );
     fs::remove_file(machine.path("log")).expect("the log");
     let run = machine.run("tools/toolchain", &command, "");
     assert_eq!((run.said.as_str(), run.log.len()), ("ran\n", 0));
