@@ -4,8 +4,8 @@
 
 //! What functions do to the stack.
 
-use clinet_check::{Limits, Rule, check};
 use crate::common::{assemble, assert_breaks, assert_passes, function, good_and, report_on};
+use clinet_check::{Limits, Rule, check};
 
 #[test]
 fn use_below_the_stack_pointer() {

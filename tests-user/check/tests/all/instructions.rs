@@ -4,8 +4,8 @@
 
 //! Instructions that the kernel cannot bear.
 
-use clinet_check::Rule;
 use crate::common::{assert_breaks, assert_notes, assert_passes, function, good_and, report_on};
+use clinet_check::Rule;
 
 fn breaks(rule: Rule, instructions: &[&str]) {
     for instruction in instructions {

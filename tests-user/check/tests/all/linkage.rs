@@ -4,10 +4,10 @@
 
 //! Entry points, linkage structures and descriptions.
 
-use clinet_check::{Limits, Rule, check};
 use crate::common::{
     GOOD, assemble, assert_breaks, assert_notes, assert_passes, good_with, lines, report_on,
 };
+use clinet_check::{Limits, Rule, check};
 
 /// The good module with another linkage structure.
 fn with_structure(members: &str) -> String {

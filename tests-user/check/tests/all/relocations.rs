@@ -4,11 +4,11 @@
 
 //! Relocations that krtld refuses or applies wrongly.
 
-use clinet_check::Rule;
 use crate::common::{
     GOOD, assemble, assert_breaks, assert_file_breaks, assert_passes, good_and, header_of,
     report_on, word,
 };
+use clinet_check::Rule;
 
 /// The good module with a local object of that contents.
 fn object(contents: &str) -> String {

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use clinet_check::{Limits, Rule, Unusable, check};
 use crate::common::{GOOD, assemble, function, header_of, lines, report, report_on};
+use clinet_check::{Limits, Rule, Unusable, check};
 use proptest::prelude::*;
 
 #[test]

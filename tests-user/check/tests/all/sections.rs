@@ -4,11 +4,11 @@
 
 //! Sections that krtld refuses, ignores or misunderstands.
 
-use clinet_check::Rule;
 use crate::common::{
     GOOD, assemble, assert_breaks, assert_file_breaks, assert_notes, assert_passes, good_and,
     header_of,
 };
+use clinet_check::Rule;
 
 /// The number of the first section of a type.
 fn section_of_type(file: &[u8], kind: u32) -> usize {

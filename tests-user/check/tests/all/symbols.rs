@@ -4,11 +4,11 @@
 
 //! Names: imports, exports, dependencies and probes.
 
-use clinet_check::{Limits, Mapfile, Rule, check};
 use crate::common::{
     GOOD, MAPFILE, assemble, assert_breaks, assert_notes, assert_passes, function, good_and,
     header_of, lines, report, report_on, section_named,
 };
+use clinet_check::{Limits, Mapfile, Rule, check};
 
 fn call(name: &str) -> String {
     function(&format!("call {name}\nret"))

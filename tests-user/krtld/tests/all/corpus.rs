@@ -11,8 +11,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use clinet_krtld::ModuleFile;
 use crate::common::{Names, assemble, offset, poke, section, section_header, symbol_entry};
+use clinet_krtld::ModuleFile;
 
 /// The names that the fuzz target resolves, too.
 const KNOWN: [(&str, u64); 2] = [("memcpy", 0x4000_0000), ("cmn_err", 0x4000_1000)];

@@ -4,8 +4,8 @@
 
 //! `DT_NEEDED` and `_depends_on`.
 
-use clinet_krtld::{DEPENDENCY_NAME_LIMIT, LoadError, ModuleFile};
 use crate::common::{assemble, offset, poke, section, section_header, symbol_entry};
+use clinet_krtld::{DEPENDENCY_NAME_LIMIT, LoadError, ModuleFile};
 
 fn dependencies(bytes: &[u8]) -> Result<Vec<String>, LoadError> {
     ModuleFile::parse(bytes).expect("parses").dependencies()

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::thread;
 
-use clinet_krtld::Image;
 use crate::common::{address, assemble, load, load_with};
+use clinet_krtld::Image;
 
 type Function = extern "C" fn(u64) -> u64;
 

@@ -7,8 +7,8 @@
 
 use std::sync::OnceLock;
 
-use clinet_krtld::{LoadError, ModuleFile};
 use crate::common::{Names, assemble};
+use clinet_krtld::{LoadError, ModuleFile};
 use proptest::collection::vec;
 use proptest::prelude::*;
 

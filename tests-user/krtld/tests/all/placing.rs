@@ -6,10 +6,10 @@
 
 use std::fs;
 
-use clinet_krtld::{Image, LoadError};
 use crate::common::{
     address, assemble, load, load_with, offset, peek, poke, refusal, section_header, symbol_entry,
 };
+use clinet_krtld::{Image, LoadError};
 
 #[test]
 fn writable_sections_are_data_and_all_others_text_in_file_order() {

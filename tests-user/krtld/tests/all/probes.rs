@@ -4,8 +4,8 @@
 
 //! Calls to `__dtrace_probe_*`.
 
-use clinet_krtld::{LoadError, ProbeSite};
 use crate::common::{address, assemble, load, load_with, peek, refusal};
+use clinet_krtld::{LoadError, ProbeSite};
 
 const NOPS: [u8; 5] = [0x90; 5];
 

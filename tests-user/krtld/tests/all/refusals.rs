@@ -4,8 +4,8 @@
 
 //! Files that are not modules, and tables that do not hold together.
 
-use clinet_krtld::{LoadError, ModuleFile};
 use crate::common::{assemble, load, offset, poke, refusal, section, section_header, symbol_entry};
+use clinet_krtld::{LoadError, ModuleFile};
 
 fn object() -> Vec<u8> {
     assemble(".text\nret\n.data\n.globl here\nhere: .quad here")

@@ -5,10 +5,10 @@
 //! One test for each row of krtld's relocation table, and for what it does
 //! around it.
 
-use clinet_krtld::{Image, LoadError};
 use crate::common::{
     Names, address, assemble, load, load_with, offset, peek, poke, refusal, relocation_entry,
 };
+use clinet_krtld::{Image, LoadError};
 
 /// A kernel symbol's address; here, as there, within reach of the module.
 const KERNEL: u64 = 0x4123_4567;

@@ -4,10 +4,10 @@
 
 //! What is undefined, what is found, and who wins.
 
-use clinet_krtld::{LoadError, ModuleFile, Resolve, SymbolKind};
 use crate::common::{
     Names, address, assemble, load, load_with, offset, peek, poke, refusal, symbol_entry,
 };
+use clinet_krtld::{LoadError, ModuleFile, Resolve, SymbolKind};
 
 #[test]
 fn all_undefined_symbols_are_named() {

@@ -4,8 +4,8 @@
 
 //! `set module:variable = value`.
 
-use clinet_krtld::{Image, LoadError};
 use crate::common::{address, assemble, load, peek};
+use clinet_krtld::{Image, LoadError};
 
 /// Variables of `size` bytes among bytes 0xee.
 fn image(size: u32) -> Image {

@@ -8,8 +8,8 @@
 
 use std::path::Path;
 
-use clinet_replay::{NodeReport, Report};
 use crate::common::*;
+use clinet_replay::{NodeReport, Report};
 
 const A: &str = "02:00:00:00:00:0a";
 const B: &str = "02:00:00:00:00:0b";

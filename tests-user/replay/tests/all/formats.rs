@@ -4,9 +4,9 @@
 
 //! File formats and damage.
 
-use clinet_replay::{CaptureError, ReplayError, ReplayFailure};
 use crate::common::files::*;
 use crate::common::*;
+use clinet_replay::{CaptureError, ReplayError, ReplayFailure};
 use proptest::prelude::*;
 
 fn cause(result: Result<clinet_replay::Report, ReplayError>) -> (CaptureError, u64) {

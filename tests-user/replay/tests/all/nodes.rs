@@ -4,8 +4,8 @@
 
 //! A node is a machine, not a MAC address.
 
-use clinet_replay::{NamedNode, Report};
 use crate::common::*;
+use clinet_replay::{NamedNode, Report};
 
 const LOCAL: &str = "192.0.2.10:40000";
 const FOREIGN: &str = "198.51.100.7:80";

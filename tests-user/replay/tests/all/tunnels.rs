@@ -4,8 +4,8 @@
 
 //! Packets inside others.
 
-use clinet_replay::{Options, Report};
 use crate::common::*;
+use clinet_replay::{Options, Report};
 
 const LOCAL: &str = "192.0.2.10:40000";
 const FOREIGN: &str = "198.51.100.7:80";
