@@ -137,13 +137,14 @@ vm-test: $(if $(VM),$(module) build/foreign/vm_helper) ## Try the module on an O
 
 reproducible: build/again/clinet ## Compare the modules with those built elsewhere
 
-# From sources in another folder, with nothing of the first build.
+# From sources in another folder. Of the first build it has what the build script
+# is made of, and nothing of what the module is.
 build/again/clinet: $(module) $(driver)
 	rm -rf build/again
 	mkdir -p build/again/src
 	cp -R Cargo.toml Cargo.lock build.rs examples facts include kmod mapfiles \
 		tests-user tools user build/again/src
-	cd build/again/src && \
+	cd build/again/src && export CLINET_TARGET=../../../target && \
 		tools/toolchain tools/build-module clinetctl mapfiles/clinetctl.map ../clinetctl && \
 		tools/toolchain tools/build-module clinet mapfiles/clinet.map ../clinet
 	rm -rf build/again/src
