@@ -7,6 +7,7 @@
 
 pub mod commands;
 pub mod errno;
+pub mod fuzz;
 
 use clinet_control::abi::{self, clinetctl_head_t, command};
 use clinet_kernel::{
