@@ -150,10 +150,14 @@ build/again/clinet: $(module) $(driver)
 	rm -rf build/again/src
 	cmp $(module) $@ && cmp $(driver) build/again/clinetctl || { rm -f $@; exit 1; }
 
-fuzz: ## Fuzz the loader for a minute (needs cargo-fuzz and a nightly Rust)
-	cd tests-user/fuzz && mkdir -p corpus/load && cargo +nightly fuzz run --fuzz-dir . \
-		load corpus/load ../krtld/tests/corpus -- -max_len=8192 -timeout=10 \
-		-max_total_time=60
+fuzz: $(module) $(driver) ## Fuzz loader and control device, a minute each (needs cargo-fuzz and a nightly Rust)
+	cd tests-user/fuzz && mkdir -p corpus/load corpus/device && \
+		cargo +nightly fuzz run --fuzz-dir . load corpus/load \
+			../krtld/tests/corpus -- -max_len=8192 -timeout=10 \
+			-max_total_time=60 && \
+		cargo +nightly fuzz run --fuzz-dir . device corpus/device \
+			../driver/tests/corpus -- -max_len=8192 -timeout=60 \
+			-max_total_time=60
 
 mutants: $(foreign) $(rust_provider) ## Change the module place by place: what do no tests notice? (MUTANTS='-f FILE')
 	$T tools/mutants $(MUTANTS)

@@ -72,13 +72,18 @@ fn words(line: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut quoted = false;
-    for c in line.chars() {
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
         match c {
             '"' => quoted = !quoted,
             ' ' if !quoted => {
                 words.extend(Some(std::mem::take(&mut word)).filter(|w| !w.is_empty()))
             }
-            '\\' => return Err("a backslash".to_owned()),
+            // The tab of a devlink stays as it is written.
+            '\\' => match chars.next() {
+                Some('t') => word.push_str("\\t"),
+                _ => return Err("a backslash".to_owned()),
+            },
             c => word.push(c),
         }
     }

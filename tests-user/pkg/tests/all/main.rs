@@ -7,6 +7,7 @@
 //! One program for all of them: linking takes longer than most tests.
 
 mod captures;
+mod device;
 mod docs;
 mod helper;
 mod make;

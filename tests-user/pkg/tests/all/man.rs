@@ -15,7 +15,7 @@ use clinet_pkg_tests::{read, variables};
 const PAGE: &str = "pkg/man/clinet.4";
 
 /// The lines between two section headings.
-fn section(page: &str, name: &str) -> Vec<String> {
+pub fn section(page: &str, name: &str) -> Vec<String> {
     let heading = format!(".Sh {name}");
     let text = read(page);
     let lines = text.lines().skip_while(|line| *line != heading).skip(1);
@@ -28,12 +28,12 @@ fn section(page: &str, name: &str) -> Vec<String> {
 }
 
 /// What follows a macro at the beginning of lines.
-fn items<'a>(lines: &'a [String], beginning: &str) -> Vec<&'a str> {
+pub fn items<'a>(lines: &'a [String], beginning: &str) -> Vec<&'a str> {
     let found = lines.iter().filter_map(|line| line.strip_prefix(beginning));
     found.collect()
 }
 
-fn set<S: Into<String>>(names: impl IntoIterator<Item = S>) -> BTreeSet<String> {
+pub fn set<S: Into<String>>(names: impl IntoIterator<Item = S>) -> BTreeSet<String> {
     names.into_iter().map(Into::into).collect()
 }
 

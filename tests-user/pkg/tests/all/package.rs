@@ -36,7 +36,15 @@ fn actions_are_whole() {
                 assert!(read(payload).contains("Mozilla Public License Version 2.0"));
                 assert_eq!(action.attribute("license"), "MPL-2.0");
             }
-            // A driver, a service or a link would want a reason.
+            // /dev/clinet of the node that the driver makes, for anybody.
+            "driver" => {
+                assert_eq!(action.attribute("name"), "clinetctl");
+                assert_eq!(action.attribute("perms"), "* 0666 root sys");
+                let link = action.attribute("devlink");
+                assert_eq!(link, "type=ddi_pseudo;name=clinetctl\\tclinet");
+                assert_eq!((action.attributes.len(), &action.payload), (3, &None));
+            }
+            // A service or a link would want a reason.
             other => panic!("an action {other}"),
         }
         if matches!(action.kind.as_str(), "dir" | "file") {
@@ -96,9 +104,9 @@ fn the_package_says_what_it_is() {
     assert_eq!(macros, 1);
 }
 
-/// Only the module is the kernel's: a new one means a reboot.
+/// Only the modules are the kernel's: new ones mean a reboot.
 #[test]
-fn only_the_module_wants_a_reboot() {
+fn only_the_modules_want_a_reboot() {
     for file in of_kind("file") {
         let path = file.attribute("path");
         let in_kernel = path.starts_with("kernel/");
@@ -130,7 +138,10 @@ fn nothing_is_forgotten() {
     }
     for path in [
         "build/kernel/misc/amd64/clinet",
+        "build/kernel/drv/amd64/clinetctl",
+        "kmod/drv/clinetctl.conf",
         "include/clinet.h",
+        "include/clinetctl.h",
         "include/cl_inet.h",
     ] {
         assert!(is_in(path), "{path}");

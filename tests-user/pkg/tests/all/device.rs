@@ -1,0 +1,95 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! The manual page of the control device, against its header and its driver.
+
+use std::collections::BTreeSet;
+
+use super::man::{items, section, set};
+use clinet_pkg_tests::{manifest, read};
+
+const PAGE: &str = "pkg/man/clinetctl.4d";
+
+/// All words `CLINETCTL_...` of lines that begin with `.It Dv`.
+fn commands(lines: &[String]) -> BTreeSet<String> {
+    let words = items(lines, ".It ")
+        .into_iter()
+        .flat_map(str::split_whitespace);
+    set(words.filter(|word| word.starts_with("CLINETCTL_")))
+}
+
+#[test]
+fn commands_are_those_of_the_header() {
+    let header = read("include/clinetctl.h");
+    let defined = header.lines().filter_map(|line| {
+        let (name, number) = line.strip_prefix("#define\t")?.split_once('\t')?;
+        number.contains("CLINETCTL_(").then_some(name)
+    });
+    assert_eq!(commands(&section(PAGE, "COMMANDS")), set(defined));
+}
+
+/// The errors that the header names for all commands, and others.
+#[test]
+fn errors_are_those_of_the_header() {
+    let lines = section(PAGE, "ERRORS");
+    let named = set(items(&lines, ".It Er "));
+    let header = read("include/clinetctl.h");
+    let all = header
+        .split_once("Errors of all commands:")
+        .expect("they are there")
+        .1;
+    let all = all.split_once("*/").expect("the end of the comment").0;
+    let words = all.split(|c: char| !c.is_ascii_uppercase());
+    let errors = words.filter(|word| word.len() > 3 && word.starts_with('E'));
+    for error in set(errors) {
+        assert!(named.contains(&error), "{error}");
+    }
+}
+
+#[test]
+fn files_are_installed() {
+    let installed = manifest()
+        .into_iter()
+        .filter(|action| action.kind == "file");
+    let installed = set(installed.map(|action| format!("/{}", action.attribute("path"))));
+    for file in items(&section(PAGE, "FILES"), ".It Pa ") {
+        assert!(file == "/dev/clinet" || installed.contains(file), "{file}");
+    }
+}
+
+/// The driver has one message, which is put together of these parts.
+#[test]
+fn diagnostics_are_the_messages_of_the_driver() {
+    let lines = section(PAGE, "DIAGNOSTICS");
+    let patterns = items(&lines, ".It ");
+    assert_eq!(patterns.len(), 1);
+    let mut literals = Vec::new();
+    for file in [
+        "entry.rs",
+        "events.rs",
+        "files.rs",
+        "look.rs",
+        "list.rs",
+        "change.rs",
+    ] {
+        let source = read(&format!("kmod/drv/src/{file}"));
+        let parts = source.split(".string(\"").skip(1);
+        literals.extend(parts.map(|part| part.split('"').next().unwrap_or_default().to_owned()));
+    }
+    assert_eq!(format!("\"{}%d\"", literals.join("%d")), patterns[0]);
+}
+
+/// One place says how the device is called.
+#[test]
+fn the_node_is_linked_under_the_name_of_the_header() {
+    let header = read("include/clinetctl.h");
+    assert!(header.contains("#define\tCLINETCTL_DEVICE\t\"/dev/clinet\""));
+    let driver = manifest()
+        .into_iter()
+        .find(|action| action.kind == "driver");
+    let driver = driver.expect("a driver action");
+    assert!(driver.attribute("devlink").ends_with("\\tclinet"));
+    let conf = read("kmod/drv/clinetctl.conf");
+    assert!(conf.contains("name=\"clinetctl\" parent=\"pseudo\" instance=0;"));
+}
