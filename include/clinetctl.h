@@ -25,7 +25,7 @@
  * is not 0), ENOTSUP (a version other than the current and the previous one),
  * ENOTTY (no such command), EPERM (a privilege is missing, or a change is asked
  * for in another zone than the global one).  After an error nothing was
- * changed.
+ * changed, unless a structure ceased to be writable during the call.
  */
 
 #ifndef	_CLINETCTL_H

@@ -8,7 +8,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::{json, module, root, run};
+use super::{driver, json, module, root, run};
 
 /// A module that is not clinet, in the assembler's language.
 fn assembled(source: &str) -> (tempfile::TempDir, String) {
@@ -100,14 +100,16 @@ fn a_finding_is_a_line_that_says_what_to_do() {
 }
 
 #[test]
-fn the_released_module_is_good() {
-    let run = run(&["check", &module().display().to_string()]);
-    assert_eq!(run.status, 0, "{}", run.out);
-    assert!(
-        run.out.ends_with("good: no rule is broken\n"),
-        "{}",
-        run.out
-    );
+fn the_released_modules_are_good() {
+    for file in [module(), driver()] {
+        let run = run(&["check", &file.display().to_string()]);
+        assert_eq!(run.status, 0, "{}", run.out);
+        assert!(
+            run.out.ends_with("good: no rule is broken\n"),
+            "{}",
+            run.out
+        );
+    }
 }
 
 #[test]
@@ -140,15 +142,17 @@ fn a_global_that_the_mapfile_does_not_list_is_found() {
     let folder = tempfile::tempdir().expect("a folder");
     let globalized = |name: &str| {
         let path = folder.path().join(name);
+        let original = if name == "clinetctl" { driver() } else { module() };
         let status = std::process::Command::new("objcopy")
             .arg("--globalize-symbol=clinet_log")
-            .args([&module(), &path])
+            .args([&original, &path])
             .status();
         assert!(status.expect("objcopy").success());
         path.display().to_string()
     };
     for arguments in [
         vec!["check", "--json", &globalized("clinet")],
+        vec!["check", "--json", &globalized("clinetctl")],
         vec!["check", "--json", "--clinet", &globalized("renamed")],
     ] {
         let run = run(&arguments);

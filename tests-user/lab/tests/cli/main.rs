@@ -27,6 +27,10 @@ fn module() -> PathBuf {
     root().join("build/kernel/misc/amd64/clinet")
 }
 
+fn driver() -> PathBuf {
+    root().join("build/kernel/drv/amd64/clinetctl")
+}
+
 fn lab(arguments: &[&str]) -> Command {
     let mut command = Command::cargo_bin("lab").expect("the tool is built");
     command.args(arguments);
