@@ -47,7 +47,11 @@ fn bindings(out: &Path) -> Result<(), Box<dyn Error>> {
         .allowlist_function("cv_(init|destroy|signal|reltimedwait)")
         .allowlist_function("ddi_taskq_(create|destroy|dispatch)")
         .allowlist_function("ddi_mod(open|sym|close)|kstat_(create|install|delete|named_.*)")
+        .allowlist_function(
+            "ldi_(ident_release|open_by_dev|close|ioctl)|ddi_name_to_major|makedevice",
+        )
         .allowlist_function("netstack_(next|next_init|next_fini|find_by_stackid|rele)")
+        .allowlist_type("lif(req|num|conf)|sockaddr_(in6?|storage)|strioctl|tcp_ioc_abort_conn_s")
         .allowlist_type("clinet_.*|clinetctl_.*|cl_inet_.*_fn|boolean_t|modlinkage|modlmisc")
         .allowlist_var(
             "AF_INET6?|B_(TRUE|FALSE)|CE_(NOTE|WARN|PANIC)|CL_INET_.*|CLINET(CTL)?_.*|E[A-Z]+",
@@ -56,6 +60,8 @@ fn bindings(out: &Path) -> Result<(), Box<dyn Error>> {
             "IPPROTO_(TCP|UDP|SCTP)|KM_(NO)?SLEEP|KMC_NOMAGAZINE|MODREV_1|MODMAXLINKINFOLEN",
         )
         .allowlist_var("MUTEX_DEFAULT|CV_DEFAULT|TR_CLOCK_TICK|DDI_S(UCCESS|LEEP)|TASKQ_DEFAULTPRI")
+        .allowlist_var("kcred|KSOCKET_SLEEP|SOCK_DGRAM|AF_UNSPEC|OTYP_CHR|F(READ|WRITE|KIOCTL)")
+        .allowlist_var("IFF_(UP|NOLOCAL)|LIF(NAMSIZ|C_[A-Z_]+)|TCPS_[A-Z_]+|ALL_ZONES")
         .allowlist_var("KRTLD_MODE_FIRST|KSTAT_.*|clinet_(mode|detach|audit_now)")
         .blocklist_var("clinet_contract|clinet_control_version|clinet_version")
         .generate()?

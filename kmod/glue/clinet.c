@@ -208,6 +208,12 @@ _info(struct modinfo *modinfop)
 	return (mod_info(&modlinkage, modinfop));
 }
 
+int
+clinet_ident(ldi_ident_t *ident)
+{
+	return (ldi_ident_from_mod(&modlinkage, ident));
+}
+
 void
 clinet_log(int level, const char *message)
 {

@@ -12,6 +12,11 @@
 #define	_CLINET_GLUE_H
 
 #include <sys/types.h>
+#include <sys/ksocket.h>
+#include <sys/sockio.h>
+#include <sys/stropts.h>
+#include <sys/sunldi.h>
+#include <inet/tcp.h>
 
 #ifdef	__cplusplus
 extern "C" {
@@ -67,6 +72,26 @@ extern int clinet_module_busy(void);
 
 /* Frees everything.  Nobody may be inside the module any more. */
 extern void clinet_module_fini(void);
+
+/* Who opens devices: this module. */
+extern int clinet_ident(ldi_ident_t *);
+
+/* Of misc/ksocket, which is found by name. */
+typedef __typeof__(&ksocket_socket) clinet_ksocket_socket_fn;
+typedef __typeof__(&ksocket_ioctl) clinet_ksocket_ioctl_fn;
+typedef __typeof__(&ksocket_close) clinet_ksocket_close_fn;
+
+/* Numbers that are no plain macros. */
+enum {
+	CLINET_SIOCLIFREMOVEIF = (uint_t)SIOCLIFREMOVEIF,
+	CLINET_SIOCLIFADDIF = (uint_t)SIOCLIFADDIF,
+	CLINET_SIOCSLIFFLAGS = (uint_t)SIOCSLIFFLAGS,
+	CLINET_SIOCGLIFFLAGS = (uint_t)SIOCGLIFFLAGS,
+	CLINET_SIOCGLIFNUM = (uint_t)SIOCGLIFNUM,
+	CLINET_SIOCGLIFCONF = (uint_t)SIOCGLIFCONF,
+	CLINET_I_STR = I_STR,
+	CLINET_TCP_IOC_ABORT_CONN = TCP_IOC_ABORT_CONN
+};
 
 /* cmn_err() with a message that is not a format. */
 extern void clinet_log(int, const char *);

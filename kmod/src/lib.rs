@@ -102,8 +102,7 @@ pub mod contract;
 mod entry;
 #[cfg(target_os = "illumos")]
 mod events;
-#[cfg(target_os = "illumos")]
-mod fence;
+pub mod fence;
 pub mod flow;
 pub mod grants;
 pub mod kernel;

@@ -4,7 +4,7 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-/* What TCP of illumos tells of a connection. */
+/* What TCP of illumos tells of a connection, and how one is aborted. */
 
 #ifndef	_INET_TCP_H
 #define	_INET_TCP_H
@@ -27,6 +27,21 @@ typedef struct cl_tcp_info_s {
 	in6_addr_t	cl_tcpi_laddr_v6;
 	in6_addr_t	cl_tcpi_faddr_v6;
 } cl_tcp_info_t;
+
+#define	TCPS_SYN_SENT	-2
+#define	TCPS_TIME_WAIT	6
+
+#define	TCP_IOC_ABORT_CONN	(('T' << 8) + 91)
+
+#pragma pack(4)
+typedef struct tcp_ioc_abort_conn_s {
+	struct sockaddr_storage ac_local;
+	struct sockaddr_storage ac_remote;
+	int32_t	ac_start;
+	int32_t	ac_end;
+	int32_t	ac_zoneid;
+} tcp_ioc_abort_conn_t;
+#pragma pack()
 
 #ifdef	__cplusplus
 }

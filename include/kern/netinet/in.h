@@ -10,6 +10,7 @@
 #define	_NETINET_IN_H
 
 #include <sys/types.h>
+#include <sys/socket.h>
 
 #ifdef	__cplusplus
 extern "C" {
@@ -23,6 +24,26 @@ typedef struct in6_addr {
 		uint32_t	_S6_u32[4];
 	} _S6_un;
 } in6_addr_t;
+
+struct in_addr {
+	uint32_t	s_addr;
+};
+
+struct sockaddr_in {
+	sa_family_t	sin_family;
+	in_port_t	sin_port;
+	struct in_addr	sin_addr;
+	char		sin_zero[8];
+};
+
+struct sockaddr_in6 {
+	sa_family_t	sin6_family;
+	in_port_t	sin6_port;
+	uint32_t	sin6_flowinfo;
+	in6_addr_t	sin6_addr;
+	uint32_t	sin6_scope_id;
+	uint32_t	__sin6_src_id;
+};
 
 #define	IPPROTO_TCP	6
 #define	IPPROTO_UDP	17

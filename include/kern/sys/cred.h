@@ -18,6 +18,7 @@ extern "C" {
 typedef struct cred cred_t;
 
 extern zoneid_t crgetzoneid(const cred_t *);
+extern cred_t *kcred;
 
 #ifdef	__cplusplus
 }

@@ -18,6 +18,7 @@ extern "C" {
 
 extern clock_t drv_usectohz(clock_t);
 extern void delay(clock_t);
+extern dev_t makedevice(major_t, minor_t);
 
 extern major_t getmajor(dev_t);
 extern minor_t getminor(dev_t);

@@ -4,7 +4,7 @@
  * file, You can obtain one at https://mozilla.org/MPL/2.0/.
  */
 
-/* Flags of open files of illumos. */
+/* Flags of open files and of ioctls of illumos. */
 
 #ifndef	_SYS_FILE_H
 #define	_SYS_FILE_H
@@ -13,8 +13,11 @@
 extern "C" {
 #endif
 
+#define	FREAD		0x01
+#define	FWRITE		0x02
 #define	FNDELAY		0x04
 #define	FNONBLOCK	0x80
+#define	FKIOCTL		0x80000000
 
 #ifdef	__cplusplus
 }

@@ -35,6 +35,7 @@ extern ddi_taskq_t *ddi_taskq_create(dev_info_t *, const char *, int, pri_t,
 extern void ddi_taskq_destroy(ddi_taskq_t *);
 extern int ddi_taskq_dispatch(ddi_taskq_t *, void (*)(void *), void *,
     uint_t);
+extern major_t ddi_name_to_major(char *);
 
 extern int ddi_create_minor_node(dev_info_t *, char *, int, minor_t, char *,
     int);

@@ -51,6 +51,13 @@ pub fn delete(
     Ok(deleted)
 }
 
+/// Is the address shared? No if nobody knows.
+pub fn is_shared(address: &Addr) -> bool {
+    BUILTIN
+        .get()
+        .is_some_and(|builtin| builtin.registry.is_shared(address))
+}
+
 /// Hands each shared address (in IPv6 form, as two words) to `each`, with a lock
 /// held that no question takes; none if all but loopback are shared.
 ///

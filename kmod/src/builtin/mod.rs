@@ -32,7 +32,7 @@ mod provider;
 
 pub use audit::{audit_add, audit_begin, audit_finish, audit_seen};
 pub use cluster::{install, node, purge, resync_begin, resync_end, set_addresses, withdraw};
-pub use control::{Deleted, NodeGrants, delete, each_address, full_refuses, grants};
+pub use control::{Deleted, NodeGrants, delete, each_address, full_refuses, grants, is_shared};
 pub use decide::{bind, connect, disconnect, ignores, query, unbind};
 pub use maintain::{
     clear_all, clear_local, gauges, list, maintain, seconds, set_waker, sweep, tell_counts,

@@ -4,48 +4,27 @@
 
 //! Takes the shared addresses away, and brings them back.
 //!
+//! Clearing IFF_UP stops nothing that is sent: the address of an interface that is
+//! down is a good source. With IFF_NOLOCAL it is none, but senders look at their
+//! source only when the addresses of the machine have changed since they last did,
+//! and ip says that they have before it sets the flags. So an interface is added to
+//! lo0 afterwards and removed again: then all of them look. A packet whose sender
+//! was past that look may still leave; a privileged IPV6_PKTINFO, raw sockets and
+//! whoever clears the check of the source are not stopped.
+//!
+//! What was stopped goes on when its address comes back. So connections are ended
+//! first if their ports may belong to another node by then.
+//!
 //! All functions are for one thread at a time, which may sleep and holds no lock.
-//! Each may be called again after an error, and after it was done.
+//! Each may be called again, after an error and after it was done.
 
-use crate::kernel::errno::Errno;
+#[cfg(target_os = "illumos")]
+mod away;
+#[cfg(target_os = "illumos")]
+mod connections;
+#[cfg(target_os = "illumos")]
+mod family;
+pub mod taken;
 
-/// Sets the fence up. May sleep.
-///
-/// # Safety
-///
-/// Called by `_init`, once, before anybody else is in the module.
-pub unsafe fn init() {}
-
-/// Frees what it has.
-///
-/// # Safety
-///
-/// Nobody else is in the module or will be.
-pub unsafe fn fini() {}
-
-/// Takes every shared address away.
-///
-/// # Errors
-///
-/// Not all of them are away.
-pub fn take_down() -> Result<(), Errno> {
-    Ok(())
-}
-
-/// Brings back what [`take_down`] took away.
-///
-/// # Errors
-///
-/// Not all of them are back.
-pub fn bring_up() -> Result<(), Errno> {
-    Ok(())
-}
-
-/// Ends all TCP connections of the shared addresses.
-///
-/// # Errors
-///
-/// Some may not have ended.
-pub fn abort_connections() -> Result<(), Errno> {
-    Ok(())
-}
+#[cfg(target_os = "illumos")]
+pub use away::{abort_connections, bring_up, fini, init, take_down};

@@ -62,6 +62,18 @@ impl Errno {
         (answer > 0 && answer != sys::EINPROGRESS as i32).then_some(Self(answer))
     }
 
+    /// What a function of the kernel returned: 0, or the errno.
+    ///
+    /// # Errors
+    ///
+    /// The errno.
+    pub fn check(number: i32) -> Result<(), Self> {
+        match number {
+            0 => Ok(()),
+            number => Err(Self(number)),
+        }
+    }
+
     /// The number.
     #[must_use]
     pub fn number(self) -> i32 {

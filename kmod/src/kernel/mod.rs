@@ -19,7 +19,13 @@ pub mod errno;
 #[cfg(target_os = "illumos")]
 pub mod kmem;
 #[cfg(target_os = "illumos")]
+pub mod ksocket;
+#[cfg(target_os = "illumos")]
 pub mod kstat;
+#[cfg(target_os = "illumos")]
+pub mod ldi;
+#[cfg(target_os = "illumos")]
+pub mod lif;
 #[cfg(target_os = "illumos")]
 pub mod log;
 #[cfg(target_os = "illumos")]

@@ -1,0 +1,93 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! The TCP connections of the shared addresses: ended.
+
+use super::family::shared;
+use crate::builtin;
+use crate::kernel::errno::Errno;
+use crate::kernel::kmem::KmemSlice;
+use crate::kernel::ksocket::Ksocket;
+use crate::kernel::ldi::Tcp;
+use crate::kernel::{lif, time};
+use crate::settings::addresses;
+
+/// Ticks that connections of one address may take to end.
+const PATIENCE: u32 = 100;
+
+/// TCP, which is asked once for each address.
+pub struct Ending(Tcp);
+
+impl Ending {
+    /// Opens it. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn new() -> Result<Self, Errno> {
+        Tcp::open().map(Self)
+    }
+
+    /// Ends the connections of one address, and waits until they have ended: TCP
+    /// leaves it to other threads. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN`: some have not ended yet; others of the kernel.
+    pub fn end(&self, address: [u8; 16]) -> Result<(), Errno> {
+        for _ in 0..PATIENCE {
+            match self.0.abort(address) {
+                Ok(()) => time::sleep_a_tick(),
+                Err(Errno::NOENT) => return Ok(()),
+                Err(errno) => return Err(errno),
+            }
+        }
+        Err(Errno::AGAIN)
+    }
+
+    /// Ends those of the addresses that a list names, whether the machine has them
+    /// or not. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, or as for [`Ending::end`].
+    pub fn end_listed(&self) -> Result<(), Errno> {
+        let mut list = KmemSlice::from_fn(addresses::MAX, |_| [0; 2]).ok_or(Errno::NOMEM)?;
+        let mut places = list.iter_mut();
+        let mut count = 0;
+        builtin::each_address(|address| {
+            if let Some(place) = places.next() {
+                *place = address;
+                count += 1;
+            }
+        })?;
+        for [high, low] in list.iter().take(count) {
+            self.end(bytes(*high, *low))?;
+        }
+        Ok(())
+    }
+
+    /// Ends those of the shared addresses that the machine has. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Ending::end`].
+    pub fn end_present(&self, socket: &Ksocket<'_>) -> Result<(), Errno> {
+        let interfaces = lif::list(socket)?;
+        for address in interfaces.iter().filter_map(shared) {
+            self.end(address)?;
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of an address in words of native byte order.
+fn bytes(high: u64, low: u64) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let words = high.to_ne_bytes().into_iter().chain(low.to_ne_bytes());
+    for (place, byte) in bytes.iter_mut().zip(words) {
+        *place = byte;
+    }
+    bytes
+}
