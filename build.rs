@@ -51,7 +51,9 @@ fn bindings(out: &Path) -> Result<(), Box<dyn Error>> {
             "ldi_(ident_release|open_by_dev|close|ioctl)|ddi_name_to_major|makedevice",
         )
         .allowlist_function("netstack_(next|next_init|next_fini|find_by_stackid|rele)")
-        .allowlist_type("lif(req|num|conf)|sockaddr_(in6?|storage)|strioctl|tcp_ioc_abort_conn_s")
+        .allowlist_type(
+            "ksocket_t|lif(req|num|conf)|sockaddr_(in6?|storage)|strioctl|tcp_ioc_abort_conn_s",
+        )
         .allowlist_type("clinet_.*|clinetctl_.*|cl_inet_.*_fn|boolean_t|modlinkage|modlmisc")
         .allowlist_var(
             "AF_INET6?|B_(TRUE|FALSE)|CE_(NOTE|WARN|PANIC)|CL_INET_.*|CLINET(CTL)?_.*|E[A-Z]+",

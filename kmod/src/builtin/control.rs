@@ -6,7 +6,7 @@
 
 use super::BUILTIN;
 use super::env::Kernel;
-use crate::flow::{FiveTuple, Protocol};
+use crate::flow::{Addr, FiveTuple, Protocol};
 use crate::grants::Grants;
 use crate::kernel::errno::Errno;
 use crate::kernel::probe;

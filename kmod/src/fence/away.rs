@@ -17,13 +17,14 @@ use crate::kernel::sys;
 static STATE: KMutex<State> = KMutex::new(State {
     ksockets: None,
     taken: Taken::new(),
-    families: [Family::new(sys::AF_INET), Family::new(sys::AF_INET6)],
+    families: [const { Family::new() }; 2],
 });
 
 struct State {
     /// From the first use on.
     ksockets: Option<Ksockets>,
     taken: Taken,
+    /// IPv4 and IPv6.
     families: [Family; 2],
 }
 
@@ -38,8 +39,9 @@ impl State {
             none => none.insert(Ksockets::open()?),
         };
         let mut result = Ok(());
-        for family in &mut self.families {
-            let socket = ksockets.datagram(family.number);
+        let numbers = [sys::AF_INET, sys::AF_INET6];
+        for (family, number) in self.families.iter_mut().zip(numbers) {
+            let socket = ksockets.datagram(number as sys::sa_family_t);
             let done = socket.and_then(|socket| each(family, &socket, &mut self.taken));
             result = result.and(done);
         }
@@ -99,7 +101,7 @@ pub fn bring_up() -> Result<(), Errno> {
 /// `EAGAIN`: some have not ended yet. `ENOMEM`, `ENXIO` and others of the kernel.
 pub fn abort_connections() -> Result<(), Errno> {
     let mut state = STATE.lock();
-    let ending = connections::Ending::new()?;
+    let mut ending = connections::Ending::new()?;
     ending.end_listed()?;
     let mut number = 0;
     while let Some(entry) = state.taken.get(number) {

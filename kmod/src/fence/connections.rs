@@ -35,7 +35,7 @@ impl Ending {
     /// # Errors
     ///
     /// `EAGAIN`: some have not ended yet; others of the kernel.
-    pub fn end(&self, address: [u8; 16]) -> Result<(), Errno> {
+    pub fn end(&mut self, address: [u8; 16]) -> Result<(), Errno> {
         for _ in 0..PATIENCE {
             match self.0.abort(address) {
                 Ok(()) => time::sleep_a_tick(),
@@ -52,7 +52,7 @@ impl Ending {
     /// # Errors
     ///
     /// `ENOMEM`, or as for [`Ending::end`].
-    pub fn end_listed(&self) -> Result<(), Errno> {
+    pub fn end_listed(&mut self) -> Result<(), Errno> {
         let mut list = KmemSlice::from_fn(addresses::MAX, |_| [0; 2]).ok_or(Errno::NOMEM)?;
         let mut places = list.iter_mut();
         let mut count = 0;
@@ -73,7 +73,7 @@ impl Ending {
     /// # Errors
     ///
     /// As for [`Ending::end`].
-    pub fn end_present(&self, socket: &Ksocket<'_>) -> Result<(), Errno> {
+    pub fn end_present(&mut self, socket: &Ksocket<'_>) -> Result<(), Errno> {
         let interfaces = lif::list(socket)?;
         for address in interfaces.iter().filter_map(shared) {
             self.end(address)?;

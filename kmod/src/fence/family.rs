@@ -19,8 +19,6 @@ const NOLOCAL: u64 = sys::IFF_NOLOCAL as u64;
 
 /// What is known of a family between calls.
 pub struct Family {
-    /// `AF_INET` or `AF_INET6`.
-    pub number: sys::sa_family_t,
     /// All senders had to look at their source since flags were last changed.
     told: bool,
     /// What was added to lo0 and could not be removed.
@@ -34,9 +32,8 @@ const QUIET: u32 = 10;
 
 impl Family {
     /// Nothing was done in this family.
-    pub const fn new(number: u32) -> Self {
+    pub const fn new() -> Self {
         Self {
-            number: number as sys::sa_family_t,
             told: false,
             added: None,
             complained: None,

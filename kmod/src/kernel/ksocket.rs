@@ -107,7 +107,7 @@ impl Ksocket<'_> {
             function(
                 self.socket,
                 command.cast_signed(),
-                argument as isize,
+                argument as i64,
                 &mut value,
                 sys::kcred,
             )

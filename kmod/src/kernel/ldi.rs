@@ -9,6 +9,7 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::{mem, ptr};
 
 use super::errno::Errno;
+use super::kmem::KmemSlice;
 use super::sys;
 
 /// How devices are opened.
@@ -120,51 +121,57 @@ impl Drop for Device {
 }
 
 /// TCP of the global stack.
-pub struct Tcp(Device);
+pub struct Tcp {
+    device: Device,
+    /// One request, which is large for a stack.
+    request: KmemSlice<sys::tcp_ioc_abort_conn_s>,
+}
 
 impl Tcp {
     /// Opens its device. Sleeps.
     ///
     /// # Errors
     ///
-    /// The kernel's.
+    /// `ENOMEM`, and the kernel's.
     pub fn open() -> Result<Self, Errno> {
-        Device::open(c"tcp").map(Self)
+        // SAFETY: numbers and arrays of them, for which zeros are valid.
+        let request = KmemSlice::from_fn(1, |_| unsafe { mem::zeroed() });
+        Ok(Self {
+            request: request.ok_or(Errno::NOMEM)?,
+            device: Device::open(c"tcp")?,
+        })
     }
 
     /// Has all connections with a local address (in IPv6 form) ended, at this end
     /// and without a word to the other; listeners stay. `ENOENT` once there are
     /// none any more: until then they are ended soon. Sleeps.
     ///
-    /// TCP compares the last four bytes of any address with one of `AF_INET`, so
-    /// that one of IPv6 could be meant too; an address in IPv6 form is compared
-    /// as a whole.
+    /// TCP compares one of `AF_INET` with the last four bytes of any address, so
+    /// that one of IPv6 could be meant too; in IPv6 form it is compared as a whole.
     ///
     /// # Errors
     ///
     /// `ENOENT`, and the kernel's.
-    #[inline(never)]
-    pub fn abort(&self, local: [u8; 16]) -> Result<(), Errno> {
-        // SAFETY: numbers and arrays of them, for which zeros are valid.
-        let mut request: sys::tcp_ioc_abort_conn_s = unsafe { mem::zeroed() };
-        let family = sys::AF_INET6 as sys::sa_family_t;
-        // SAFETY: sixteen bytes in network order, in each form of the union.
-        let local = unsafe { mem::transmute::<[u8; 16], sys::in6_addr_t>(local) };
-        // SAFETY: zeros are valid, as above.
-        let mut address: sys::sockaddr_in6 = unsafe { mem::zeroed() };
-        address.sin6_family = family;
-        address.sin6_addr = local;
-        let place = (&raw mut request.ac_local).cast::<sys::sockaddr_in6>();
-        // SAFETY: the member has room for it, at any alignment.
-        unsafe { place.write_unaligned(address) };
-        address.sin6_addr = sys::in6_addr_t::default();
-        let place = (&raw mut request.ac_remote).cast::<sys::sockaddr_in6>();
-        // SAFETY: as above.
-        unsafe { place.write_unaligned(address) };
+    pub fn abort(&mut self, local: [u8; 16]) -> Result<(), Errno> {
+        let Some(request) = self.request.first_mut() else {
+            return Err(Errno::NOMEM);
+        };
+        for (place, address) in [
+            (&raw mut request.ac_local, local),
+            (&raw mut request.ac_remote, [0; 16]),
+        ] {
+            // SAFETY: zeros are valid, as above.
+            let mut end: sys::sockaddr_in6 = unsafe { mem::zeroed() };
+            end.sin6_family = sys::AF_INET6 as sys::sa_family_t;
+            // SAFETY: sixteen bytes in network order, in each form of the union.
+            end.sin6_addr = unsafe { mem::transmute::<[u8; 16], sys::in6_addr_t>(address) };
+            // SAFETY: the member has room for it, at any alignment.
+            unsafe { place.cast::<sys::sockaddr_in6>().write_unaligned(end) };
+        }
         request.ac_start = sys::TCPS_SYN_SENT;
         request.ac_end = sys::TCPS_TIME_WAIT as i32;
         request.ac_zoneid = sys::ALL_ZONES;
         // SAFETY: the structure of this command, without pointers.
-        unsafe { self.0.ioctl(sys::CLINET_TCP_IOC_ABORT_CONN, &mut request) }
+        unsafe { self.device.ioctl(sys::CLINET_TCP_IOC_ABORT_CONN, request) }
     }
 }

@@ -6,7 +6,6 @@
 //! socket of their family.
 
 use core::mem;
-use core::ptr;
 
 use super::errno::Errno;
 use super::kmem::KmemSlice;
@@ -31,6 +30,13 @@ impl Interface {
     fn empty() -> Self {
         // SAFETY: integers and unions of integers, for which zeros are valid.
         Self(unsafe { mem::zeroed() })
+    }
+
+    /// A request about the interface of this name.
+    fn named(name: &Name) -> Self {
+        let mut request = Self::empty();
+        request.0.lifr_name = name.map(u8::cast_signed);
+        request
     }
 
     /// Its name.
@@ -112,13 +118,6 @@ fn fill(socket: &Ksocket<'_>, all: &mut [Interface]) -> Result<usize, Errno> {
     Ok(filled / size_of::<Interface>())
 }
 
-/// A request about one interface.
-fn request(name: &Name) -> sys::lifreq {
-    let Interface(mut request) = Interface::empty();
-    request.lifr_name = name.map(u8::cast_signed);
-    request
-}
-
 /// Its flags. Sleeps.
 ///
 /// # Errors
@@ -126,11 +125,11 @@ fn request(name: &Name) -> sys::lifreq {
 /// The kernel's; `ENXIO` if there is none of that name.
 #[inline(never)]
 pub fn flags(socket: &Ksocket<'_>, name: &Name) -> Result<u64, Errno> {
-    let mut request = request(name);
+    let mut request = Interface::named(name);
     // SAFETY: the structure of this command, without pointers.
-    unsafe { socket.ioctl(sys::CLINET_SIOCGLIFFLAGS, &mut request) }?;
+    unsafe { socket.ioctl(sys::CLINET_SIOCGLIFFLAGS, &mut request.0) }?;
     // SAFETY: any bytes are a valid number.
-    Ok(unsafe { request.lifr_lifru.lifru_flags })
+    Ok(unsafe { request.0.lifr_lifru.lifru_flags })
 }
 
 /// Sets its flags. Sleeps until the interface is down, if it goes down.
@@ -140,10 +139,10 @@ pub fn flags(socket: &Ksocket<'_>, name: &Name) -> Result<u64, Errno> {
 /// As for [`flags`].
 #[inline(never)]
 pub fn set_flags(socket: &Ksocket<'_>, name: &Name, flags: u64) -> Result<(), Errno> {
-    let mut request = request(name);
-    request.lifr_lifru.lifru_flags = flags;
+    let mut request = Interface::named(name);
+    request.0.lifr_lifru.lifru_flags = flags;
     // SAFETY: the structure of this command, without pointers.
-    unsafe { socket.ioctl(sys::CLINET_SIOCSLIFFLAGS, &mut request) }
+    unsafe { socket.ioctl(sys::CLINET_SIOCSLIFFLAGS, &mut request.0) }
 }
 
 /// Adds a logical interface without an address to the loopback link, and returns
@@ -158,7 +157,7 @@ pub fn add_loopback(socket: &Ksocket<'_>) -> Result<Name, Errno> {
     for (place, byte) in name.iter_mut().zip(c"lo0".to_bytes()) {
         *place = *byte;
     }
-    let mut request = Interface(request(&name));
+    let mut request = Interface::named(&name);
     // SAFETY: the structure of this command, without pointers.
     unsafe { socket.ioctl(sys::CLINET_SIOCLIFADDIF, &mut request.0) }?;
     Ok(request.name())
@@ -171,7 +170,7 @@ pub fn add_loopback(socket: &Ksocket<'_>) -> Result<Name, Errno> {
 /// As for [`flags`].
 #[inline(never)]
 pub fn remove(socket: &Ksocket<'_>, name: &Name) -> Result<(), Errno> {
-    let mut request = request(name);
+    let mut request = Interface::named(name);
     // SAFETY: the structure of this command, without pointers.
-    unsafe { socket.ioctl(sys::CLINET_SIOCLIFREMOVEIF, &mut request) }
+    unsafe { socket.ioctl(sys::CLINET_SIOCLIFREMOVEIF, &mut request.0) }
 }
