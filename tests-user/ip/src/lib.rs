@@ -77,7 +77,7 @@ pub use recorder::{HookRecorder, Policy, Recorded};
 pub use release::{Release, UnknownRelease};
 pub use socket::{End, Shutdown, Socket};
 pub use stack::{CONNECT_ABORT, Groups, TIME_WAIT};
-pub use stack::{IFF_IPV4, IFF_IPV6, IFF_LOOPBACK, IFF_NOLOCAL, IFF_UP, Interface};
+pub use stack::{IFF_IPV4, IFF_IPV6, IFF_LOOPBACK, IFF_NOLOCAL, IFF_UP, IFF_VRRP, Interface};
 pub use tcp::Segment;
 pub use walk::TcpInfo;
 

@@ -34,6 +34,9 @@ pub const IFF_IPV4: u64 = 0x100_0000;
 /// An interface of IPv6.
 pub const IFF_IPV6: u64 = 0x200_0000;
 
+/// The address is VRRP's, which alone takes it up or down.
+pub const IFF_VRRP: u64 = 0x100_0000_0000;
+
 /// Those that nobody can change.
 const FIXED: u64 = IFF_LOOPBACK | IFF_IPV4 | IFF_IPV6;
 
@@ -214,6 +217,9 @@ impl Interfaces {
     pub fn set_flags(&self, version: IpVersion, name: &str, flags: u64) -> Result<(), Errno> {
         let before = self.flags(version, name)?;
         let flags = flags & !FIXED | before & FIXED;
+        if before & IFF_VRRP != 0 && (flags ^ before) & IFF_UP != 0 {
+            return Err(Errno::EINVAL);
+        }
         if before & IFF_UP != 0 && flags != before {
             self.go_down(version, name);
         }

@@ -25,7 +25,7 @@ use crate::tcp::{self, Packet};
 use crate::udp::{self, Udp};
 
 pub(crate) use interface::Interfaces;
-pub use interface::{IFF_IPV4, IFF_IPV6, IFF_LOOPBACK, IFF_NOLOCAL, IFF_UP, Interface};
+pub use interface::{IFF_IPV4, IFF_IPV6, IFF_LOOPBACK, IFF_NOLOCAL, IFF_UP, IFF_VRRP, Interface};
 pub(crate) use ports::{AnonPorts, FIRST_EPHEMERAL};
 pub use route::Groups;
 pub(crate) use route::NoWay;
