@@ -6,8 +6,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use clinet_control::abi;
 use clinet_ip::{Errno, IFF_NOLOCAL, IFF_UP, TcpState};
+use clinet_module_tests::{Control, abi};
 
 use crate::node::{F, Node, OWN, SHARED};
 
@@ -200,7 +200,6 @@ fn who_is_too_slow_is_fenced_again() {
     node.0.seconds(100);
     assert_eq!(node.fence_state(), abi::CLINETCTL_FENCED);
     assert!(node.having(&SHARED).iter().all(|one| !one.is_up()));
-    let s = node.state(); eprintln!("now {} deadline {} lapsed {} seq {}", s.cst_now, s.cst_deadline, s.cst_lapsed, s.cst_sequence);
     assert_eq!(node.unfence(4, KEPT), 0);
     assert!(node.having(&SHARED).iter().all(|one| one.is_up()));
 }

@@ -7,9 +7,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use clinet_control::abi;
 use clinet_ip::{AF_INET, AF_INET6, Attached, AttachedNode, Interface, Ip, Kernel, Socket};
-use clinet_module_tests::module_file;
+use clinet_module_tests::{Args, Control, Grants, abi, module_file};
 use zerocopy::FromZeros;
 
 /// Shared addresses, and others of the machine.
@@ -36,6 +35,12 @@ pub fn family(address: IpAddr) -> u16 {
 
 pub struct Node(pub AttachedNode);
 
+impl Control for Node {
+    fn control(&self, function: &str, args: Args<'_>) -> i32 {
+        self.0.call(function, args)
+    }
+}
+
 impl Node {
     /// The shared addresses are those of [`SHARED`].
     pub fn new(tunables: &[(&str, u64)]) -> Self {
@@ -59,38 +64,19 @@ impl Node {
         self.0.attached().kernel()
     }
 
-    pub fn state(&self) -> abi::clinetctl_state_t {
-        let mut state = abi::clinetctl_state_t::new_zeroed();
-        let args = [(&raw mut state) as u64];
-        assert_eq!(self.0.call("clinet_control_state", &args), 0);
-        state
-    }
-
     pub fn fence_state(&self) -> u32 {
         self.state().cst_fence
     }
 
-    pub fn now(&self) -> u64 {
-        self.state().cst_now
-    }
-
     /// Grants all ports but 0 for so many seconds.
     pub fn grant(&self, sequence: u64, seconds: u64) {
-        let mut terms = abi::clinetctl_grants_t {
-            cg_sequence: sequence,
-            cg_deadline: self.now() + seconds * 1_000_000_000,
-            cg_first: [1024; 2],
-            cg_last: [u16::MAX; 2],
-            ..FromZeros::new_zeroed()
-        };
-        let mut ports = [u64::MAX; 1024];
-        ports[0] -= 1;
-        let args = [
-            (&raw mut terms) as u64,
-            ports.as_ptr() as u64,
-            ports.as_ptr() as u64,
-        ];
-        assert_eq!(self.0.call("clinet_control_set_grants", &args), 0);
+        let deadline = self.clock() + seconds * 1_000_000_000;
+        let grants = Grants::with_space(1024..=u16::MAX).and(1..=u16::MAX);
+        let mut grants = grants.until(deadline);
+        grants.terms.cg_sequence = sequence;
+        assert_eq!(self.set_grants(&mut grants), 0);
+        // They count once the thread that watches them has seen them.
+        self.kernel().settle();
     }
 
     pub fn fence(&self) -> i32 {

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use clinet_control::abi;
 use clinet_ip::{Errno, Socket};
 use clinet_kernel::together::{self, Over};
+use clinet_module_tests::{Control, abi};
 
 use crate::node::{F, Node, OWN, SHARED, family};
 
@@ -111,9 +111,9 @@ fn nothing_leaves_after_the_fence_while_eight_threads_send() {
         let deadline = node.state().cst_deadline;
         while node.fence_state() != abi::CLINETCTL_FENCED {
             node.kernel().advance(Duration::from_millis(100));
-            assert!(node.now() <= deadline + F * 1_000_000_000);
+            assert!(node.clock() <= deadline + F * 1_000_000_000);
         }
-        assert!(node.now() >= deadline);
+        assert!(node.clock() >= deadline);
     });
     for sender in &senders {
         assert_eq!(sender.received(), 0);
