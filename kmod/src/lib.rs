@@ -11,6 +11,7 @@
 //!   work         the module's thread: tunables that change, audits, memory
 //!   report       the kstats
 //!   attach       a stock ip: its nine-argument hooks, the audit
+//!   fence        takes the shared addresses away, and brings them back
 //!   entry        the C functions of include/clinet.h: pointers in, errno out
 //!     tcp, udp   when the stack has to ask, and what the answer does
 //!       contract the slots and the version; one load per question
@@ -66,6 +67,10 @@
 //! take it, and ip's functions are called under it. What a hook of ip reads of
 //! the attachment is static and atomic. The mutex of the module's thread comes
 //! last: a hook that wants work done takes it for the time of a signal.
+//!
+//! *The fence.* What it remembers has a mutex, which the one thread that takes
+//! addresses away and brings them back holds while it asks ip. Nobody waits for it,
+//! and no other of ours is taken with it but for a moment.
 //!
 //! *Setting up and tearing down.* `clinet_module_init` and
 //! `clinet_module_fini` run in `_init` and `_fini`, where nobody else is

@@ -5,7 +5,8 @@
 //! Kernel sockets: datagram ones, for the ioctls that they have.
 
 use core::ffi::{c_int, c_void};
-use core::ptr;
+use core::mem::transmute;
+use core::ptr::{self, NonNull};
 
 use super::errno::Errno;
 use super::modsym::OpenModule;
@@ -28,16 +29,18 @@ impl Ksockets {
     pub fn open() -> Result<Self, Errno> {
         let module = OpenModule::open(c"misc/ksocket").map_err(|_| Errno::NXIO)?;
         let find = |name| module.symbol(name).ok_or(Errno::NOTSUP);
-        let socket = find(c"ksocket_socket")?;
-        let ioctl = find(c"ksocket_ioctl")?;
-        let close = find(c"ksocket_close")?;
+        let [socket, ioctl, close] = [
+            find(c"ksocket_socket")?,
+            find(c"ksocket_ioctl")?,
+            find(c"ksocket_close")?,
+        ];
         // SAFETY: the function of that name has this type, which C takes from its
         // declaration; the module stays loaded as long as the address is kept.
-        let socket = unsafe { core::mem::transmute(socket) };
+        let socket = unsafe { transmute::<NonNull<()>, sys::clinet_ksocket_socket_fn>(socket) };
         // SAFETY: as above.
-        let ioctl = unsafe { core::mem::transmute(ioctl) };
+        let ioctl = unsafe { transmute::<NonNull<()>, sys::clinet_ksocket_ioctl_fn>(ioctl) };
         // SAFETY: as above.
-        let close = unsafe { core::mem::transmute(close) };
+        let close = unsafe { transmute::<NonNull<()>, sys::clinet_ksocket_close_fn>(close) };
         Ok(Self {
             socket,
             ioctl,

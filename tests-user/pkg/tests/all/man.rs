@@ -6,11 +6,14 @@
 //! they name.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::Path;
 
 use clinet_attach_tests::Machine;
-use clinet_module_tests::{module_file, root, symbol_names};
+use clinet_ip::{AttachedNode, IFF_VRRP};
+use clinet_module_tests::{Args, Control, Grants, abi, module_file, root, symbol_names};
 use clinet_pkg_tests::{read, variables};
+use zerocopy::FromZeros;
 
 const PAGE: &str = "pkg/man/clinet.4";
 
@@ -305,6 +308,73 @@ fn load_messages() -> Vec<String> {
         .into()
 }
 
+/// A machine of whose addresses but loopback all are shared.
+struct Fenced(AttachedNode);
+
+impl Control for Fenced {
+    fn control(&self, function: &str, args: Args<'_>) -> i32 {
+        self.0.call(function, args)
+    }
+}
+
+impl Fenced {
+    fn new() -> Self {
+        let node = AttachedNode::new(&module_file(), &[("clinet_addrs", 0)]);
+        Self(node.expect("the module loads"))
+    }
+
+    /// Has the interface of 10.1.1.1 refuse to change.
+    fn refuse(&self) {
+        let address = IpAddr::from([10, 1, 1, 1]);
+        let all = self.0.ip().interfaces(0);
+        let one = all.iter().find(|one| one.address == address);
+        let flags = one.expect("the model has it").flags | IFF_VRRP;
+        let set = self.0.ip().set_interface_flags(0, address, "lo0:2", flags);
+        set.expect("the model has it");
+    }
+
+    fn unfence(&self) -> i32 {
+        let deadline = self.clock() + 1_000_000_000_000;
+        let grants = Grants::with_space(1024..=u16::MAX).and(1024..=u16::MAX);
+        assert_eq!(self.set_grants(&mut grants.until(deadline)), 0);
+        let unfence = abi::clinetctl_unfence_t {
+            cu_sequence: 2,
+            cu_flags: abi::CLINETCTL_RECORDS_KEPT,
+            ..FromZeros::new_zeroed()
+        };
+        self.control("clinet_control_unfence", &[(&raw const unfence) as u64])
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let log = self.0.attached().kernel().log();
+        log.into_iter().map(|message| message.text).collect()
+    }
+}
+
+/// Warnings about addresses that do not go or come.
+fn fence_messages() -> Vec<String> {
+    let goes_not = Fenced::new();
+    goes_not.refuse();
+    assert_ne!(goes_not.control("clinet_control_fence", &[]), 0);
+    let comes_not = Fenced::new();
+    assert_eq!(comes_not.control("clinet_control_fence", &[]), 0);
+    comes_not.refuse();
+    assert_ne!(comes_not.unfence(), 0);
+    let too_many = Fenced::new();
+    for number in 0..512_u16 {
+        let [high, low] = number.to_be_bytes();
+        let address = IpAddr::from([10, 2, high, low]);
+        let added = too_many.0.ip().add_address(0, "lo0", address);
+        added.expect("lo0 is there");
+    }
+    assert_eq!(too_many.control("clinet_control_fence", &[]), 0);
+    [goes_not, comes_not, too_many]
+        .iter()
+        .flat_map(Fenced::warnings)
+        .filter(|text| text.starts_with("clinet: the shared address of "))
+        .collect()
+}
+
 #[test]
 fn diagnostics_are_the_messages_of_the_module() {
     let mut messages = source_messages(&root().join("kmod/src"));
@@ -312,6 +382,7 @@ fn diagnostics_are_the_messages_of_the_module() {
     messages.extend(list_messages());
     messages.extend(port_messages());
     messages.extend(load_messages());
+    messages.extend(fence_messages());
     let glue = read("kmod/glue/clinet.c");
     let literals = glue.split("clinet_log(CE_WARN, \"").skip(1);
     messages.extend(literals.map(|text| text.split('"').next().expect("an end").to_owned()));
