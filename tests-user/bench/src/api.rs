@@ -159,6 +159,10 @@ pub mod tunable {
     pub const UDP_AGE: &str = "clinet_udp_age";
     /// Attach to ip.
     pub const ATTACH: &str = "clinet_attach";
+    /// The ports that nodes divide; a pointer to a string.
+    pub const PORT_SPACE: &str = "clinet_port_space";
+    /// This node's ports; a pointer to a string.
+    pub const GRANTS: &str = "clinet_grants";
 }
 
 mod address {

@@ -221,6 +221,12 @@ pub const MARKS: &[Mark] = &[
         &["clinet_addrs"],
     ),
     mark(
+        "granted",
+        "what a port space adds to a question",
+        &[Bound::Ns(3.0)],
+        &["clinet_port_space", "clinet_grants"],
+    ),
+    mark(
         "udp-same",
         "UDP send to the same destination",
         &[Bound::Ns(2.0)],

@@ -87,6 +87,26 @@ extern "C" fn gethrestime_sec() -> i64 {
         .map_or(0, |since| since.as_secs().cast_signed())
 }
 
+extern "C" fn gethrestime(to: *mut [i64; 2]) {
+    let now = std::time::SystemTime::now();
+    let since = now.duration_since(std::time::UNIX_EPOCH);
+    let since = since.unwrap_or_default();
+    let ahead = AHEAD.load(Ordering::Relaxed);
+    let now = nanoseconds(since).saturating_add(ahead);
+    // SAFETY: a timestruc_t that the module wants written.
+    unsafe { to.write([now / 1_000_000_000, now % 1_000_000_000]) };
+}
+
+/// Nothing is granted here that ends, so nobody has to be called.
+extern "C" fn realtime_timeout(_: *const (), _: *mut (), _: i64) -> u64 {
+    eprintln!("clinet-bench: its kernel has no callouts");
+    std::process::abort();
+}
+
+extern "C" fn untimeout(_: u64) -> i64 {
+    -1
+}
+
 extern "C" fn delay(ticks: i64) {
     taskq::sleep(span(ticks));
 }
@@ -105,6 +125,9 @@ imports! {
     ddi_get_lbolt64 => "ddi_get_lbolt64",
     gethrtime => "gethrtime",
     gethrestime_sec => "gethrestime_sec",
+    gethrestime => "gethrestime",
+    realtime_timeout => "realtime_timeout",
+    untimeout => "untimeout",
     delay => "delay",
     drv_usectohz => "drv_usectohz",
     drv_hztousec => "drv_hztousec",

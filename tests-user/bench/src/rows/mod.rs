@@ -7,6 +7,7 @@
 mod audit;
 mod cheap;
 mod endpoint;
+mod granted;
 mod growth;
 mod memory;
 mod stack;
@@ -29,6 +30,11 @@ const GROUPS: &[Group] = &[
         what: "an idle module, cheap calls",
         rows: cheap::ROWS,
         run: cheap::run,
+    },
+    Group {
+        what: "a port space",
+        rows: granted::ROWS,
+        run: granted::run,
     },
     Group {
         what: "growth of cost",
