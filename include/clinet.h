@@ -338,15 +338,20 @@ typedef struct clinet_flow_stats {
 	uint64_t	cf_observed;		/* mode observe: accepted */
 	uint64_t	cf_udp_full;		/* no room: clinet_udp_share */
 	uint64_t	cf_addresses_full;	/* no room: local addresses */
-	/* With a port space: refused before the registry was asked. */
-	uint64_t	cf_lapsed;
-	uint64_t	cf_not_granted;
-	uint64_t	cf_explicit;
-	uint64_t	cf_other_stack;
-	/* ... or not, by a policy; what the registry said is above. */
-	uint64_t	cf_explicit_admitted;
-	uint64_t	cf_other_stack_admitted;
 } clinet_flow_stats_t;
+
+/*
+ * With a port space: what was refused before the provider's registry was asked.
+ * The first four are among cf_asked.
+ */
+typedef struct clinet_flow_grants {
+	uint64_t	cg_lapsed;		/* CLINET_LAPSED */
+	uint64_t	cg_not_granted;		/* CLINET_NOT_GRANTED */
+	uint64_t	cg_explicit;		/* CLINET_EXPLICIT */
+	uint64_t	cg_other_stack;		/* CLINET_OTHER_STACK */
+	uint64_t	cg_explicit_admitted;	/* not refused, by a policy */
+	uint64_t	cg_other_stack_admitted;
+} clinet_flow_grants_t;
 
 /*
  * Counters since the module was loaded.  Members are only ever added at the
@@ -393,6 +398,9 @@ typedef struct clinet_stats {
 	uint64_t	cs_addresses_full;	/* install: local addresses */
 	uint64_t	cs_nodes_full;		/* install: nodes */
 	uint64_t	cs_install_late;	/* install: no memory */
+	clinet_flow_grants_t cs_tcp_out_grants;
+	clinet_flow_grants_t cs_tcp_in_grants;
+	clinet_flow_grants_t cs_udp_grants;
 } clinet_stats_t;
 
 /*

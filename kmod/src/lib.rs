@@ -11,11 +11,16 @@
 //!   work         the module's thread: tunables that change, audits, memory
 //!   report       the kstats
 //!   attach       a stock ip: its nine-argument hooks, the audit
-//!   fence        takes the shared addresses away, and brings them back
-//!   entry        the C functions of include/clinet.h: pointers in, errno out
+//!   watch        the deadline of the grants: a thread and a callout
+//!     fence      takes the shared addresses away, and brings them back
+//!   events       what happens, for whoever looks on
+//!   entry        the C functions of include/clinet.h and clinet_control.h:
+//!                pointers in, errno out
 //!     tcp, udp   when the stack has to ask, and what the answer does
 //!       contract the slots and the version; one load per question
 //!     builtin    the provider that comes with the module
+//!       grants   which local ports are this node's, and until when; safe,
+//!                knows nobody
 //!       registry who owns which 5-tuple; safe, knows nobody
 //!       settings the tunables, in range; the mode; the list of shared addresses
 //!       stats    what was counted
@@ -71,6 +76,18 @@
 //! *The fence.* What it remembers has a mutex, which the one thread that takes
 //! addresses away and brings them back holds while it asks ip. Nobody waits for it,
 //! and no other of ours is taken with it but for a moment.
+//!
+//! *Grants.* A question reads them without a lock: a word that every change moves on
+//! is read before and after. One that is overtaken takes the mutex of the grants for
+//! a moment, which is innermost and whose holders never sleep. The mutex of the
+//! callout that shuts the gate comes before it, and only threads that may sleep take
+//! it; the callout itself takes none. The watching thread holds nothing while it
+//! takes addresses away; whoever waits for that looks at a word, tick by tick.
+//!
+//! *Events.* While nobody looks on, one load. Else a record is written under the mutex
+//! of the ring, which is held with that of the module's thread, to wake it; both are
+//! innermost otherwise. The mutex of the readers is held while their function is
+//! called, which must not open or close.
 //!
 //! *Setting up and tearing down.* `clinet_module_init` and
 //! `clinet_module_fini` run in `_init` and `_fini`, where nobody else is

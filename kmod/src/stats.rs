@@ -86,32 +86,51 @@ macro_rules! counters {
 }
 
 macro_rules! flow_counters {
-    ($($name:ident $kstat:literal $line:literal)*) => {
+    (
+        $($name:ident $kstat:literal $line:literal)*;
+        $($granted:ident $granted_kstat:literal $granted_line:literal)*
+    ) => {
         /// Counters of one protocol and direction: what questions came to.
         #[derive(Debug)]
         pub struct FlowCounters {
             $(#[doc = $line] pub $name: Counter,)*
+            $(#[doc = $granted_line] pub $granted: Counter,)*
         }
 
         impl FlowCounters {
             const fn new() -> Self {
-                Self { $($name: Counter::new(),)* }
+                Self {
+                    $($name: Counter::new(),)*
+                    $($granted: Counter::new(),)*
+                }
             }
         }
 
-        /// Each kstat's name is one of these for outgoing TCP, incoming TCP and UDP.
-        const FLOW_COUNTERS: &[([&CStr; 3], Named<FlowCounters>)] = &[$((
+        /// Those of `clinet_flow_stats_t`. Each kstat's name is one of these for
+        /// outgoing TCP, incoming TCP and UDP.
+        const FLOW_COUNTERS: &[([&CStr; 3], Named<FlowCounters>)] =
+            &[$(flow_counter!(clinet_flow_stats_t $name $kstat),)*];
+
+        /// Those of `clinet_flow_grants_t`.
+        const GRANT_COUNTERS: &[([&CStr; 3], Named<FlowCounters>)] =
+            &[$(flow_counter!(clinet_flow_grants_t $granted $granted_kstat),)*];
+    };
+}
+
+macro_rules! flow_counter {
+    ($structure:ident $name:ident $kstat:literal) => {
+        (
             [
                 prefixed!("tcp_out_" $kstat),
                 prefixed!("tcp_in_" $kstat),
                 prefixed!("udp_" $kstat),
             ],
             Named {
-                offset: core::mem::offset_of!(sys::clinet_flow_stats_t, $name),
+                offset: core::mem::offset_of!(sys::$structure, $name),
                 kstat: prefixed!("" $kstat),
                 counter: |flow| &flow.$name,
             },
-        ),)*];
+        )
     };
 }
 
@@ -169,13 +188,13 @@ flow_counters! {
     cf_not_shared "not_shared" "the local address is not shared"
     cf_observed "observed" "not refused, since the mode is observe"
     cf_udp_full "udp_full" "no room: UDP's share is reached"
-    cf_addresses_full "addresses_full" "no room: too many local addresses"
-    cf_lapsed "lapsed" "granted, and the deadline has passed: refused"
-    cf_not_granted "not_granted" "in the port space, and not granted: refused"
-    cf_explicit "explicit" "outside the port space, and not reserved: refused"
-    cf_other_stack "other_stack" "shared, in another stack than the global one: refused"
-    cf_explicit_admitted "explicit_admitted" "outside the port space, let through by policy"
-    cf_other_stack_admitted "other_stack_admitted" "in another stack, let through by policy"
+    cf_addresses_full "addresses_full" "no room: too many local addresses";
+    cg_lapsed "lapsed" "granted, and the deadline has passed: refused"
+    cg_not_granted "not_granted" "in the port space, and not granted: refused"
+    cg_explicit "explicit" "outside the port space, and not reserved: refused"
+    cg_other_stack "other_stack" "shared, in another stack than the global one: refused"
+    cg_explicit_admitted "explicit_admitted" "outside the port space, let through by policy"
+    cg_other_stack_admitted "other_stack_admitted" "in another stack, let through by policy"
 }
 
 /// Stripes, a power of two.
@@ -225,15 +244,10 @@ fn flow_sum(flow: usize, counter: fn(&FlowCounters) -> &Counter) -> u64 {
 /// Questions of a flow: each has one of the answers. What else is counted about a
 /// question is none.
 fn asked(flow: usize) -> u64 {
-    use core::mem::offset_of;
-    type Flow = sys::clinet_flow_stats_t;
-    const BESIDES: [usize; 3] = [
-        offset_of!(Flow, cf_observed),
-        offset_of!(Flow, cf_explicit_admitted),
-        offset_of!(Flow, cf_other_stack_admitted),
-    ];
-    let answers = FLOW_COUNTERS.iter().map(|(_, named)| named);
-    let answers = answers.filter(|named| !BESIDES.contains(&named.offset));
+    let besides = [c"observed", c"explicit_admitted", c"other_stack_admitted"];
+    let answers = FLOW_COUNTERS.iter().chain(GRANT_COUNTERS);
+    let answers = answers.map(|(_, named)| named);
+    let answers = answers.filter(|named| !besides.contains(&named.kstat));
     answers.map(|named| flow_sum(flow, named.counter)).sum()
 }
 
@@ -266,13 +280,22 @@ pub fn snapshot(cs_tuples: u64, cs_capacity: u64, mut put: impl FnMut(usize, u64
         total(|flow| &flow.cf_no_address),
     );
     let flows = [
-        offset_of!(Stats, cs_tcp_out),
-        offset_of!(Stats, cs_tcp_in),
-        offset_of!(Stats, cs_udp),
+        (
+            offset_of!(Stats, cs_tcp_out),
+            offset_of!(Stats, cs_tcp_out_grants),
+        ),
+        (
+            offset_of!(Stats, cs_tcp_in),
+            offset_of!(Stats, cs_tcp_in_grants),
+        ),
+        (offset_of!(Stats, cs_udp), offset_of!(Stats, cs_udp_grants)),
     ];
-    for (flow, start) in flows.into_iter().enumerate() {
+    for (flow, (start, grants)) in flows.into_iter().enumerate() {
         for (_, named) in FLOW_COUNTERS {
             put(start + named.offset, flow_sum(flow, named.counter));
+        }
+        for (_, named) in GRANT_COUNTERS {
+            put(grants + named.offset, flow_sum(flow, named.counter));
         }
         let of_all = offset_of!(sys::clinet_flow_stats_t, cf_asked);
         put(start + of_all, asked(flow));
@@ -283,7 +306,7 @@ pub fn snapshot(cs_tuples: u64, cs_capacity: u64, mut put: impl FnMut(usize, u64
 #[must_use]
 pub fn names() -> usize {
     let counters = COUNTERS.iter().filter(|named| !named.kstat.is_empty());
-    counters.count() + 3 * FLOW_COUNTERS.len()
+    counters.count() + 3 * (FLOW_COUNTERS.len() + GRANT_COUNTERS.len())
 }
 
 /// A counter by its number, from 0 without a gap, for the kstats.
@@ -295,7 +318,8 @@ pub fn named(number: usize) -> Option<(&'static CStr, u64)> {
         return Some((named.kstat, sum(named.counter)));
     }
     let number = number.checked_sub(counters.count())?;
-    let (names, named) = FLOW_COUNTERS.get(number / 3)?;
+    let mut flows = FLOW_COUNTERS.iter().chain(GRANT_COUNTERS);
+    let (names, named) = flows.nth(number / 3)?;
     let name = names.get(number % 3)?;
     Some((name, flow_sum(number % 3, named.counter)))
 }

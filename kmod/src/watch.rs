@@ -393,6 +393,12 @@ fn work() -> Duration {
         log::warn(c"clinet: the clock jumped by more than two seconds: the grants have lapsed");
         grants.lapse(now());
     }
+    if is_armed() && builtin::is_associated() && !builtin::answers() {
+        log::warn(
+            c"clinet: another provider has replaced the built-in one: the grants have lapsed",
+        );
+        grants.lapse(now());
+    }
     tend();
     let snapshot = grants.snapshot();
     act(&snapshot);

@@ -157,17 +157,17 @@ impl Builtin {
             Case::Registry => None,
             Case::Admitted(reason) => {
                 match reason {
-                    Reason::OtherStack => flow.cf_other_stack_admitted.bump(),
-                    _ => flow.cf_explicit_admitted.bump(),
+                    Reason::OtherStack => flow.cg_other_stack_admitted.bump(),
+                    _ => flow.cg_explicit_admitted.bump(),
                 }
                 None
             }
             Case::Refused(reason) => {
                 match reason {
-                    Reason::Lapsed => flow.cf_lapsed.bump(),
-                    Reason::NotGranted => flow.cf_not_granted.bump(),
-                    Reason::Explicit => flow.cf_explicit.bump(),
-                    Reason::OtherStack => flow.cf_other_stack.bump(),
+                    Reason::Lapsed => flow.cg_lapsed.bump(),
+                    Reason::NotGranted => flow.cg_not_granted.bump(),
+                    Reason::Explicit => flow.cg_explicit.bump(),
+                    Reason::OtherStack => flow.cg_other_stack.bump(),
                 }
                 Some(reason.told())
             }

@@ -37,7 +37,7 @@ pub use decide::{bind, connect, disconnect, ignores, query, unbind};
 pub use maintain::{
     clear_all, clear_local, gauges, list, maintain, seconds, set_waker, sweep, tell_counts,
 };
-pub use provider::{associate, is_associated, is_built_in};
+pub use provider::{answers, associate, is_associated, is_built_in};
 
 use env::Kernel;
 

@@ -29,6 +29,14 @@ pub fn is_associated() -> bool {
     ASSOCIATED.load(Ordering::Relaxed)
 }
 
+/// Does the slot hold this provider? A module that stores without looking may have
+/// put another one there.
+pub fn answers() -> bool {
+    contract::cl_inet_connect2
+        .provider()
+        .is_some_and(is_built_in)
+}
+
 /// Is what was loaded from the slot this provider?
 pub fn is_built_in(provider: Provider) -> bool {
     provider.is(connect2)

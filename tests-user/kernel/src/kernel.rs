@@ -369,6 +369,13 @@ impl Kernel {
         self.machine.sched.keep_time();
     }
 
+    /// Keeps threads of modules from going on when the time that they wait for has
+    /// come, as on a machine that is too busy for them, or lets them. Callouts come
+    /// all the same, and so do signals.
+    pub fn hold_threads(&self, hold: bool) {
+        self.machine.sched.hold_threads(hold);
+    }
+
     /// Sets the time of day ahead by so many nanoseconds, or back: what `date`
     /// does, a suspended machine, or a debugger. The time since boot stays.
     pub fn jump(&self, nanoseconds: i64) {

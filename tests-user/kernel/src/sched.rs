@@ -81,6 +81,8 @@ pub(crate) struct State {
     firing: Vec<u64>,
     /// Time passes by [`Sched::advance_to`] alone.
     keeps_time: bool,
+    /// Threads of modules whose time has come do not go on.
+    holds_threads: bool,
     threads: Vec<Thread>,
     /// The files whose next wait is interrupted.
     interrupted: Vec<u64>,
@@ -92,8 +94,13 @@ impl State {
         !is_background() && self.running == 0 && !self.keeps_time
     }
 
+    /// Would the wait end at its time?
+    fn may_time_out(&self, waiter: &Waiter) -> bool {
+        waiter.woken.is_none() && !(self.holds_threads && waiter.background)
+    }
+
     fn next_event(&self) -> Option<u64> {
-        let waiters = self.waiters.iter().filter(|w| w.woken.is_none());
+        let waiters = self.waiters.iter().filter(|w| self.may_time_out(w));
         let timeouts = self.timeouts.keys().map(|&(deadline, _)| deadline);
         waiters
             .filter_map(|waiter| waiter.deadline)
@@ -185,6 +192,11 @@ impl Sched {
     /// From now on only [`Sched::advance_to`] lets time pass.
     pub fn keep_time(&self) {
         lock(&self.state).keeps_time = true;
+    }
+
+    /// From now on threads of modules whose time has come go on, or do not.
+    pub fn hold_threads(&self, hold: bool) {
+        lock(&self.state).holds_threads = hold;
     }
 
     /// Tells everybody who waits to look again.
@@ -302,8 +314,10 @@ impl Sched {
     fn pass(&self, machine: &Machine, state: &mut State, event: u64) {
         let now = event.max(machine.clock.now());
         machine.clock.set(now);
+        let held = state.holds_threads;
         state.wake(Wake::TimedOut, usize::MAX, |waiter| {
-            waiter.deadline.is_some_and(|deadline| deadline <= now)
+            let is_due = waiter.deadline.is_some_and(|deadline| deadline <= now);
+            is_due && !(held && waiter.background)
         });
         let later = state.timeouts.split_off(&(now + 1, 0));
         for ((_, handle), timeout) in std::mem::replace(&mut state.timeouts, later) {

@@ -23,6 +23,8 @@ const THREADS: &str = "
     extern void delay(clock_t);
     extern void *timeout(void (*)(void *), void *, clock_t);
     extern clock_t untimeout(void *);
+    extern void *realtime_timeout(void (*)(void *), void *, clock_t);
+    extern void gethrestime(long *);
     extern int servicing_interrupt(void);
     extern void *taskq_create(const char *, int, short, int, int, uint32_t);
     extern uintptr_t taskq_dispatch(void *, void (*)(void *), void *, uint32_t);
@@ -86,6 +88,17 @@ const THREADS: &str = "
     static void *last;
     void later(clock_t n) { last = timeout(fire, (void *)3, n); }
     clock_t cancel(void) { return (untimeout(last)); }
+    void soon(clock_t n) { last = realtime_timeout(fire, (void *)3, n); }
+    static void canceller(void *arg) { (void) untimeout(last); }
+    void cancel_in_interrupt(void) {
+        last = timeout(fire, (void *)3, 100);
+        (void) realtime_timeout(canceller, NULL, 1);
+    }
+    long wall(long part) {
+        long now[2];
+        gethrestime(now);
+        return (now[part]);
+    }
     static void sleeper(void *arg) { (void) kmem_alloc(8, KM_SLEEP); }
     void bad_timeout(void) { (void) timeout(sleeper, NULL, 1); }
 
@@ -317,4 +330,58 @@ fn the_context_says_whether_it_is_an_interrupt() {
     assert_eq!(machine.call("interrupted", &[]), 0);
     let interrupt = machine.call_in(&Context::interrupt(), "interrupted", &[]);
     assert_eq!(interrupt.expect("no fault"), 1);
+}
+
+#[test]
+fn the_time_of_day_jumps_when_told_and_the_time_since_boot_does_not() {
+    let machine = Machine::new(THREADS);
+    let wall = || machine.call("wall", &[0]) as i64;
+    let (before, ticks) = (wall(), machine.call("lbolt", &[]));
+    assert_eq!(machine.call("seconds", &[]) as i64, before);
+    machine.kernel.jump(2_500_000_000);
+    assert_eq!(wall(), before + 2);
+    assert_eq!(machine.call("wall", &[1]), 500_000_000);
+    machine.kernel.jump(-3_500_000_000);
+    assert_eq!(wall(), before - 1);
+    assert_eq!(machine.call("lbolt", &[]), ticks);
+    machine.kernel.advance(Duration::from_secs(3));
+    assert_eq!(wall(), before + 2);
+}
+
+#[test]
+fn a_callout_comes_in_an_interrupt_and_is_taken_back_in_a_thread() {
+    let machine = Machine::new(THREADS);
+    machine.call("soon", &[3]);
+    machine.kernel.advance(Duration::from_millis(29));
+    assert_eq!(machine.call("get_fired", &[]), 0);
+    machine.kernel.advance(Duration::from_millis(1));
+    assert_eq!(machine.call("get_fired", &[]), 1003);
+    assert_eq!(machine.call("cancel", &[]) as i64, -1);
+    machine.call("soon", &[3]);
+    assert_eq!(machine.call("cancel", &[]), 3);
+    machine.kernel.advance(Duration::from_secs(1));
+    assert_eq!(machine.call("get_fired", &[]), 1003);
+    machine.call("cancel_in_interrupt", &[]);
+    let late = std::panic::AssertUnwindSafe(|| machine.kernel.advance(Duration::from_secs(1)));
+    std::panic::catch_unwind(late).expect_err("untimeout may wait");
+    let fault = machine.kernel.fault().expect("the machine halted");
+    assert!(fault.message.contains("untimeout may sleep"), "{fault}");
+}
+
+/// What a machine that is too busy does; callouts come all the same.
+#[test]
+fn threads_that_are_held_do_not_go_on_until_they_are_let() {
+    let machine = Machine::new(THREADS);
+    machine.call("start", &[]);
+    machine.kernel.settle();
+    let before = machine.call("get_rounds", &[]);
+    machine.kernel.hold_threads(true);
+    machine.call("soon", &[3]);
+    machine.kernel.advance(Duration::from_secs(5));
+    assert_eq!(machine.call("get_rounds", &[]), before);
+    assert_eq!(machine.call("get_fired", &[]), 1003);
+    machine.kernel.hold_threads(false);
+    machine.kernel.advance(Duration::from_millis(1));
+    assert!(machine.call("get_rounds", &[]) > before);
+    machine.call("finish", &[]);
 }

@@ -319,3 +319,49 @@ fn what_disarms_the_grants_has_to_be_forced() {
     assert_eq!(loaded.set(abi::CLINETCTL_MODE, 3, 0), EINVAL);
     assert_eq!(loaded.ask(true, &tcp(1)), 0);
 }
+
+/// The fence needs the module's thread: while it hangs nothing granted is registered.
+#[test]
+fn a_thread_that_stalls_counts_as_lapsed() {
+    let loaded = unfenced(&[]);
+    assert_eq!(loaded.set_grants(&mut grants(&loaded, 100)), 0);
+    loaded.kernel.advance(Duration::from_secs(1));
+    loaded.kernel.hold_threads(true);
+    loaded.kernel.advance(Duration::from_millis(1700));
+    assert_eq!(loaded.connect2(true, &tcp(40000)), 0);
+    loaded.kernel.advance(Duration::from_millis(400));
+    assert_eq!(loaded.connect2(true, &tcp(40001)), EADDRNOTAVAIL);
+    loaded.kernel.advance(Duration::from_secs(10));
+    assert_eq!(loaded.connect2(true, &tcp(40001)), EADDRNOTAVAIL);
+    assert_eq!(loaded.number_of("lapses"), 0);
+    loaded.kernel.hold_threads(false);
+    loaded.kernel.advance(Duration::from_millis(1));
+    assert_eq!(loaded.connect2(true, &tcp(40001)), 0);
+}
+
+/// The deadline passes without the thread, too.
+#[test]
+fn the_gate_is_shut_at_the_deadline_whatever_the_thread_does() {
+    let loaded = unfenced(&[]);
+    assert_eq!(loaded.set_grants(&mut grants(&loaded, 1)), 0);
+    loaded.kernel.settle();
+    loaded.kernel.hold_threads(true);
+    loaded.kernel.advance(Duration::from_millis(960));
+    assert_eq!(loaded.connect2(true, &tcp(40000)), 0);
+    loaded.kernel.advance(Duration::from_millis(39));
+    assert_eq!(loaded.connect2(true, &tcp(40001)), EADDRNOTAVAIL);
+}
+
+/// A provider that stores into the slot without looking whether it is free.
+#[test]
+fn another_provider_in_the_slot_lapses_the_grants() {
+    let loaded = unfenced(&[]);
+    assert_eq!(loaded.set_grants(&mut grants(&loaded, 100)), 0);
+    loaded.kernel.settle();
+    let slot = loaded.slot("cl_inet_connect2");
+    let own = slot.swap(loaded.module.address("clinet_ask"), Ordering::SeqCst);
+    loaded.kernel.advance(Duration::from_millis(400));
+    assert_eq!(loaded.state().cst_lapsed, 1);
+    slot.store(own, Ordering::SeqCst);
+    assert_eq!(loaded.connect2(true, &tcp(40000)), EADDRNOTAVAIL);
+}

@@ -79,15 +79,18 @@ const _: () = {
 };
 
 macro_rules! flow_stats {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// `clinet_flow_stats_t`: what the built-in provider answered.
+    (
+        $(#[$struct_doc:meta])* $struct:ident;
+        $($(#[$doc:meta])* $name:ident,)*
+    ) => {
+        $(#[$struct_doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
         #[repr(C)]
-        pub struct FlowStats {
+        pub struct $struct {
             $($(#[$doc])* pub $name: u64,)*
         }
 
-        impl FlowStats {
+        impl $struct {
             fn since(&self, earlier: &Self) -> Self {
                 Self { $($name: self.$name.wrapping_sub(earlier.$name),)* }
             }
@@ -96,6 +99,8 @@ macro_rules! flow_stats {
 }
 
 flow_stats! {
+    /// `clinet_flow_stats_t`: what the built-in provider answered.
+    FlowStats;
     /// Questions.
     asked,
     /// New 5-tuples.
@@ -118,6 +123,11 @@ flow_stats! {
     udp_full,
     /// No room: there were too many local addresses.
     addresses_full,
+}
+
+flow_stats! {
+    /// `clinet_flow_grants_t`: what a port space made of the questions.
+    FlowGrants;
     /// Granted, and the deadline had passed.
     lapsed,
     /// In the port space, and not granted.
@@ -147,6 +157,12 @@ macro_rules! stats {
             /// As `tcp_out`, of UDP destinations.
             pub udp: FlowStats,
             $($(#[$last_doc])* pub $last: u64,)*
+            /// With a port space: outgoing TCP connections.
+            pub tcp_out_grants: FlowGrants,
+            /// As `tcp_out_grants`, of incoming ones.
+            pub tcp_in_grants: FlowGrants,
+            /// As `tcp_out_grants`, of UDP destinations.
+            pub udp_grants: FlowGrants,
         }
 
         impl Stats {
@@ -171,6 +187,9 @@ macro_rules! stats {
                         tcp_out: self.tcp_out.since(&earlier.tcp_out),
                         tcp_in: self.tcp_in.since(&earlier.tcp_in),
                         udp: self.udp.since(&earlier.udp),
+                        tcp_out_grants: self.tcp_out_grants.since(&earlier.tcp_out_grants),
+                        tcp_in_grants: self.tcp_in_grants.since(&earlier.tcp_in_grants),
+                        udp_grants: self.udp_grants.since(&earlier.udp_grants),
                     }
                 }
             }
