@@ -12,6 +12,10 @@
 
 #include <cl_inet.h>
 #include <clinet.h>
+#include <clinetctl.h>
+#ifdef	_KERNEL
+#include <clinet_control.h>
+#endif
 
 #ifdef	__cplusplus
 extern "C" {

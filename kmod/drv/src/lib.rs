@@ -41,6 +41,10 @@
     clippy::unwrap_used
 )]
 
+// The files of the module bring their tests.
+#[cfg(test)]
+extern crate std;
+
 pub mod call;
 pub mod change;
 pub mod command;

@@ -142,7 +142,11 @@ fn a_global_that_the_mapfile_does_not_list_is_found() {
     let folder = tempfile::tempdir().expect("a folder");
     let globalized = |name: &str| {
         let path = folder.path().join(name);
-        let original = if name == "clinetctl" { driver() } else { module() };
+        let original = if name == "clinetctl" {
+            driver()
+        } else {
+            module()
+        };
         let status = std::process::Command::new("objcopy")
             .arg("--globalize-symbol=clinet_log")
             .args([&original, &path])
