@@ -22,7 +22,7 @@ fn shared() -> IpAddr {
 #[test]
 fn its_module_is_asked_about_what_goes_over_the_wire() {
     for release in [Release::Y2015, Release::Y2021] {
-        let mut cluster = Cluster::default();
+        let cluster = Cluster::default();
         let attached = cluster.add_stock_node("node", &[shared()], release);
         let host = cluster.add_host("host", &[end("198.51.100.7:80").ip()]);
         let listener = host.tcp_listen(end("198.51.100.7:80")).expect("it listens");
