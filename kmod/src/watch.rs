@@ -104,6 +104,12 @@ impl Fence {
 
 static FENCE: AtomicU32 = AtomicU32::new(Fence::Unfenced as u32);
 
+/// Between two looks at what is away, in nanoseconds.
+const KEEP: u64 = 1_000_000_000;
+
+/// When what is away is looked at again.
+static KEPT_UNTIL: AtomicU64 = AtomicU64::new(0);
+
 /// When the fence that is under way has to be done.
 static DUE: AtomicU64 = AtomicU64::new(0);
 
@@ -460,7 +466,23 @@ fn act(snapshot: &Snapshot) {
             done(wanted);
         }
         (Fence::Fencing | Fence::Missed, _) => go_on(),
-        (Fence::Fenced, _) => done(wanted),
+        (Fence::Fenced, _) => {
+            keep_away();
+            done(wanted);
+        }
+    }
+}
+
+/// Takes away what came up meanwhile, by whoever knows nothing of the fence.
+fn keep_away() {
+    let now = now();
+    if now < KEPT_UNTIL.load(Ordering::Relaxed) {
+        return;
+    }
+    KEPT_UNTIL.store(now.saturating_add(KEEP), Ordering::Relaxed);
+    if fence::take_down().is_err() {
+        DUE.store(now.saturating_add(patience()), Ordering::Relaxed);
+        set_fence(Fence::Fencing);
     }
 }
 

@@ -183,6 +183,23 @@ fn an_interface_that_refuses_is_named_and_the_others_go() {
 }
 
 #[test]
+fn what_comes_up_while_it_is_fenced_goes_again() {
+    let node = Node::new(&[]);
+    assert_eq!(node.fence(), 0);
+    for address in SHARED {
+        assert!(node.ip().set_address(0, address, true));
+        node.ip().add_address(0, "lo0", address).expect("lo0");
+    }
+    let socket = node.udp(SHARED[0], 5000);
+    node.0.seconds(2);
+    assert_eq!(node.fence_state(), abi::CLINETCTL_FENCED);
+    assert_eq!(fenced(&node), node.having(&SHARED));
+    assert_eq!(fenced(&node).len(), 4);
+    let sent = socket.send_to(Some((OWN[0], 5001)), true, 3);
+    assert_eq!(sent, Err(Errno::ENETUNREACH));
+}
+
+#[test]
 fn a_machine_without_ipv6_is_fenced() {
     let node = Node::new(&[]);
     for one in node.interfaces() {
