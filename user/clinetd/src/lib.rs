@@ -12,6 +12,7 @@ pub mod directory;
 pub mod identity;
 pub mod metrics;
 pub mod module;
+pub mod operator;
 pub mod platform;
 pub mod state;
 pub mod worker;

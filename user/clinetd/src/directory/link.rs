@@ -88,6 +88,11 @@ impl Link {
         self.timeout
     }
 
+    /// How many members there are to ask.
+    pub fn members(&self) -> usize {
+        self.endpoints.len()
+    }
+
     /// The member that the next call goes to.
     pub fn endpoint(&self) -> &str {
         self.endpoint_of(self.current().turn)
