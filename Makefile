@@ -70,8 +70,9 @@ lint: $(crates) ## Lint for the host and for the kernel target
 		-- -D warnings
 
 check-illumos: $(crates) ## Check that the programs for nodes compile for illumos
-	$T env RUSTC_BOOTSTRAP=1 cargo check --locked -Z build-std \
-		--target x86_64-unknown-illumos -p clinet-control -p clinetadm
+	$T env RUSTC_BOOTSTRAP=1 cargo check --locked -Z build-std --target-dir target/illumos \
+		--target x86_64-unknown-illumos --no-default-features \
+		-p clinet-control -p clinet-slices -p clinetadm -p clinetd
 
 doc: $(crates) ## Build the documentation in target/doc, the modules' in target/x86_64-unknown-illumos/doc
 	$T env RUSTDOCFLAGS="-D warnings" \

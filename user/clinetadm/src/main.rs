@@ -4,6 +4,7 @@
 
 //! `clinetadm`: shows and steers clinet.
 
+mod cluster;
 mod commands;
 mod hint;
 mod output;

@@ -52,7 +52,9 @@ impl Operator {
         let mut members = self.directory.link().members();
         loop {
             match self.directory.read().await {
-                Ok((header, entries)) => return Ok((header, View::read(header.revision, entries, 0))),
+                Ok((header, entries)) => {
+                    return Ok((header, View::read(header.revision, entries, 0)));
+                }
                 Err(error) if members <= 1 => bail!("etcd: {error}"),
                 Err(_) => members -= 1,
             }
@@ -66,7 +68,8 @@ impl Operator {
     /// There is one, or nodes could not share by this.
     pub async fn found(&self) -> anyhow::Result<()> {
         let conf = self.conf;
-        self.say(|view, header| operator::found(view, header, conf)).await
+        self.say(|view, header| operator::found(view, header, conf))
+            .await
     }
 
     /// Begins a new incarnation, after the directory was restored from a copy or lost everything.
@@ -106,9 +109,9 @@ impl Operator {
         let mut freed = Vec::new();
         for _ in 0..TRIES {
             let (_, view) = self.view().await?;
-            let held = view.records().filter(|(_, record, ..)| {
-                record.owner().is_some_and(|owner| owner.node == *node)
-            });
+            let held = view
+                .records()
+                .filter(|(_, record, ..)| record.owner().is_some_and(|owner| owner.node == *node));
             freed.extend(held.map(|(key, ..)| key.clone()));
             let transactions = operator::fenced(&view, node)?;
             if self.all(&transactions).await? {
@@ -159,7 +162,9 @@ impl Operator {
             match self.directory.commit(transaction).await {
                 Ok(Committed::Done(_)) => {}
                 Ok(Committed::Failed(..)) => return Ok(false),
-                Err(error) => bail!("etcd: {error}; it may have been done: clinetadm cluster status"),
+                Err(error) => {
+                    bail!("etcd: {error}; it may have been done: clinetadm cluster status")
+                }
             }
         }
         Ok(true)

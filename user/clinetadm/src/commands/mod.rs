@@ -47,6 +47,7 @@ pub enum Command {
     Grants(grants::Arguments),
     Fence(fence::Fence),
     Unfence(fence::Unfence),
+    Cluster(crate::cluster::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -74,6 +75,7 @@ impl Command {
             Self::Grants(arguments) => grants::run(arguments, way),
             Self::Fence(_) => fence::fence(way),
             Self::Unfence(arguments) => fence::unfence(arguments, way),
+            Self::Cluster(arguments) => crate::cluster::run(arguments),
             Self::Completions(arguments) => completions::run(arguments),
         }
     }

@@ -237,8 +237,15 @@ impl Runner {
                 None => return Ok(()),
             },
         };
+        // Changes that were seen raise the revision too, and there are many; it is kept with the next
+        // answer.
+        let answered = matches!(event, Event::Reply(..) | Event::Snapshot(..));
         let now = self.now().await;
-        for effect in self.agent.step(now, event) {
+        let effects = self.agent.step(now, event);
+        if answered {
+            self.keep(self.agent.kept()).await;
+        }
+        for effect in effects {
             self.perform(effect).await;
         }
         self.wake = self.agent.wake(now);

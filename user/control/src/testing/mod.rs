@@ -140,8 +140,22 @@ fn answer(shared: &Shared, file: &mut OpenFile, request: Request) -> Reply {
             result: poll(shared, file, timeout).into(),
             ..Default::default()
         },
-        Request::Machine(_) => Reply {
-            errno: Errno::ENOTSUP.0,
+        Request::Machine(text) => machine(&mut shared.lock(), &text),
+    }
+}
+
+/// What the machine around the module answers.
+fn machine(module: &mut Module, text: &str) -> Reply {
+    let request = serde_json::from_str(text).map_err(|_| Errno::EINVAL);
+    let answer = request.and_then(|request| (module.machine)(request));
+    let bytes = answer.and_then(|reply| serde_json::to_vec(&reply).map_err(|_| Errno::EINVAL));
+    match bytes {
+        Ok(bytes) => Reply {
+            bytes,
+            ..Default::default()
+        },
+        Err(errno) => Reply {
+            errno: errno.0,
             ..Default::default()
         },
     }

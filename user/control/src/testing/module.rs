@@ -12,7 +12,11 @@ use crate::abi::{
     self, clinet_entry_t, clinetctl_event_t, clinetctl_query_t, clinetctl_state_t,
     clinetctl_tuple_t,
 };
+use crate::machine::{MachineReply, MachineRequest};
 use crate::{Errno, EventType, PortSet, Tuple};
+
+/// A machine's TCP/IP, as tests arrange it.
+pub type MachineAnswers = Box<dyn FnMut(MachineRequest) -> Result<MachineReply, Errno> + Send>;
 
 /// The module as tests arrange it. Members are the driver's own structures.
 pub struct Module {
@@ -34,6 +38,8 @@ pub struct Module {
     pub watched: bool,
     /// Commands that are refused, whatever they ask for.
     pub refused: BTreeMap<u32, Errno>,
+    /// What the machine answers to programs; at first that it cannot.
+    pub machine: MachineAnswers,
     /// The owner that is being resynchronised.
     pub resync: Option<u32>,
     /// The open file that has the control role.
@@ -62,6 +68,7 @@ impl Default for Module {
             events: Vec::new(),
             watched: false,
             refused: BTreeMap::new(),
+            machine: Box::new(|_| Err(Errno::ENOTSUP)),
             resync: None,
             control: None,
         }

@@ -1,0 +1,179 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! What is said to all agents: `found`, `reserve`, `drain`, `fenced`, `recover`.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use anyhow::bail;
+use clinet_slices::names::{Key, Name, Protocol};
+use clinetd::operator::Operator;
+
+use crate::Outcome;
+
+/// Founds a cluster in an etcd that has none of its keys, by [ports] and [times]
+/// of the file. Once, before the first node.
+#[derive(clap::Args)]
+#[command(after_help = "\
+For an etcd that has lost its keys, or was restored from a copy, it is the wrong
+command: see clinetadm cluster recover.
+
+Examples:
+  clinetadm cluster found
+  clinetadm cluster --config ./clinetd.toml found")]
+pub struct Found {}
+
+/// Keeps a port outside the port space for a node.
+#[derive(clap::Args)]
+#[command(after_help = "\
+The node gets it when nobody has it: at once after `clinetadm cluster fenced`,
+else when the node that has it leaves, or is dead and its time is over.
+
+Examples:
+  clinetadm cluster reserve tcp 443 a
+  clinetadm cluster reserve --remove tcp 443")]
+pub struct Reserve {
+    /// tcp or udp
+    #[arg(value_parser = str::parse::<Protocol>)]
+    protocol: Protocol,
+    /// The port
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// For this node
+    #[arg(required_unless_present = "remove", conflicts_with = "remove", value_parser = str::parse::<Name>)]
+    node: Option<Name>,
+    /// For nobody any more
+    #[arg(long)]
+    remove: bool,
+}
+
+/// Has a node give up all that it has: its shared addresses are taken away, live
+/// connections with them.
+#[derive(clap::Args)]
+#[command(after_help = "\
+The node takes nothing until --undo. It does not wait for connections to end:
+steer new ones elsewhere first.
+
+Examples:
+  clinetadm cluster drain a
+  clinetadm cluster drain --undo a")]
+pub struct Drain {
+    /// The node
+    #[arg(value_parser = str::parse::<Name>)]
+    node: Name,
+    /// Let it take slices again
+    #[arg(long)]
+    undo: bool,
+}
+
+/// Says that a node's machine is off, or cut off for good: what it had is free at
+/// once.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Without it others wait until nothing of the node can be on its way (Q). If the
+machine is not off, two nodes may send from one port: only say what you know. On
+a terminal it asks before; elsewhere it needs --yes.
+
+Examples:
+  clinetadm cluster fenced a
+  ipmitool ... chassis power off && clinetadm cluster fenced --yes a")]
+pub struct Fenced {
+    /// The node
+    #[arg(value_parser = str::parse::<Name>)]
+    node: Name,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// Begins anew after etcd was restored from a copy, or lost its keys.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Agents stop where they see an older state than they have seen. After this they go
+on: what each has is fenced and given up, and nothing is taken before all that may
+still be on its way has ended (Q). On a terminal it asks before; elsewhere it
+needs --yes.
+
+Examples:
+  clinetadm cluster recover
+  clinetadm cluster recover --yes")]
+pub struct Recover {
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+pub async fn found(operator: &Operator) -> anyhow::Result<Outcome> {
+    operator.found().await?;
+    println!("founded; nodes may come");
+    Ok(Outcome::Done)
+}
+
+pub async fn reserve(arguments: &Reserve, operator: &Operator) -> anyhow::Result<Outcome> {
+    let (protocol, port) = (arguments.protocol, arguments.port);
+    match &arguments.node {
+        Some(node) => {
+            operator.reserve(protocol, port, node).await?;
+            println!("{protocol} port {port} is kept for node {node}");
+        }
+        None => {
+            operator.unreserve(protocol, port).await?;
+            println!("{protocol} port {port} is not reserved any more");
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+pub async fn drain(arguments: &Drain, operator: &Operator) -> anyhow::Result<Outcome> {
+    let node = &arguments.node;
+    operator.drain(node, !arguments.undo).await?;
+    match arguments.undo {
+        true => println!("node {node} may take slices again"),
+        false => println!("node {node} gives up what it has: clinetadm cluster status"),
+    }
+    Ok(Outcome::Done)
+}
+
+pub async fn fenced(arguments: &Fenced, operator: &Operator) -> anyhow::Result<Outcome> {
+    let node = &arguments.node;
+    let question = format!("Is the machine of node {node} off, or cut off from the network?");
+    if !arguments.yes && !confirmed(&question)? {
+        println!("nothing was changed");
+        return Ok(Outcome::FoundWrong);
+    }
+    let freed = operator.fenced(node).await?;
+    if freed.is_empty() {
+        println!("node {node} had nothing");
+    }
+    for key in freed {
+        match key {
+            Key::Slice(protocol, first) => println!("free: {protocol} slice from {first} on"),
+            Key::Reserve(protocol, port) => println!("free: reserved {protocol} port {port}"),
+            _ => {}
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+pub async fn recover(arguments: &Recover, operator: &Operator) -> anyhow::Result<Outcome> {
+    let question = "Was etcd restored from a copy, or has it lost its keys?";
+    if !arguments.yes && !confirmed(question)? {
+        println!("nothing was changed");
+        return Ok(Outcome::FoundWrong);
+    }
+    let incarnation = operator.recover().await?;
+    println!("incarnation {incarnation} begins: clinetadm cluster status");
+    Ok(Outcome::Done)
+}
+
+fn confirmed(question: &str) -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() {
+        bail!("there is nobody to ask: with --yes it is done without");
+    }
+    print!("{question} [yes/no] ");
+    io::stdout().flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(answer.trim() == "yes")
+}
