@@ -22,7 +22,7 @@ fn the_corpus_is_harmless() {
 
 #[test]
 fn random_calls_are_harmless() {
-    for seed in 0..4 {
+    for seed in 0..2 {
         println!("seed {seed}");
         let mut source = Source::Random(fastrand::Rng::with_seed(seed));
         let report = run(&mut source, 5000);
