@@ -4,6 +4,8 @@
 
 //! Help texts and completions.
 
+use clinet_control::{EventType, Property, Reason};
+
 use crate::program;
 
 fn help(words: &[&str]) -> String {
@@ -66,4 +68,29 @@ fn shells_can_complete_its_commands() {
             "{shell}"
         );
     }
+}
+
+#[test]
+fn the_manual_has_every_command_and_every_word() {
+    let manual = include_str!("../../../../pkg/man/clinetadm.8");
+    let has = |macros: &str, word: &str| {
+        let start = format!(".It {macros} {word}");
+        let mut lines = manual.lines();
+        let found = lines.any(|line| match line.strip_prefix(&start) {
+            Some(rest) => rest.is_empty() || rest.starts_with(' '),
+            None => false,
+        });
+        assert!(found, "{start}");
+    };
+    for name in commands(&help(&[])) {
+        match commands(&help(&[name]))[..] {
+            [] => has("Ic", name),
+            ref below => below
+                .iter()
+                .for_each(|sub| has("Ic", &format!("{name} {sub}"))),
+        }
+    }
+    Reason::WORDS.iter().for_each(|word| has("Sy", word));
+    EventType::WORDS.iter().for_each(|word| has("Sy", word));
+    Property::WORDS.iter().for_each(|word| has("Cm", word));
 }
