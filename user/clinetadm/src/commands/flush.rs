@@ -7,7 +7,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::bail;
-use clinet_control::{Control, Deleted, Filter};
+use clinet_control::{Control, Deleted, Entry, Filter, Protocol};
 use serde_json::json;
 
 use crate::{Outcome, Way, output, words};
@@ -43,7 +43,7 @@ pub struct Arguments {
 }
 
 /// So many entries are enough to recognise what would go.
-const EXAMPLES: usize = 10;
+const EXAMPLES: u64 = 10;
 
 pub fn run(arguments: &Arguments, way: &Way) -> anyhow::Result<Outcome> {
     let filter = words::filter(&arguments.filter)?;
@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments, way: &Way) -> anyhow::Result<Outcome> {
         if arguments.json {
             output::json(&json!(would))?;
         } else {
-            show(&control, &filter, &would)?;
+            show(&control, &filter, arguments.force, &would)?;
         }
         if arguments.dry_run || would.deleted == 0 {
             return Ok(Outcome::Done);
@@ -76,18 +76,24 @@ pub fn run(arguments: &Arguments, way: &Way) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn show(control: &Control, filter: &Filter, would: &Deleted) -> anyhow::Result<()> {
+fn show(control: &Control, filter: &Filter, force: bool, would: &Deleted) -> anyhow::Result<()> {
+    let node = control.state()?.node;
+    let goes =
+        |entry: &Entry| force || entry.owner != node || entry.tuple.protocol == Protocol::Udp;
     println!("{} entries would go{}.", would.deleted, kept(would));
-    let all = would.deleted + would.kept;
-    if would.deleted > 0 {
-        println!("Among those that fit:");
-        for entry in control.list(filter).take(EXAMPLES) {
-            let entry = entry?;
+    let mut left = would.deleted.min(EXAMPLES);
+    for entry in control.list(filter) {
+        let entry = entry?;
+        if left == 0 {
+            break;
+        }
+        if goes(&entry) {
             println!("  {} (node {})", entry.tuple, entry.owner);
+            left -= 1;
         }
-        if all > EXAMPLES as u64 {
-            println!("  ...");
-        }
+    }
+    if would.deleted > EXAMPLES {
+        println!("  ...");
     }
     Ok(())
 }

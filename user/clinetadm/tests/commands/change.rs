@@ -7,6 +7,7 @@
 use clinet_control::Errno;
 use clinet_control::abi::{self, command};
 
+use crate::terminal::Terminal;
 use crate::{Setup, json};
 
 #[test]
@@ -90,6 +91,7 @@ fn flush_shows_before_and_asks_or_is_told() {
         shown.contains("  tcp [2001:db8::10]:40000 [2001:db8::1]:443 (node 2)"),
         "{shown}"
     );
+    assert!(!shown.contains("33000"), "a connection that stays: {shown}");
     let error = setup.err("flush", 2);
     assert!(error.contains("--yes") && error.contains("-n"), "{error}");
     assert_eq!(setup.out("list -p -o owner").lines().count(), 3);
@@ -167,4 +169,21 @@ fn a_missing_privilege_is_named() {
         error.contains("sys_ip_config") && error.contains("pfexec"),
         "{error}"
     );
+}
+
+#[test]
+fn on_a_terminal_flush_asks_and_takes_no_for_an_answer() {
+    let setup = Setup::new();
+    setup.three_entries();
+    let mut terminal = Terminal::start(&setup, "flush owner=2");
+    terminal.until(&["1 entries would go", "Delete them? [y/N]"], || ());
+    terminal.key("n\n");
+    terminal.until(&["Nothing is deleted."], || ());
+    assert!(!terminal.ends_well());
+    let mut terminal = Terminal::start(&setup, "flush owner=2");
+    terminal.until(&["Delete them? [y/N]"], || ());
+    terminal.key("y\n");
+    terminal.until(&["1 entries are deleted."], || ());
+    assert!(terminal.ends_well());
+    assert_eq!(setup.out("list -p -o owner"), "1\n1\n");
 }

@@ -10,6 +10,8 @@ mod events;
 mod grants;
 mod help;
 mod look;
+mod picture;
+mod terminal;
 mod top;
 
 use std::process::Output;

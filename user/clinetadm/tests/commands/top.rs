@@ -4,76 +4,8 @@
 
 //! `top`, in a pseudo-terminal.
 
-use std::io::{Read, Write};
-use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
-
-use pty_process::Size;
-use pty_process::blocking::{Command, Pty, open};
-
+use crate::terminal::Terminal;
 use crate::{Setup, tuple};
-
-/// A terminal that it runs in.
-struct Terminal {
-    pty: Arc<Pty>,
-    output: mpsc::Receiver<Vec<u8>>,
-    child: std::process::Child,
-    screen: vt100::Parser,
-}
-
-impl Terminal {
-    fn start(setup: &Setup) -> Self {
-        let (pty, pts) = open().expect("a pseudo-terminal");
-        pty.resize(Size::new(30, 100)).expect("its size");
-        let child = Command::new(assert_cmd::cargo::cargo_bin("clinetadm"))
-            .args(["top", "--device"])
-            .arg(setup.node.path())
-            .env("TERM", "xterm-256color")
-            .spawn(pts)
-            .expect("it runs");
-        let pty = Arc::new(pty);
-        let reader = Arc::clone(&pty);
-        let (sender, output) = mpsc::channel();
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            // The terminal ends with the program.
-            while let Ok(length @ 1..) = (&*reader).read(&mut buffer) {
-                if sender.send(buffer[..length].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
-        Self {
-            pty,
-            output,
-            child,
-            screen: vt100::Parser::new(30, 100, 0),
-        }
-    }
-
-    /// What is on the screen, once it has all of this. Until then `step` is done
-    /// again and again.
-    fn until(&mut self, parts: &[&str], step: impl Fn()) -> String {
-        for _ in 0..600 {
-            let text = self.screen.screen().contents();
-            if parts.iter().all(|part| text.contains(part)) {
-                return text;
-            }
-            step();
-            match self.output.recv_timeout(Duration::from_millis(200)) {
-                Ok(bytes) => self.screen.process(&bytes),
-                Err(RecvTimeoutError::Timeout) => (),
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-        }
-        panic!("{parts:?} never came:\n{}", self.screen.screen().contents());
-    }
-
-    fn key(&self, key: &str) {
-        (&*self.pty).write_all(key.as_bytes()).expect("a terminal");
-    }
-}
 
 #[test]
 fn it_shows_rates_addresses_grants_and_the_deadline() {
@@ -89,7 +21,7 @@ fn it_shows_rates_addresses_grants_and_the_deadline() {
         }
         module.stats.insert("tcp_out_owned".into(), 100);
     });
-    let mut terminal = Terminal::start(&setup);
+    let mut terminal = Terminal::start(&setup, "top");
     let screen = terminal.until(
         &["deadline in 16m 40s", "34816-36863  92%", "questions"],
         || (),
@@ -119,7 +51,7 @@ fn it_shows_rates_addresses_grants_and_the_deadline() {
     terminal.key("p");
     terminal.until(&["paused"], || ());
     terminal.key("q");
-    assert!(terminal.child.wait().expect("a child").success());
+    assert!(terminal.ends_well());
 }
 
 #[test]
