@@ -12,6 +12,8 @@
 //! between any two steps: transactions compare what they rest on, and deadlines are counted from the
 //! clock that was read before sending.
 
+#[cfg(feature = "mutants")]
+mod essence;
 mod event;
 mod hear;
 mod module;
@@ -21,7 +23,7 @@ mod requests;
 
 pub use event::{Command, Effect, Event, Fence, Grants, Kept, Module, Note, Step, Trouble};
 #[cfg(feature = "mutants")]
-pub use mutant::Mutant;
+pub use {essence::Essence, mutant::Mutant};
 
 use crate::directory::{Transaction, View};
 use crate::names::{Identity, Key, Name, Protocol};
@@ -168,6 +170,16 @@ impl Agent {
     /// The lease that its node key is under, if it is a member.
     pub fn member(&self) -> Option<LeaseId> {
         self.standing().map(|standing| standing.lease)
+    }
+
+    /// The lease that it has, or believes to have.
+    pub fn lease(&self) -> Option<LeaseId> {
+        self.lease
+    }
+
+    /// What the module last said of itself.
+    pub fn module(&self) -> &Module {
+        &self.module
     }
 
     /// What the module is granted, or is about to be: until which value of its clock.

@@ -109,20 +109,26 @@ impl View {
     }
 
     /// Takes over all keys as read in one go at `revision`. What is known of a later revision stays.
-    pub fn replace(&mut self, revision: u64, entries: Vec<(Key, Entry)>, own: u64) {
+    /// False: it contradicts what was known, as [`View::learn`] says.
+    pub fn replace(&mut self, revision: u64, entries: Vec<(Key, Entry)>, own: u64) -> bool {
         let read: BTreeMap<Key, Entry> = entries.into_iter().collect();
         for (key, known) in &mut self.keys {
-            if known.at <= revision && !read.contains_key(key) {
+            if !read.contains_key(key) {
                 known.learn(revision, None, own);
             }
         }
+        let mut agrees = true;
         for (key, entry) in read {
-            self.learn(key, revision, Some(entry), own);
+            agrees &= self.learn(key, revision, Some(entry), own);
         }
+        agrees
     }
 
     /// Learns what a key was at `revision`, unless something later is known of it.
-    pub fn learn(&mut self, key: Key, revision: u64, entry: Option<Entry>, own: u64) {
+    ///
+    /// False: it says that the key was not changed since a revision at which it is known to have been
+    /// something else. No directory does that unless it has gone back in time.
+    pub fn learn(&mut self, key: Key, revision: u64, entry: Option<Entry>, own: u64) -> bool {
         match self.keys.get_mut(&key) {
             Some(known) => known.learn(revision, entry, own),
             None => {
@@ -132,6 +138,7 @@ impl View {
                     entry,
                 };
                 self.keys.insert(key, known);
+                true
             }
         }
     }
@@ -139,17 +146,18 @@ impl View {
     /// Learns what a transaction did that was done at `revision`.
     pub fn done(&mut self, transaction: Transaction, revision: u64, own: u64) {
         for operation in transaction.operations {
-            match operation {
+            let (key, entry) = match operation {
                 Operation::Put(key, value, lease) => {
                     let entry = Entry {
                         value,
                         revision,
                         lease,
                     };
-                    self.learn(key, revision, Some(entry), own);
+                    (key, Some(entry))
                 }
-                Operation::Delete(key) => self.learn(key, revision, None, own),
-            }
+                Operation::Delete(key) => (key, None),
+            };
+            self.learn(key, revision, entry, own);
         }
     }
 
@@ -189,6 +197,11 @@ impl View {
         }
     }
 
+    /// All keys that anything is known of.
+    pub fn all(&self) -> impl Iterator<Item = (&Key, &Known)> {
+        self.keys.iter()
+    }
+
     /// All keys that exist.
     pub fn entries(&self) -> impl Iterator<Item = (&Key, &Entry, &Known)> {
         self.keys.iter().filter_map(|(key, known)| {
@@ -209,17 +222,23 @@ impl View {
 }
 
 impl Known {
-    fn learn(&mut self, at: u64, entry: Option<Entry>, own: u64) {
+    fn learn(&mut self, at: u64, entry: Option<Entry>, own: u64) -> bool {
         if at < self.at {
-            return;
+            return true;
         }
-        let revision = |entry: &Option<Entry>| entry.as_ref().map(|entry| entry.revision);
-        let same = revision(&self.entry) == revision(&entry);
+        let same = self.entry == entry;
+        let unchanged = entry
+            .as_ref()
+            .is_some_and(|entry| entry.revision <= self.at);
+        if unchanged && !same {
+            return false;
+        }
         self.at = at;
         if !same {
             self.since = own;
             self.entry = entry;
         }
+        true
     }
 }
 
@@ -248,6 +267,16 @@ mod tests {
         view.replace(6, Vec::new(), 13);
         assert_eq!(view.entry(&key), None);
         assert_eq!(view.known(&key).map(|known| known.since), Some(13));
+    }
+
+    #[test]
+    fn a_past_that_was_otherwise_is_noticed() {
+        let key = Key::Drain(Name::new("a").unwrap());
+        let mut view = View::default();
+        assert!(view.learn(key.clone(), 5, None, 10));
+        assert!(!view.learn(key.clone(), 9, Some(entry(4)), 11));
+        assert!(view.learn(key.clone(), 9, Some(entry(8)), 11));
+        assert!(!view.replace(12, vec![(key, entry(7))], 12));
     }
 
     #[test]

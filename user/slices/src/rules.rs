@@ -117,10 +117,20 @@ pub fn join(view: &View, identity: &Identity, lease: LeaseId, version: &Name) ->
 ///
 /// In the first incarnation no record means that nobody has it. In a later one the directory may
 /// have forgotten who has: whoever that is holds it for less than Q from when this incarnation was
-/// first seen.
-pub fn take(standing: &Standing, key: &Key, last: u16, own: u64, q: Wait) -> Verdict {
-    let ready = standing.since.saturating_add(q(&standing.conf.timing));
-    if standing.conf.incarnation != FIRST_INCARNATION && own < ready {
+/// first seen. So it is where a record was seen that has gone since (`gone`, by the own clock): its
+/// owner left, or somebody meddled with the directory.
+pub fn take(
+    standing: &Standing,
+    key: &Key,
+    last: u16,
+    gone: Option<u64>,
+    own: u64,
+    q: Wait,
+) -> Verdict {
+    let later = standing.conf.incarnation != FIRST_INCARNATION;
+    let begin = gone.max(later.then_some(standing.since));
+    let ready = begin.map_or(0, |begin| begin.saturating_add(q(&standing.conf.timing)));
+    if own < ready {
         return Verdict::At(ready);
     }
     let mut compares = standing.compares();

@@ -75,9 +75,9 @@ impl Agent {
         let conf = entries
             .iter()
             .find_map(|(key, entry)| (*key == Key::Conf).then(|| entry.value.clone()));
-        let trouble = self.judge(header, floor, conf);
-        if trouble.is_none() {
-            self.accept(now, header, entries, effects);
+        let mut trouble = self.judge(header, floor, conf);
+        if trouble.is_none() && !self.accept(now, header, entries, effects) {
+            trouble = Some(Trouble::Rollback);
         }
         self.set_trouble(now, trouble, effects);
     }
@@ -121,13 +121,14 @@ impl Agent {
         (self.kept.stopped || header.revision < floor).then_some(Trouble::Rollback)
     }
 
+    /// False: it contradicts what was known.
     fn accept(
         &mut self,
         now: Now,
         header: Header,
         entries: Vec<(Key, Entry)>,
         effects: &mut Vec<Effect>,
-    ) {
+    ) -> bool {
         let incarnation = entries.iter().find_map(|(_, entry)| match &entry.value {
             Value::Conf(conf) => Some(conf.incarnation),
             _ => None,
@@ -146,10 +147,13 @@ impl Agent {
                 effects,
             );
         } else {
-            self.view.replace(header.revision, entries, now.own);
+            if !self.view.replace(header.revision, entries, now.own) {
+                return false;
+            }
             self.saw(header, effects);
         }
         self.complete = true;
+        true
     }
 
     fn hear_changes(
@@ -170,11 +174,7 @@ impl Agent {
             return;
         }
         for (key, revision, entry) in changes {
-            if key == Key::Conf && self.view.entry(&key) != entry.as_ref() {
-                self.complete = false;
-            } else {
-                self.view.learn(key, revision, entry, now.own);
-            }
+            self.learn(now, key, revision, entry, effects);
         }
         self.kept.revision = self.kept.revision.max(header.revision);
     }
@@ -210,13 +210,25 @@ impl Agent {
             }
         } else {
             for (key, entry) in entries {
-                if key == Key::Conf && self.view.entry(&key) != entry.as_ref() {
-                    self.complete = false;
-                } else {
-                    self.view.learn(key, header.revision, entry, now.own);
-                }
+                self.learn(now, key, header.revision, entry, effects);
             }
             effects.push(Effect::Say(Note::Refused(request.step, keys)));
+        }
+    }
+
+    /// Learns what became of one key. Where `conf` changed all is read anew.
+    fn learn(
+        &mut self,
+        now: Now,
+        key: Key,
+        revision: u64,
+        entry: Option<Entry>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if key == Key::Conf && self.view.entry(&key) != entry.as_ref() {
+            self.complete = false;
+        } else if !self.view.learn(key, revision, entry, now.own) {
+            self.set_trouble(now, Some(Trouble::Rollback), effects);
         }
     }
 
@@ -276,7 +288,8 @@ impl Agent {
         }
         if trouble.is_some() {
             self.complete = false;
-            self.retry = now.own + self.timing().renewal() / 10;
+            let timing = self.timing();
+            self.retry = now.own + (timing.renewal() / 10).max(timing.tick);
         }
         if self.trouble != trouble {
             self.trouble = trouble;

@@ -202,7 +202,7 @@ impl Agent {
             let key = Key::Slice(protocol, range.first);
             match self.seen_record(&key) {
                 Some(seen) => self.next_take_over(now, standing, &seen, next),
-                None => match rules::take(standing, &key, range.last, now.own, self.wait()) {
+                None => match self.take(now, standing, &key, range.last) {
                     Verdict::Now(transaction) => {
                         let gains = vec![(key, conf.timing.lifetime)];
                         next.request.get_or_insert(Request {
@@ -219,6 +219,11 @@ impl Agent {
                 return;
             }
         }
+    }
+
+    fn take(&self, now: Now, standing: &Standing, key: &Key, last: u16) -> Verdict {
+        let gone = self.view.known(key).map(|known| known.since);
+        rules::take(standing, key, last, gone, now.own, self.wait())
     }
 
     fn seen_record(&self, key: &Key) -> Option<Seen<'_>> {

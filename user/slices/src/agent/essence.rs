@@ -1,0 +1,67 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! What of an agent's state decides what it does, for those who compare states that differ only in
+//! when they are.
+
+use super::{Agent, Kept, Module, Step, Trouble};
+use crate::directory::View;
+use crate::names::Key;
+use crate::records::LeaseId;
+use crate::time::Now;
+
+/// An agent at one moment: durations instead of times, and nothing that only tells requests and
+/// commands apart.
+#[derive(Clone, Debug)]
+pub struct Essence<'a> {
+    /// The lease, if it has one.
+    pub lease: Option<LeaseId>,
+    /// All keys were read; what was granted before was taken over; the module has a command to do;
+    /// nothing was lost; everything goes.
+    pub flags: [bool; 5],
+    /// Why it does not act.
+    pub trouble: Option<Trouble>,
+    /// What is known of the directory. Its times are of the own clock.
+    pub view: &'a View,
+    /// What is granted, and for how long yet.
+    pub held: Vec<(&'a Key, u64)>,
+    /// The request that is under way, and how long it has been.
+    pub pending: Option<(Option<Step>, u64)>,
+    /// No request for so long.
+    pub retry: u64,
+    /// Nothing is sent any more since so long.
+    pub away: Option<u64>,
+    /// What the module is believed to have.
+    pub module: &'a Module,
+    /// What has to be remembered.
+    pub kept: Kept,
+}
+
+impl Agent {
+    /// What decides what this agent does from `now` on.
+    pub fn essence(&self, now: Now) -> Essence<'_> {
+        let left = |until: &u64| until.saturating_sub(now.module);
+        Essence {
+            lease: self.lease,
+            flags: [
+                self.complete,
+                self.adopted,
+                self.told_busy,
+                self.unbroken,
+                self.giving_up,
+            ],
+            trouble: self.trouble,
+            view: &self.view,
+            held: self.held.iter().map(|(key, at)| (key, left(at))).collect(),
+            pending: self.pending.as_ref().map(|pending| {
+                let step = pending.request.as_ref().map(|request| request.step);
+                (step, now.module - pending.sent.module)
+            }),
+            retry: self.retry.saturating_sub(now.own),
+            away: self.away.map(|since| now.own - since),
+            module: &self.module,
+            kept: self.kept,
+        }
+    }
+}
