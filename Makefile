@@ -32,7 +32,7 @@ REPO =
 version = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 .PHONY: all module lab tool demo bench test check-module fmt lint doc headers columns \
-	reproducible scripts man install package vm-test fuzz mutants \
+	reproducible scripts man install package vm-test fuzz mutants model \
 	captures check-illumos clean help FORCE
 
 all: module lab tool ## Build the modules and the programs (the default)
@@ -159,6 +159,9 @@ fuzz: $(module) $(driver) ## Fuzz loader and control device, a minute each (need
 		cargo +nightly fuzz run --fuzz-dir . device corpus/device \
 			../driver/tests/corpus -- -max_len=8192 -timeout=60 \
 			-max_total_time=60
+
+model: ## Check the protocol of larger clusters, state by state (hours)
+	$T cargo test --locked -p clinet-slices --test cluster -- --ignored
 
 mutants: $(foreign) $(rust_provider) ## Change the module place by place: what do no tests notice? (MUTANTS='-f FILE')
 	$T tools/mutants $(MUTANTS)

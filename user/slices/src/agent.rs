@@ -37,6 +37,8 @@ use std::collections::BTreeMap;
 pub struct Config {
     /// Who it is.
     pub identity: Identity,
+    /// The pool that it is of.
+    pub pool: Name,
     /// Its version, for others to see.
     pub version: Name,
     /// Slices that it takes when it starts, by [`Protocol`]; 0: none of that protocol.
@@ -53,6 +55,7 @@ pub struct Agent {
     view: View,
     complete: bool,
     trouble: Option<Trouble>,
+    timing: Timing,
     lease: Option<LeaseId>,
     lease_asked: bool,
     /// The request that is under way.
@@ -60,6 +63,8 @@ pub struct Agent {
     last_id: u64,
     /// No request before this time of the own clock.
     retry: u64,
+    /// When there may be a next request, by the own clock.
+    due: Option<u64>,
     /// What the module is granted, or is about to be: until which value of its clock.
     held: BTreeMap<Key, u64>,
     /// What an earlier agent granted was taken into `held`.
@@ -114,11 +119,13 @@ impl Agent {
             view: View::default(),
             complete: false,
             trouble: None,
+            timing: Timing::default(),
             lease: None,
             lease_asked: false,
             pending: None,
             last_id: 0,
             retry: 0,
+            due: None,
             held: BTreeMap::new(),
             adopted: false,
             // What happened before is not known: a fence that is not open may hide anything.
@@ -148,8 +155,8 @@ impl Agent {
 
     /// When to call [`Agent::step`] at the latest, by the own clock, if nothing happens before.
     pub fn wake(&self, now: Now) -> Option<u64> {
-        let request = self.next_time(now);
-        [self.tell_again, request].into_iter().flatten().min()
+        let at = [self.tell_again, self.due].into_iter().flatten().min();
+        at.map(|at| at.max(now.own))
     }
 
     /// What is known of the directory.
@@ -192,9 +199,9 @@ impl Agent {
         self.giving_up
     }
 
-    /// T, F and L that the cluster goes by.
+    /// T, F and L that the cluster goes by, or did when it was last heard of.
     pub fn timing(&self) -> Timing {
-        self.conf().map_or_else(Timing::default, |conf| conf.timing)
+        self.timing
     }
 
     /// What the cluster goes by, if it is known and believed.

@@ -27,17 +27,21 @@ pub enum Place {
 
 /// The places of a protocol, in their order.
 pub fn places(view: &View, conf: &Conf, protocol: Protocol, identity: &Identity) -> Vec<Place> {
-    (0..conf.slices(protocol))
-        .filter_map(|n| conf.nth(protocol, n))
-        .map(|range| {
-            let entry = view.entry(&Key::Slice(protocol, range.first));
-            match entry.map(|entry| &entry.value) {
-                None => Place::Empty,
-                Some(Value::Record(record)) => place(record, range.last, identity),
-                Some(_) => Place::Taken,
-            }
-        })
-        .collect()
+    let mut places = vec![Place::Empty; conf.slices(protocol) as usize];
+    for (key, entry, _) in view.entries() {
+        let Key::Slice(of, first) = key else {
+            continue;
+        };
+        let number = conf.number(protocol, *first).filter(|_| *of == protocol);
+        let Some((n, range)) = number.and_then(|n| Some((n, conf.nth(protocol, n)?))) else {
+            continue;
+        };
+        places[n as usize] = match &entry.value {
+            Value::Record(record) => place(record, range.last, identity),
+            _ => Place::Taken,
+        };
+    }
+    places
 }
 
 fn place(record: &Record, last: u16, identity: &Identity) -> Place {

@@ -197,11 +197,6 @@ impl View {
         }
     }
 
-    /// All keys that anything is known of.
-    pub fn all(&self) -> impl Iterator<Item = (&Key, &Known)> {
-        self.keys.iter()
-    }
-
     /// All keys that exist.
     pub fn entries(&self) -> impl Iterator<Item = (&Key, &Entry, &Known)> {
         self.keys.iter().filter_map(|(key, known)| {

@@ -212,3 +212,108 @@ pub fn unreserve(view: &View, protocol: Protocol, port: u16) -> Result<Transacti
         operations: vec![Operation::Delete(key)],
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::Entry;
+    use crate::names::{Range, Uuid};
+    use crate::records::Owner;
+    use crate::time::Timing;
+
+    const HEADER: Header = Header {
+        cluster: 7,
+        revision: 9,
+    };
+
+    fn conf() -> Conf {
+        Conf {
+            format: FORMAT,
+            incarnation: FIRST_INCARNATION,
+            cluster: 0,
+            tcp: Some(Range {
+                first: 32768,
+                last: 65535,
+            }),
+            udp: None,
+            slice: 2048,
+            timing: Timing::default(),
+        }
+    }
+
+    fn view(entries: Vec<(Key, Value)>) -> View {
+        let entry = |value| Entry {
+            value,
+            revision: 5,
+            lease: None,
+        };
+        let entries = entries.into_iter().map(|(key, value)| (key, entry(value)));
+        View::read(HEADER.revision, entries.collect(), 0)
+    }
+
+    fn written(transaction: &Transaction) -> &Value {
+        match &transaction.operations[..] {
+            [Operation::Put(_, value, None)] => value,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_cluster_is_founded_once_and_recovered_with_a_higher_number() {
+        let found = found(&view(Vec::new()), HEADER, conf()).unwrap();
+        let Value::Conf(founded) = written(&found) else {
+            panic!("{found:?}");
+        };
+        assert_eq!((founded.cluster, founded.incarnation), (7, 1));
+        let known = view(vec![(Key::Conf, written(&found).clone())]);
+        assert_eq!(super::found(&known, HEADER, conf()), Err(Refused::Founded));
+        assert_eq!(
+            recover(&known, HEADER, 1, None),
+            Err(Refused::Incarnation(1))
+        );
+        let recovered = recover(&known, HEADER, 1000, None).unwrap();
+        assert_eq!(recovered.compares, [Compare::Revision(Key::Conf, 5)]);
+        assert_eq!(
+            recover(&view(Vec::new()), HEADER, 1000, None),
+            Err(Refused::NoConf)
+        );
+    }
+
+    #[test]
+    fn a_reserved_port_moves_after_the_word_that_its_node_is_off() {
+        let (one, two) = (NodeId::new("one").unwrap(), NodeId::new("two").unwrap());
+        let key = Key::Reserve(Protocol::Tcp, 443);
+        let mut entries = vec![(Key::Conf, Value::Conf(conf()))];
+        assert_eq!(
+            reserve(&view(entries.clone()), Protocol::Tcp, 32768, &one),
+            Err(Refused::InSpace(32768))
+        );
+        let reserved = reserve(&view(entries.clone()), Protocol::Tcp, 443, &one).unwrap();
+        let Value::Record(mut record) = written(&reserved).clone() else {
+            panic!("{reserved:?}");
+        };
+        assert_eq!(record.tenure, Tenure::Free);
+        record.tenure = Tenure::Own(Owner {
+            node: one.clone(),
+            machine: Uuid(1),
+            boot: Uuid(1),
+            epoch: 1,
+        });
+        entries.push((key, Value::Record(record)));
+        let held = view(entries);
+        assert_eq!(
+            unreserve(&held, Protocol::Tcp, 443),
+            Err(Refused::Held(Protocol::Tcp, 443, one.clone()))
+        );
+        let words = fenced(&held, &one).unwrap();
+        let Value::Record(free) = written(&words[0]) else {
+            panic!("{words:?}");
+        };
+        assert_eq!(free.tenure, Tenure::Free);
+        let moved = reserve(&held, Protocol::Tcp, 443, &two).unwrap();
+        let Value::Record(moved) = written(&moved) else {
+            panic!("{moved:?}");
+        };
+        assert_eq!(moved.heir, Some(two));
+    }
+}

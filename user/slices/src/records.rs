@@ -128,6 +128,8 @@ pub struct Node {
     pub machine: Uuid,
     /// Its boot.
     pub boot: Uuid,
+    /// The pool that it is of.
+    pub pool: Name,
     /// The version of its agent.
     pub version: Name,
 }

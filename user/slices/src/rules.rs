@@ -91,7 +91,13 @@ impl Standing<'_> {
 /// new lease. From then on nothing of an earlier session of this node can be done any more.
 ///
 /// A key of another machine or boot is waited for: it goes when its lease ends (I7).
-pub fn join(view: &View, identity: &Identity, lease: LeaseId, version: &Name) -> Verdict {
+pub fn join(
+    view: &View,
+    identity: &Identity,
+    lease: LeaseId,
+    pool: &Name,
+    version: &Name,
+) -> Verdict {
     let key = Key::Node(identity.node.clone());
     let free = match view.entry(&key) {
         None => Compare::Absent(key.clone()),
@@ -105,6 +111,7 @@ pub fn join(view: &View, identity: &Identity, lease: LeaseId, version: &Name) ->
     let node = Node {
         machine: identity.machine,
         boot: identity.boot,
+        pool: pool.clone(),
         version: version.clone(),
     };
     Verdict::Now(Transaction {
@@ -239,7 +246,8 @@ pub fn quarantine(standing: &Standing, view: &View, seen: &Seen) -> Verdict {
 }
 
 /// **Leave**: the records go. To be sent only when the shared addresses are fenced, the module has no
-/// grant, and the last packet has arrived. A reserved port stays reserved.
+/// grant, and the last packet has arrived; or for records that it never was granted. A reserved port
+/// stays reserved.
 pub fn leave(standing: &Standing, records: &[Seen]) -> Transaction {
     let mut transaction = renew(standing, records);
     transaction.operations = records

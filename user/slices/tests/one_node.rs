@@ -39,6 +39,7 @@ fn agent() -> Agent {
             machine: Uuid(1),
             boot: Uuid(2),
         },
+        pool: name("p"),
         version: name("0.1.0"),
         start: [1, 0],
     };

@@ -30,6 +30,8 @@ pub struct Essence<'a> {
     pub pending: Option<(Option<Step>, u64)>,
     /// No request for so long.
     pub retry: u64,
+    /// The next request may be made after so long.
+    pub due: Option<u64>,
     /// Nothing is sent any more since so long.
     pub away: Option<u64>,
     /// What the module is believed to have.
@@ -59,6 +61,7 @@ impl Agent {
                 (step, now.module - pending.sent.module)
             }),
             retry: self.retry.saturating_sub(now.own),
+            due: self.due.map(|at| at.saturating_sub(now.own)),
             away: self.away.map(|since| now.own - since),
             module: &self.module,
             kept: self.kept,

@@ -75,6 +75,11 @@ impl Agent {
         let conf = entries
             .iter()
             .find_map(|(key, entry)| (*key == Key::Conf).then(|| entry.value.clone()));
+        if let Some(Value::Conf(conf)) = &conf
+            && conf.check().is_ok()
+        {
+            self.timing = conf.timing;
+        }
         let mut trouble = self.judge(header, floor, conf);
         if trouble.is_none() && !self.accept(now, header, entries, effects) {
             trouble = Some(Trouble::Rollback);

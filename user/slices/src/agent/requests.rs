@@ -7,7 +7,7 @@
 use super::{Agent, Effect, Note, Pending, Request, Step};
 use crate::choice::{self, Bounds};
 use crate::directory::Transaction;
-use crate::names::{Key, Protocol};
+use crate::names::{Key, NodeId, Protocol};
 use crate::records::{Tenure, Value};
 use crate::rules::{self, MOST_RECORDS, Seen, Standing, Verdict, Wait};
 use crate::time::Now;
@@ -45,7 +45,12 @@ impl Agent {
             self.lease_asked = true;
             effects.push(Effect::Lease);
         }
-        if self.pending.is_some() || now.own < self.retry {
+        self.due = None;
+        if self.pending.is_some() {
+            return;
+        }
+        if now.own < self.retry {
+            self.due = Some(self.retry);
             return;
         }
         if !self.complete {
@@ -53,12 +58,16 @@ impl Agent {
             effects.push(Effect::Read(id));
             return;
         }
-        if let Some(request) = self.next(now).request {
+        let next = self.next(now);
+        self.due = next.at;
+        if let Some(request) = next.request {
+            self.due = None;
             let transaction = request.transaction.clone();
             let id = self.send(now, Some(request));
             effects.push(Effect::Commit(id, transaction));
         } else if self.name_is_taken() {
             self.retry = now.own + self.timing().renewal();
+            self.due = Some(self.retry);
             effects.push(Effect::Say(Note::NameTaken));
         }
     }
@@ -72,20 +81,6 @@ impl Agent {
             request,
         });
         self.last_id
-    }
-
-    /// When the next request is due, by the own clock.
-    pub(super) fn next_time(&self, now: Now) -> Option<u64> {
-        if self.pending.is_some() {
-            return None;
-        }
-        let next = self.next(now);
-        let at = if !self.complete || next.request.is_some() {
-            Some(now.own)
-        } else {
-            next.at
-        };
-        at.map(|at| at.max(self.retry))
     }
 
     fn name_is_taken(&self) -> bool {
@@ -105,6 +100,9 @@ impl Agent {
         if self.giving_up {
             self.next_leave(now, &standing, &mut next);
         } else {
+            for protocol in Protocol::ALL {
+                self.next_surplus(protocol, &standing, &mut next);
+            }
             self.next_renewal(now, &standing, &mut next);
             self.next_retake(&standing, &mut next);
             self.next_reserve(now, &standing, &mut next);
@@ -120,8 +118,10 @@ impl Agent {
         let (Some(_), Some(lease)) = (self.conf(), self.lease) else {
             return;
         };
-        let (identity, version) = (&self.config.identity, &self.config.version);
-        if let Verdict::Now(transaction) = rules::join(&self.view, identity, lease, version) {
+        let config = &self.config;
+        let (identity, pool, version) = (&config.identity, &config.pool, &config.version);
+        let join = rules::join(&self.view, identity, lease, pool, version);
+        if let Verdict::Now(transaction) = join {
             next.offer(Step::Join, &[], transaction);
         }
     }
@@ -141,6 +141,37 @@ impl Agent {
                 revision,
                 since,
             })
+    }
+
+    /// Slices that are no neighbours of the others: a request was done whose answer was lost, and
+    /// another slice was asked for. The module was never granted them, so they can go at once.
+    fn next_surplus(&self, protocol: Protocol, standing: &Standing, next: &mut Next) {
+        let number = |seen: &Seen| match seen.key {
+            Key::Slice(of, first) if *of == protocol => standing.conf.number(protocol, *first),
+            _ => None,
+        };
+        let own: Vec<(u32, Seen)> = self
+            .own_records()
+            .filter_map(|seen| Some((number(&seen)?, seen)))
+            .collect();
+        let is_held = |(_, seen): &(u32, Seen)| self.held.contains_key(seen.key);
+        let runs = own.chunk_by(|one, other| one.0 + 1 == other.0);
+        let kept = runs.max_by_key(|run| (run.iter().any(is_held), run.len()));
+        let kept = kept.map_or(0..0, |run| run[0].0..run[0].0 + run.len() as u32);
+        let surplus: Vec<Seen> = own
+            .iter()
+            .filter(|one| !kept.contains(&one.0) && !is_held(one))
+            .map(|(_, seen)| seen.clone())
+            .take(MOST_RECORDS)
+            .collect();
+        if !surplus.is_empty() {
+            let transaction = rules::leave(standing, &surplus);
+            next.request.get_or_insert(Request {
+                step: Step::Leave,
+                gains: Vec::new(),
+                transaction,
+            });
+        }
     }
 
     /// Records of this session are renewed when a third of T is over; the nearest deadline first.
@@ -188,12 +219,17 @@ impl Agent {
     }
 
     fn next_slice(&self, now: Now, protocol: Protocol, standing: &Standing, next: &mut Next) {
+        let is_slice = |seen: &Seen| matches!(seen.key, Key::Slice(of, _) if *of == protocol);
+        let mine = self.own_records().filter(is_slice).count();
+        if mine as u64 >= u64::from(self.wanted(protocol)) {
+            return;
+        }
         let conf = standing.conf;
         let places = choice::places(&self.view, conf, protocol, standing.identity);
         let bounds = Bounds {
             start: self.config.start[protocol as usize],
             want: self.wanted(protocol),
-            nodes: self.nodes(),
+            nodes: u32::try_from(self.nodes().count()).unwrap_or(u32::MAX),
         };
         for n in choice::next(&places, bounds, &standing.identity.node) {
             let Some(range) = conf.nth(protocol, n) else {
@@ -282,9 +318,9 @@ impl Agent {
     }
 
     /// How many nodes that live are between `node` and this one, by name, around the circle.
-    fn turn_after(&self, node: &crate::names::NodeId) -> u64 {
+    fn turn_after(&self, node: &NodeId) -> u64 {
         let me = &self.config.identity.node;
-        let between = |other: &crate::names::NodeId| {
+        let between = |other: &NodeId| {
             let (after, before) = (other > node, other < me);
             if me > node {
                 after && before
@@ -292,19 +328,19 @@ impl Agent {
                 after || before
             }
         };
-        let nodes = self.view.entries().filter(|(key, ..)| match key {
-            Key::Node(other) => between(other),
-            _ => false,
-        });
-        nodes.count() as u64
+        self.nodes().filter(|other| between(other)).count() as u64
     }
 
-    fn nodes(&self) -> u32 {
-        let nodes = self.view.entries();
-        let count = nodes
-            .filter(|(key, ..)| matches!(key, Key::Node(_)))
-            .count();
-        u32::try_from(count).unwrap_or(u32::MAX)
+    /// The nodes of this pool that live.
+    fn nodes(&self) -> impl Iterator<Item = &NodeId> {
+        self.view
+            .entries()
+            .filter_map(|(key, entry, _)| match (key, &entry.value) {
+                (Key::Node(node), Value::Node(value)) if value.pool == self.config.pool => {
+                    Some(node)
+                }
+                _ => None,
+            })
     }
 
     /// Once nothing is sent and the last packet has arrived, the records go.

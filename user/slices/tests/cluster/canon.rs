@@ -12,12 +12,15 @@ use clinet_slices::directory::{Compare, Entry, Known, Operation, Transaction};
 use clinet_slices::names::{Key, NodeId};
 use clinet_slices::records::{FIRST_INCARNATION, LeaseId, Owner, Record, Tenure, Value};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
 
 struct Canon<'a, H> {
     hasher: &'a mut H,
     world: &'a World,
     /// The machines in an order that does not depend on their names.
     order: Vec<usize>,
+    /// All keys, in that order too.
+    keys: Rc<Vec<Key>>,
     /// Leases by when they come up.
     leases: Vec<LeaseId>,
     /// Revisions may come back.
@@ -27,18 +30,24 @@ struct Canon<'a, H> {
 impl Hash for World {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let mut order: Vec<usize> = (0..self.machines.len()).collect();
-        order.sort_by_cached_key(|n| self.outline(*n));
+        if self.has_equals() {
+            order.sort_by_cached_key(|n| self.outline(*n));
+        }
         let mut canon = Canon {
             hasher,
             world: self,
+            keys: Rc::new(self.keys_in(&order)),
             order: order.clone(),
             leases: Vec::new(),
             exact: self.setup.kinds.contains(&Fault::Restore),
         };
         (self.even, self.faults, self.broken).hash(canon.hasher);
-        for (key, entry) in &self.store.entries {
-            canon.key(key);
-            canon.entry(key, entry);
+        (self.restored, self.recoveries).hash(canon.hasher);
+        for key in Rc::clone(&canon.keys).iter() {
+            match self.store.entries.get(key) {
+                Some(entry) => canon.entry(key, entry),
+                None => 0.hash(canon.hasher),
+            }
         }
         if canon.exact {
             self.store.header.hash(canon.hasher);
@@ -53,6 +62,25 @@ impl Hash for World {
 }
 
 impl World {
+    fn keys_in(&self, order: &[usize]) -> Vec<Key> {
+        let nodes = order.iter().map(|n| &self.machines[*n].identity.node);
+        let drains = nodes.clone().cloned().map(Key::Drain);
+        let records = self.keys.iter().map(|(key, _)| key.clone());
+        let nodes = nodes.cloned().map(Key::Node);
+        [Key::Conf]
+            .into_iter()
+            .chain(nodes)
+            .chain(drains)
+            .chain(records)
+            .collect()
+    }
+
+    /// Machines may take each other's place.
+    fn has_equals(&self) -> bool {
+        let fast = self.machines.iter().filter(|m| m.fast).count();
+        fast > 1 || self.machines.len() - fast > 1
+    }
+
     /// What of a machine does not depend on names: to put machines in order.
     fn outline(&self, n: usize) -> u64 {
         let machine = &self.machines[n];
@@ -198,10 +226,10 @@ impl<H: Hasher> Canon<'_, H> {
                 kept.hash(self.hasher);
             }
         }
-        if let Some(orphan) = &machine.orphan {
-            if !self.world.is_hopeless(orphan) {
-                self.transaction(orphan);
-            }
+        if let Some(orphan) = &machine.orphan
+            && !self.world.is_hopeless(orphan)
+        {
+            self.transaction(orphan);
         }
         if self.exact {
             machine.kept.hash(self.hasher);
@@ -217,10 +245,12 @@ impl<H: Hasher> Canon<'_, H> {
             if let Some(Some(answer)) = &flight.answer {
                 answered = Some(answer.header.revision);
                 answer.done.hash(self.hasher);
-                for (key, entry) in &answer.entries {
-                    self.key(key);
-                    if let Some(entry) = entry {
-                        self.entry(key, entry);
+                for key in Rc::clone(&self.keys).iter() {
+                    let answered = answer.entries.iter().find(|(other, _)| other == key);
+                    match answered {
+                        None => 0.hash(self.hasher),
+                        Some((_, None)) => 1.hash(self.hasher),
+                        Some((_, Some(entry))) => self.entry(key, entry),
                     }
                 }
                 for operation in &flight.transaction.operations {
@@ -246,15 +276,18 @@ impl<H: Hasher> Canon<'_, H> {
         let pending = essence.pending.map(|(step, age)| (step, age.min(t)));
         let away = essence.away.map(|age| age.min(q));
         (essence.flags, essence.trouble, &essence.held).hash(self.hasher);
-        (pending, essence.retry, away).hash(self.hasher);
+        (pending, essence.retry, essence.due, away).hash(self.hasher);
         essence.module.fence.hash(self.hasher);
         self.grants(&essence.module.grants, machine);
         match essence.lease {
             Some(lease) => self.lease(lease),
             None => 0.hash(self.hasher),
         }
-        for (key, known) in essence.view.all() {
-            self.key(key);
+        for key in Rc::clone(&self.keys).iter() {
+            let Some(known) = essence.view.known(key) else {
+                0.hash(self.hasher);
+                continue;
+            };
             answered.is_some_and(|at| known.at > at).hash(self.hasher);
             if self.age_matters(key, known) {
                 (machine.clock - known.since).min(q).hash(self.hasher);
@@ -262,8 +295,9 @@ impl<H: Hasher> Canon<'_, H> {
             if self.exact {
                 known.at.hash(self.hasher);
             }
-            if let Some(entry) = &known.entry {
-                self.entry(key, entry);
+            match &known.entry {
+                Some(entry) => self.entry(key, entry),
+                None => 1.hash(self.hasher),
             }
         }
     }

@@ -87,6 +87,7 @@ impl Machine {
     pub fn config(&self) -> Config {
         Config {
             identity: self.identity.clone(),
+            pool: Name::new("p").unwrap(),
             version: Name::new("1").unwrap(),
             start: [self.start, 0],
         }

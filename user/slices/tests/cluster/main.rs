@@ -8,5 +8,7 @@
 mod canon;
 mod machine;
 mod model;
+mod simulator;
 mod store;
+mod thousand;
 mod world;

@@ -47,19 +47,27 @@ impl Store {
         }
     }
 
-    /// Nothing: it needs a lease that does not exist.
+    /// Executes a transaction. Nothing: it needs a lease that does not exist.
     pub fn commit(&mut self, transaction: &Transaction) -> Option<Answer> {
+        let mut answer = self.read(transaction)?;
+        if answer.done {
+            self.apply(&transaction.operations);
+            answer.header = self.header;
+        }
+        Some(answer)
+    }
+
+    /// What the answer to a transaction is that writes nothing.
+    pub fn read(&self, transaction: &Transaction) -> Option<Answer> {
+        let dead = transaction.operations.iter().any(|operation| {
+            matches!(operation, Operation::Put(_, _, Some(lease)) if !self.leases.contains(lease))
+        });
+        if dead {
+            return None;
+        }
         let done = transaction.compares.iter().all(|c| self.holds(c));
         let mut entries = Vec::new();
-        if done {
-            let dead = transaction.operations.iter().any(|operation| {
-                matches!(operation, Operation::Put(_, _, Some(lease)) if !self.leases.contains(lease))
-            });
-            if dead {
-                return None;
-            }
-            self.apply(&transaction.operations);
-        } else {
+        if !done {
             for key in transaction.reads() {
                 entries.push((key.clone(), self.entries.get(key).cloned()));
             }

@@ -25,8 +25,15 @@ pub struct Setup {
     pub start: u32,
     pub mutant: Option<Mutant>,
     /// So many faults may happen at most, of the kinds that are allowed.
-    pub faults: u8,
+    pub faults: u32,
     pub kinds: &'static [Fault],
+    /// An agent takes in all that is new for it in one go, and commands to the module are carried out
+    /// at once. If not, each of these is an event of its own, and a fence may close early.
+    pub coarse: bool,
+    /// All agents are members at the beginning.
+    pub warm: bool,
+    /// An agent that has nothing runs as soon as there is something new for it.
+    pub eager: bool,
 }
 
 /// What may go wrong, or what an operator may do.
@@ -38,6 +45,8 @@ pub enum Fault {
     Crash,
     /// A machine starts anew.
     Reboot,
+    /// An agent gives up waiting for an answer; its request may arrive yet.
+    Lose,
     /// A request arrives twice.
     Repeat,
     /// An operator drains a node, and takes that back.
@@ -54,6 +63,8 @@ pub enum Action {
     /// Time goes on, for all.
     Tick,
     Start(usize),
+    /// The agent runs, and takes in all that is new.
+    Run(usize),
     Timer(usize),
     /// The module carries a command out.
     Execute(usize),
@@ -63,8 +74,6 @@ pub enum Action {
     Commit(usize),
     /// Its answer arrives.
     Deliver(usize),
-    /// The agent does not wait for the answer any more.
-    Fail(usize),
     /// A request arrives that nobody waits for.
     CommitOrphan(usize),
     /// The agent learns what changed in the directory.
@@ -95,7 +104,10 @@ pub struct World {
     pub next_lease: LeaseId,
     /// Slow clocks tick now.
     pub even: bool,
-    pub faults: u8,
+    pub faults: u32,
+    /// The directory was replaced by a copy, and so often it was recovered.
+    pub restored: bool,
+    pub recoveries: u64,
     /// A rule was broken.
     pub broken: Option<Broken>,
 }
@@ -139,9 +151,24 @@ impl World {
             next_lease: 1,
             even: false,
             faults: setup.faults,
+            restored: false,
+            recoveries: 0,
             broken: None,
             setup: Arc::clone(setup),
         }
+    }
+
+    /// All agents are members, and no slice has a record.
+    pub fn warm(mut self) -> World {
+        for n in 0..self.machines.len() {
+            self.happen(Action::Start(n));
+            self.happen(Action::Run(n));
+            self.happen(Action::Commit(n));
+        }
+        for n in 0..self.machines.len() {
+            self.happen(Action::Run(n));
+        }
+        self
     }
 
     fn allows(&self, fault: Fault) -> bool {
@@ -181,13 +208,13 @@ impl World {
             None => actions.push(Action::Start(n)),
             Some(agent) => self.agent_actions(n, machine, agent, actions),
         }
-        if machine.may_fence() {
+        if !self.setup.coarse && machine.may_fence() {
             actions.push(Action::Fence(n));
         }
-        if let Some(orphan) = &machine.orphan {
-            if !self.is_hopeless(orphan) {
-                actions.push(Action::CommitOrphan(n));
-            }
+        if let Some(orphan) = &machine.orphan
+            && !self.is_hopeless(orphan)
+        {
+            actions.push(Action::CommitOrphan(n));
         }
         let drain = Key::Drain(machine.identity.node.clone());
         if self.store.entries.contains_key(&drain) {
@@ -196,45 +223,64 @@ impl World {
     }
 
     fn agent_actions(&self, n: usize, machine: &Machine, agent: &Agent, actions: &mut Vec<Action>) {
+        let mut fault = |fault, possible: bool| {
+            if possible && self.allows(fault) {
+                actions.push(Action::Fault(fault, n));
+            }
+        };
         let lease = agent.lease();
         let alive = lease.is_some_and(|lease| self.store.leases.contains(&lease));
-        if self.allows(Fault::Crash) {
-            actions.push(Action::Fault(Fault::Crash, n));
+        fault(Fault::Crash, true);
+        fault(Fault::Revoke, alive);
+        fault(Fault::Lose, machine.flight.is_some());
+        if let Some(flight) = machine.flight.as_ref().filter(|f| f.answer.is_none()) {
+            fault(Fault::Repeat, !flight.transaction.operations.is_empty());
+            actions.push(Action::Commit(n));
         }
-        if self.allows(Fault::Revoke) && alive {
-            actions.push(Action::Fault(Fault::Revoke, n));
+        let mut news = self.news(n, machine, agent);
+        if !self.setup.coarse {
+            actions.extend(news);
+        } else if news.next().is_some() {
+            actions.push(Action::Run(n));
         }
-        if lease.is_some() && !alive {
-            actions.push(Action::LeaseNotice(n));
-        }
-        if machine.command.is_some() {
-            actions.push(Action::Execute(n));
-        } else if agent.module().fence != machine.module.fence {
-            actions.push(Action::ModuleNotice(n));
-        }
-        if machine.reading.is_some() {
-            actions.push(Action::Answer(n));
-        }
-        match &machine.flight {
-            Some(flight) if flight.answer.is_none() => {
-                actions.push(Action::Commit(n));
-                actions.push(Action::Fail(n));
-                if self.allows(Fault::Repeat) && !flight.transaction.operations.is_empty() {
-                    actions.push(Action::Fault(Fault::Repeat, n));
-                }
-            }
-            Some(_) => {
-                actions.push(Action::Deliver(n));
-                actions.push(Action::Fail(n));
-            }
-            None => {}
-        }
-        if self.is_behind(agent) {
-            actions.push(Action::Notice(n));
-        }
+    }
+
+    /// What an agent may be told now.
+    pub fn news(
+        &self,
+        n: usize,
+        machine: &Machine,
+        agent: &Agent,
+    ) -> impl Iterator<Item = Action> + use<> {
+        let lease = agent.lease();
+        let alive = lease.is_some_and(|lease| self.store.leases.contains(&lease));
+        let fenced = agent.module().fence != machine.module.fence;
+        let answered = machine.flight.as_ref().is_some_and(|f| f.answer.is_some());
         let now = machine.now();
-        if agent.wake(now).is_some_and(|at| at <= now.own) {
-            actions.push(Action::Timer(n));
+        let news = [
+            (machine.command.is_some(), Action::Execute(n)),
+            (fenced && machine.command.is_none(), Action::ModuleNotice(n)),
+            (self.is_behind(agent), Action::Notice(n)),
+            (lease.is_some() && !alive, Action::LeaseNotice(n)),
+            (answered, Action::Deliver(n)),
+            (machine.reading.is_some(), Action::Answer(n)),
+            (
+                agent.wake(now).is_some_and(|at| at <= now.own),
+                Action::Timer(n),
+            ),
+        ];
+        news.into_iter()
+            .filter_map(|(is_new, action)| is_new.then_some(action))
+    }
+
+    /// Tells an agent all that it may be told, in an order in which nothing that is sent rests on
+    /// what is old already.
+    fn run(&mut self, n: usize) {
+        let machine = &self.machines[n];
+        let Some(agent) = &machine.agent else { return };
+        let news: Vec<Action> = self.news(n, machine, agent).collect();
+        for action in news {
+            self.happen(action);
         }
     }
 
@@ -243,9 +289,7 @@ impl World {
             None => actions.push(Action::Snapshot),
             Some(copy) if self.allows(Fault::Restore) => {
                 actions.push(Action::Restore(true));
-                // With the same id it is noticed by those who saw more than the copy has.
-                let saw = |m: &Arc<Machine>| m.kept.revision > copy.header.revision;
-                if self.machines.iter().all(saw) {
+                if **copy != *self.store {
                     actions.push(Action::Restore(false));
                 }
             }
@@ -262,14 +306,9 @@ impl World {
         !restored && self.store.is_hopeless(transaction)
     }
 
-    fn needs_recovery(&self) -> bool {
-        // The operator marked the copy: its id does not fit, or its revision is one of before.
-        self.copy.is_some() && self.restored() && self.conf().incarnation == FIRST_INCARNATION
-    }
-
-    /// The directory has been replaced.
-    pub fn restored(&self) -> bool {
-        self.setup.kinds.contains(&Fault::Restore) && self.faults < self.setup.faults
+    /// The directory is a copy that no agent believes.
+    pub fn needs_recovery(&self) -> bool {
+        self.conf().cluster != self.store.header.cluster
     }
 
     pub fn conf(&self) -> Conf {
@@ -302,7 +341,7 @@ impl World {
         put.chain(gone)
     }
 
-    fn machine(&mut self, n: usize) -> &mut Machine {
+    pub fn machine(&mut self, n: usize) -> &mut Machine {
         Arc::make_mut(&mut self.machines[n])
     }
 
@@ -310,11 +349,32 @@ impl World {
         Arc::make_mut(&mut self.store)
     }
 
-    /// Has something happen.
+    /// Has something happen, and what follows from it at once.
     pub fn act(&mut self, action: Action) {
+        self.happen(action);
+        while let Some(n) = self.next_eager() {
+            self.run(n);
+        }
+    }
+
+    /// An agent that has nothing, and something new to take in.
+    fn next_eager(&self) -> Option<usize> {
+        if !self.setup.eager {
+            return None;
+        }
+        (0..self.machines.len()).find(|n| {
+            let machine = &self.machines[*n];
+            let idle = machine.used.is_empty();
+            let agent = machine.agent.as_ref().filter(|_| idle);
+            agent.is_some_and(|agent| self.news(*n, machine, agent).next().is_some())
+        })
+    }
+
+    fn happen(&mut self, action: Action) {
         match action {
             Action::Tick => self.tick(),
             Action::Start(n) => self.start(n),
+            Action::Run(n) => self.run(n),
             Action::Timer(n) => self.tell(n, Event::Timer),
             Action::Execute(n) => self.execute(n),
             Action::Answer(n) => {
@@ -325,13 +385,6 @@ impl World {
             }
             Action::Commit(n) => self.commit(n),
             Action::Deliver(n) => self.deliver(n),
-            Action::Fail(n) => {
-                if let Some(flight) = self.machine(n).flight.take() {
-                    let id = flight.id;
-                    self.machine(n).abandon(flight);
-                    self.tell(n, Event::Failed(id));
-                }
-            }
             Action::CommitOrphan(n) => {
                 if let Some(orphan) = self.machine(n).orphan.take() {
                     self.execute_in_store(n, &orphan);
@@ -387,6 +440,13 @@ impl World {
 
     /// Tells an agent what happened, and does what it asks for.
     pub fn tell(&mut self, n: usize, event: Event) {
+        self.step(n, event);
+        while self.setup.coarse && self.machines[n].command.is_some() {
+            self.execute(n);
+        }
+    }
+
+    fn step(&mut self, n: usize, event: Event) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let machine = Arc::make_mut(&mut self.machines[n]);
@@ -430,12 +490,12 @@ impl World {
         let broken = machine.execute(&keys, &timing);
         let module = machine.module.clone();
         self.break_rule(broken);
-        if closed && module.fence == Fence::Open && !self.restored() {
+        if closed && module.fence == Fence::Open && !self.restored {
             let used = self.machines[n].used.iter();
             let resumed = used.into_iter().all(|key| self.has_record(n, key));
             self.break_rule((!resumed).then_some("I5: what another node may own resumes"));
         }
-        self.tell(n, Event::Module(module));
+        self.step(n, Event::Module(module));
     }
 
     fn break_rule(&mut self, broken: Option<Broken>) {
@@ -444,15 +504,7 @@ impl World {
 
     /// The directory says that the slice is this machine's.
     fn has_record(&self, n: usize, key: &Key) -> bool {
-        self.record(key)
-            .is_some_and(|record| record.is_of(&self.machines[n].identity))
-    }
-
-    fn record(&self, key: &Key) -> Option<&Record> {
-        match &self.store.entries.get(key)?.value {
-            Value::Record(record) => Some(record),
-            _ => None,
-        }
+        record(&self.store, key).is_some_and(|record| record.is_of(&self.machines[n].identity))
     }
 
     fn execute_in_store(
@@ -460,24 +512,29 @@ impl World {
         n: usize,
         transaction: &clinet_slices::directory::Transaction,
     ) -> Option<crate::store::Answer> {
-        let answer = Arc::make_mut(&mut self.store).clone().commit(transaction);
+        let before = Arc::clone(&self.store);
+        let answer = if transaction.operations.is_empty() {
+            before.read(transaction)
+        } else {
+            self.store().commit(transaction)
+        };
         if answer.as_ref().is_some_and(|answer| answer.done) {
             for operation in &transaction.operations {
-                let broken = self.check_change(n, operation);
+                let broken = self.check_change(n, &before, operation);
                 self.break_rule(broken);
             }
         }
-        self.store().commit(transaction)
+        answer
     }
 
     /// I4: a record changes hands only through quarantine, or by leaving.
-    fn check_change(&self, n: usize, operation: &Operation) -> Option<Broken> {
+    fn check_change(&self, n: usize, before: &Store, operation: &Operation) -> Option<Broken> {
         let (key, new) = match operation {
             Operation::Put(key, Value::Record(record), _) => (key, record.owner()),
             Operation::Delete(key) => (key, None),
             Operation::Put(..) => return None,
         };
-        let old = self.record(key)?;
+        let old = record(before, key)?;
         let same = |a: &clinet_slices::records::Owner, b: &clinet_slices::records::Owner| {
             (&a.node, a.machine, a.boot) == (&b.node, b.machine, b.boot)
         };
@@ -488,8 +545,8 @@ impl World {
             (Tenure::Own(owner) | Tenure::Quarantine(owner), None) => {
                 let machine = &self.machines[n];
                 let sends = machine.is_heard(key);
-                let left = owner.is(&machine.identity) && !sends;
-                (!left && !self.restored()).then_some("I4: a record went that was in use")
+                let left = owner.machine == machine.identity.machine && !sends;
+                (!left && !self.restored).then_some("I4: a record went that was in use")
             }
             _ => None,
         }
@@ -537,11 +594,18 @@ impl World {
         }
         self.store = Arc::new(store);
         self.faults -= 1;
+        self.restored = true;
+        if !new_id {
+            // Nobody can tell it from what it was: so nobody gets to see it before.
+            self.recover();
+        }
     }
 
     fn recover(&mut self) {
         let view = View::read(self.store.header.revision, self.store.all(), 0);
-        let recover = operator::recover(&view, self.store.header, 100, None).unwrap();
+        self.recoveries += 1;
+        let incarnation = 100 + self.recoveries;
+        let recover = operator::recover(&view, self.store.header, incarnation, None).unwrap();
         self.store().commit(&recover);
     }
 
@@ -555,6 +619,7 @@ impl World {
             }
             Fault::Crash => self.machine(n).crash(),
             Fault::Reboot => self.machine(n).reboot(&timing),
+            Fault::Lose => self.lose(n),
             Fault::Repeat => {
                 let flight = self.machines[n].flight.as_ref();
                 let transaction = flight.map(|flight| flight.transaction.clone());
@@ -567,6 +632,14 @@ impl World {
             }
             Fault::Off => self.switch_off(n),
             Fault::Restore => {}
+        }
+    }
+
+    fn lose(&mut self, n: usize) {
+        if let Some(flight) = self.machine(n).flight.take() {
+            let id = flight.id;
+            self.machine(n).abandon(flight);
+            self.tell(n, Event::Failed(id));
         }
     }
 
@@ -603,7 +676,7 @@ impl World {
 
     fn machine_violation(&self, n: usize, machine: &Machine) -> Option<Broken> {
         let mut granted = machine.granted(&self.keys);
-        let truthful = !self.restored();
+        let truthful = !self.restored;
         if truthful && !machine.lapsed() && !granted.all(|key| self.has_record(n, key)) {
             return Some("I2: what is registered has no record");
         }
@@ -612,5 +685,12 @@ impl World {
             return Some("I5: something is sent after the deadline + F");
         }
         None
+    }
+}
+
+fn record<'a>(store: &'a Store, key: &Key) -> Option<&'a Record> {
+    match &store.entries.get(key)?.value {
+        Value::Record(record) => Some(record),
+        _ => None,
     }
 }
