@@ -211,7 +211,8 @@ fn seed() -> u64 {
 fn a_hundred_thousand_faults() {
     let seed = seed();
     // Not captured: the seed is wanted even if the test is killed.
-    writeln!(std::io::stderr(), "CLINET_SEED={seed}").unwrap();
+    let line = format!("CLINET_SEED={seed}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
     let setup = setup(None);
     let (mut faults, mut episodes, mut events) = (0, 0, 0u64);
     while faults < 100_000 {
