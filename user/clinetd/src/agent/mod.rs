@@ -155,6 +155,7 @@ impl Runner {
         tokio::spawn(growth::watch(counter, seen, metrics.clone(), news.clone()));
         let membership = Membership {
             identity: identity.clone(),
+            pool: config.pool.clone(),
             version: Name::new(env!("CARGO_PKG_VERSION"))?,
             start: [config.ports.slices; 2],
         };
