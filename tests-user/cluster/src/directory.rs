@@ -62,6 +62,19 @@ pub fn put_new(etcd: &Etcd, path: &str, text: &str) -> anyhow::Result<bool> {
     Ok(answer["succeeded"] == true)
 }
 
+/// Puts a key.
+pub fn put(etcd: &Etcd, path: &str, text: &str) -> anyhow::Result<()> {
+    let request = json!({"key": coded(path), "value": coded(text)});
+    etcd.ask("kv/put", &request)?;
+    Ok(())
+}
+
+/// Ends a lease, and what is under it.
+pub fn revoke(etcd: &Etcd, lease: u64) -> anyhow::Result<()> {
+    etcd.ask("kv/lease/revoke", &json!({"ID": lease.to_string()}))?;
+    Ok(())
+}
+
 /// Reads all keys of a cluster from who answers at `url`.
 pub fn read(url: &str, names: &Names) -> anyhow::Result<Directory> {
     let prefix = names.prefix();

@@ -8,14 +8,16 @@
 //! ```text
 //! chaos                 faults at random, and the oracle's judgement
 //!   oracle              what must not have happened
+//!   run                 a cluster at work
 //!     history observer  what the directory said, what the machines said
-//!   traffic             programs that connect
+//!     traffic           programs that connect
 //!   cluster             all of it
 //!     member            a machine and its agent
 //!     etcd  proxy       the directory, and the way to it
 //!       process         what ends when the tool does
 //! ```
 
+pub mod chaos;
 mod clock;
 mod cluster;
 pub mod directory;
@@ -26,6 +28,7 @@ pub mod observer;
 pub mod oracle;
 mod process;
 mod proxy;
+mod run;
 mod settings;
 pub mod traffic;
 mod watching;
@@ -36,5 +39,6 @@ pub use etcd::Etcd;
 pub use member::{Member, Programs};
 pub use process::Process;
 pub use proxy::{Proxy, Weather};
+pub use run::Run;
 pub use settings::Settings;
 pub use watching::Watching;

@@ -167,7 +167,7 @@ impl Member {
     /// Starts the agent.
     pub fn start_agent(&mut self) -> anyhow::Result<()> {
         let mut command = Command::new(&self.programs.clinetd);
-        command.arg(self.configuration());
+        command.arg("--config").arg(self.configuration());
         command.envs(self.programs.environment.iter().cloned());
         let log = self.folder.join("agent.log");
         let name = format!("the agent of {}", self.name);

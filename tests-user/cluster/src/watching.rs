@@ -38,6 +38,12 @@ impl<T: Clone + Send + 'static> Watching<T> {
         }
     }
 
+    /// What was seen last.
+    pub fn last(&self) -> Option<T> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.last().cloned()
+    }
+
     /// What was seen so far.
     pub fn seen(&self) -> Vec<T> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

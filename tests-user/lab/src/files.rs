@@ -90,3 +90,18 @@ pub fn foreign(folder: Option<&Path>, name: &str) -> anyhow::Result<Vec<u8>> {
         None => read(&beside_tool("foreign")?.join(name)).context("build it with `make demo`"),
     }
 }
+
+/// Finds one of our programs: where it was said to be, or beside the tool.
+pub fn program(named: Option<&Path>, name: &str) -> anyhow::Result<PathBuf> {
+    let path = match named {
+        Some(path) => path.to_owned(),
+        None => beside_tool(name)?,
+    };
+    if !path.is_file() {
+        bail!(
+            "{} is not there: build it with `make`, or name it with --{name}",
+            path.display()
+        );
+    }
+    Ok(path)
+}

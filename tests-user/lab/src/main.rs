@@ -5,6 +5,7 @@
 //! `lab`: loads, checks and drives the clinet kernel module on Linux.
 
 mod check;
+mod cluster;
 mod demo;
 mod fatal;
 mod files;
@@ -46,6 +47,7 @@ enum Command {
     Symbols(symbols::Arguments),
     Traces(traces::Arguments),
     Node(node::Arguments),
+    Chaos(cluster::chaos::Arguments),
 }
 
 /// How a command ended, apart from unusable input, which is an error.
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Command::Symbols(arguments) => symbols::run(arguments),
         Command::Traces(arguments) => traces::run(arguments),
         Command::Node(arguments) => node::run(arguments),
+        Command::Chaos(arguments) => cluster::chaos::run(arguments),
     });
     match result.unwrap_or_else(|payload| Err(stopped(&*payload))) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

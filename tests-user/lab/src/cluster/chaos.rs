@@ -1,0 +1,149 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! `lab chaos`: faults at random over a cluster, judged by an oracle.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use clinet_cluster::chaos::{Outcome as Found, Plan, chaos};
+use clinet_cluster::{Cluster, Run, Settings};
+use serde::Serialize;
+
+use super::programs;
+use crate::{Outcome, fatal, print_json};
+
+const EXAMPLES: &str = "\
+Examples:
+  lab chaos
+  lab chaos --seconds 60 --seed 4711
+  lab chaos --only kill-node,kill-agent
+  lab chaos --mutant no-wait      With a clinetd that was built with this fault
+
+Exit status: 0 if no rule was broken, 1 if one was, 2 if the cluster does not
+start.";
+
+/// Lets faults happen to a cluster at random, and says whether its promise held.
+///
+/// Nodes, agents and members of etcd are killed and stopped, what passes between
+/// them is delayed and cut, clocks are fast and slow, the directory is full or one
+/// of before. From outside an oracle looks at every packet that leaves a machine.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// For how long faults begin
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    seconds: u64,
+    /// What all choices come from [default: another one each time]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many nodes
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=8))]
+    nodes: u8,
+    /// Only faults of these kinds
+    #[arg(long, value_name = "KIND,...", value_delimiter = ',')]
+    only: Vec<String>,
+    /// A fault that is built into the agents: short-wait, no-wait, from-reply or
+    /// no-fence
+    #[arg(long)]
+    mutant: Option<String>,
+    #[command(flatten)]
+    programs: programs::Arguments,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// T, F and L in seconds, clocks that err by a hundredth, and slices for all nodes
+/// but one that boots.
+fn settings() -> Settings {
+    Settings {
+        slice: 8192,
+        rate_ppm: 10_000,
+        tick: Duration::from_millis(500),
+        ..Settings::default()
+    }
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    seed: u64,
+    faults: u64,
+    kinds: std::collections::BTreeMap<&'a str, u64>,
+    violations: Vec<String>,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
+    let loud = !arguments.json;
+    let mut tell = |text: &str| {
+        fatal::progress();
+        if loud {
+            // Who does not read it any more does not stop it.
+            drop(writeln!(io::stdout(), "{text}"));
+        }
+    };
+    tell(&format!("seed {seed}"));
+    let mut programs = arguments.programs.find()?;
+    match arguments.mutant.as_deref() {
+        Some("no-fence") => programs.machine.extend(["--tunable".into(), "clinet_fence=2".into()]),
+        Some(mutant) => programs.environment.push(("CLINET_MUTANT".into(), mutant.into())),
+        None => {}
+    }
+    let settings = settings();
+    tell(&format!(
+        "T {} s, F {} s, L {} s, clocks within {} ppm: Q {:.1} s",
+        settings.grant.as_secs(),
+        settings.fence.as_secs(),
+        settings.packet.as_secs(),
+        settings.rate_ppm,
+        settings.quarantine().as_secs_f64()
+    ));
+    let cluster = Cluster::start(&programs, settings, arguments.nodes.into())?;
+    let mut run = Run::start(cluster)?;
+    run.wait_for_service(Duration::from_secs(60))?;
+    let plan = Plan {
+        seed,
+        time: Duration::from_secs(arguments.seconds),
+        only: arguments.only.clone(),
+    };
+    let found = chaos(&mut run, &plan, &mut tell)?;
+    report(arguments, seed, &run, &found)?;
+    Ok(if found.violations.is_empty() && found.left.is_none() {
+        Outcome::Done
+    } else {
+        Outcome::FoundWrong
+    })
+}
+
+fn report(arguments: &Arguments, seed: u64, run: &Run, found: &Found) -> anyhow::Result<()> {
+    let violations = found.violations.iter().map(ToString::to_string);
+    let violations: Vec<String> = violations.chain(found.left.clone()).collect();
+    if arguments.json {
+        let kinds = found.faults.iter().map(|(kind, count)| (kind.as_str(), *count));
+        return print_json(&Report {
+            seed,
+            faults: found.count(),
+            kinds: kinds.collect(),
+            violations,
+        });
+    }
+    let mut out = io::stdout().lock();
+    let sum = |count: fn(&clinet_cluster::traffic::Outcomes) -> u64| -> u64 {
+        run.traffic.iter().map(|program| count(&program.outcomes())).sum()
+    };
+    writeln!(
+        out,
+        "{} faults; {} connects, {} refused; {} violations",
+        found.count(),
+        sum(|outcomes| outcomes.connected),
+        sum(|outcomes| outcomes.refused.values().sum()),
+        violations.len()
+    )?;
+    for violation in violations.iter().take(20) {
+        writeln!(out, "  {violation}")?;
+    }
+    Ok(())
+}
