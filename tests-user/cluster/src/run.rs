@@ -5,6 +5,7 @@
 //! A cluster at work: its programs connect, and everything that is seen is kept for
 //! the oracle.
 
+use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -111,9 +112,10 @@ impl Run {
 
     /// What was seen so far.
     pub fn evidence(&self) -> anyhow::Result<Evidence> {
+        let shared = &self.cluster.settings.addresses;
         // What is told was seen before the packets are read, or not long after.
         let members = self.cluster.members.iter().zip(&self.observers);
-        let nodes = members.map(|(member, observer)| node(member, observer.seen()));
+        let nodes = members.map(|(member, observer)| node(member, observer.seen(), shared));
         Ok(Evidence {
             settings: self.cluster.settings.clone(),
             changes: self.history.seen(),
@@ -124,11 +126,11 @@ impl Run {
     }
 }
 
-fn node(member: &Member, seen: Vec<Seen>) -> anyhow::Result<Node> {
+fn node(member: &Member, seen: Vec<Seen>, shared: &[IpAddr]) -> anyhow::Result<Node> {
     let boot = |(index, &(at, id))| {
         let file = member.sent(index);
         let packets = if file.exists() {
-            packets(&file)?
+            packets(&file, shared)?
         } else {
             Vec::new()
         };

@@ -5,6 +5,7 @@
 //! What was seen.
 
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use anyhow::Context;
@@ -109,27 +110,33 @@ impl Evidence {
     }
 }
 
-/// Reads what a machine noted of its packets.
+/// Reads what a machine noted of its packets, those from a shared address.
 ///
 /// # Errors
 ///
 /// The file is not there, or has another line than those of `lab node --sent`;
 /// the last one may be cut short, if the machine was killed in the middle of it.
-pub fn packets(file: &Path) -> anyhow::Result<Vec<Packet>> {
+pub fn packets(file: &Path, shared: &[IpAddr]) -> anyhow::Result<Vec<Packet>> {
     let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let packet = |line: &str| packet(line).with_context(|| format!("{}: {line}", file.display()));
-    whole.lines().map(packet).collect()
+    let is_shared = |(source, packet)| shared.contains(&source).then_some(packet);
+    let packets = whole.lines().map(packet);
+    packets
+        .filter_map(|packet| packet.map(is_shared).transpose())
+        .collect()
 }
 
-fn packet(line: &str) -> Option<Packet> {
+/// A packet and its source.
+fn packet(line: &str) -> Option<(IpAddr, Packet)> {
     let mut words = line.split(' ');
     let at = words.next()?.parse().ok()?;
     let protocol = words.next()?.parse().ok()?;
-    let local: std::net::SocketAddr = words.next()?.parse().ok()?;
-    Some(Packet {
+    let local: SocketAddr = words.next()?.parse().ok()?;
+    let packet = Packet {
         at,
         protocol,
         port: local.port(),
-    })
+    };
+    Some((local.ip(), packet))
 }

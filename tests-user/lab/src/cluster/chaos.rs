@@ -49,7 +49,7 @@ pub struct Arguments {
     #[arg(long)]
     mutant: Option<String>,
     #[command(flatten)]
-    programs: programs::Arguments,
+    programs: programs::Files,
     /// Print JSON
     #[arg(long)]
     json: bool,

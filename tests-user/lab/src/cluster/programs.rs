@@ -12,7 +12,7 @@ use crate::files;
 
 /// Options for programs that are elsewhere.
 #[derive(clap::Args)]
-pub struct Arguments {
+pub struct Files {
     /// The agent [default: clinetd beside this tool]
     #[arg(long, value_name = "FILE")]
     clinetd: Option<PathBuf>,
@@ -24,7 +24,7 @@ pub struct Arguments {
     driver: Option<PathBuf>,
 }
 
-impl Arguments {
+impl Files {
     /// The programs, this tool among them.
     pub fn find(&self) -> anyhow::Result<Programs> {
         let lab = std::env::current_exe()?;
