@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(100);
 pub struct Run {
     /// The cluster.
     pub cluster: Cluster,
-    /// The programs, one for each node.
+    /// The programs, one for each node that was there when they were started.
     pub traffic: Vec<Traffic>,
     observers: Vec<Watching<Seen>>,
     history: Watching<Change>,
@@ -38,22 +38,36 @@ pub struct Run {
 }
 
 impl Run {
-    /// Founds the cluster, starts all nodes, their programs, and who observes.
+    /// Starts all nodes of a cluster that has been founded, and who observes.
     pub fn start(mut cluster: Cluster) -> anyhow::Result<Self> {
-        cluster.found()?;
         let history = history::watch(cluster.etcd.endpoints(), cluster.settings.names()?);
         for member in 0..cluster.members.len() {
             cluster.start_member(member)?;
         }
         let sockets = || cluster.members.iter().map(Member::socket);
         Ok(Self {
-            traffic: sockets().map(Traffic::start).collect(),
+            traffic: Vec::new(),
             observers: sockets().map(observer::watch).collect(),
             history,
             cluster,
             fenced: Vec::new(),
             restored: Vec::new(),
         })
+    }
+
+    /// Starts a program on each node that connects all the time.
+    pub fn start_traffic(&mut self) {
+        let sockets = self.cluster.members.iter().map(Member::socket);
+        self.traffic = sockets.map(Traffic::start).collect();
+    }
+
+    /// Starts one more node; answers its number.
+    pub fn add_member(&mut self) -> anyhow::Result<usize> {
+        let member = self.cluster.add_member()?;
+        self.cluster.start_member(member)?;
+        let socket = self.cluster.members[member].socket();
+        self.observers.push(observer::watch(socket));
+        Ok(member)
     }
 
     /// What a node's module said last, unless that is a while ago.
@@ -108,6 +122,11 @@ impl Run {
     /// Notes when the directory was one of earlier.
     pub fn note_restored(&mut self, restored: Restored) {
         self.restored.push(restored);
+    }
+
+    /// What the directory said so far.
+    pub fn changes(&self) -> Vec<Change> {
+        self.history.seen()
     }
 
     /// What was seen so far.

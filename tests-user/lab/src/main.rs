@@ -14,6 +14,7 @@ mod module_stack;
 mod node;
 mod replay;
 mod signals;
+mod story;
 mod symbols;
 mod table;
 mod traces;
@@ -47,6 +48,7 @@ enum Command {
     Symbols(symbols::Arguments),
     Traces(traces::Arguments),
     Node(node::Arguments),
+    Cluster(cluster::demo::Arguments),
     Chaos(cluster::chaos::Arguments),
 }
 
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Command::Symbols(arguments) => symbols::run(arguments),
         Command::Traces(arguments) => traces::run(arguments),
         Command::Node(arguments) => node::run(arguments),
+        Command::Cluster(arguments) => cluster::demo::run(arguments),
         Command::Chaos(arguments) => cluster::chaos::run(arguments),
     });
     match result.unwrap_or_else(|payload| Err(stopped(&*payload))) {

@@ -102,8 +102,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         settings.quarantine().as_secs_f64()
     ));
     let cluster = Cluster::start(&programs, settings, arguments.nodes.into())?;
+    cluster.found()?;
     let mut run = Run::start(cluster)?;
     run.wait_for_service(Duration::from_secs(60))?;
+    run.start_traffic();
     let plan = Plan {
         seed,
         time: Duration::from_secs(arguments.seconds),

@@ -5,4 +5,5 @@
 //! The commands that run a whole cluster.
 
 pub mod chaos;
+pub mod demo;
 mod programs;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use clinet_kernel::{Context, Kernel, Module};
 
-use super::story::Story;
+use crate::story::Story;
 use crate::files;
 
 /// The files of the three modules.

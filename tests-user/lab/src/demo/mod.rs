@@ -6,7 +6,7 @@
 
 mod foreign;
 mod nodes;
-mod story;
+
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use clinet_ip::{Node, Stats};
 use serde::Serialize;
 
 use crate::{Outcome, files, print_json, table};
-use story::{Chapter, Story};
+use crate::story::{Chapter, Story};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use clinet_ip::{Cluster, Errno, Node, Socket};
 
-use super::story::Story;
+use crate::story::Story;
 
 const SHARED4: &str = "192.0.2.10";
 const SHARED6: &str = "2001:db8::10";
