@@ -12,6 +12,7 @@ module = build/kernel/misc/amd64/clinet
 driver = build/kernel/drv/amd64/clinetctl
 lab = build/lab
 clinetadm = build/clinetadm
+clinetd = build/clinetd
 foreign = $(patsubst tests-user/foreign/%.c,build/foreign/%, \
 	$(wildcard tests-user/foreign/provider_*.c)) build/foreign/example \
 	build/foreign/registry build/foreign/vm_helper
@@ -23,6 +24,9 @@ cflags = --target=x86_64-pc-solaris2.11 $(shell cat kmod/cflags) \
 # Options of the bench, files by their whole names: make bench BENCH='--rows pair'
 BENCH =
 
+# Options of the chaos: make chaos CHAOS='--seconds 60 --seed 4711'
+CHAOS =
+
 # Which changes `make mutants` makes: options of cargo mutants --list.
 MUTANTS = -f 'kmod/src/attach/*.rs'
 
@@ -31,11 +35,12 @@ DESTDIR =
 REPO =
 version = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: all module lab tool demo bench test check-module fmt lint doc headers columns \
+.PHONY: all module lab tool agent demo demo-cluster chaos bench bench-cluster test \
+	check-module fmt lint doc headers columns \
 	reproducible scripts man install package vm-test fuzz mutants model \
 	captures check-illumos clean help FORCE
 
-all: module lab tool ## Build the modules and the programs (the default)
+all: module lab tool agent ## Build the modules and the programs (the default)
 
 module: $(module) $(driver) ## Build the modules below build/kernel: misc/clinet and drv/clinetctl
 
@@ -43,11 +48,24 @@ lab: $(lab) ## Build build/lab, the tool that loads and drives the module
 
 tool: $(clinetadm) ## Build build/clinetadm, which shows and steers the module
 
-demo: $(module) $(lab) $(foreign) ## Show two nodes sharing an address, and a capture replayed
+agent: $(clinetd) ## Build build/clinetd, the agent of a node in a cluster
+
+demo: $(module) $(driver) $(lab) $(clinetadm) $(foreign) ## Show two nodes sharing an address, and a capture replayed
 	@$(lab) demo
 	@echo; echo "A capture of two nodes that once took the same port (lab replay):"
 	@$(lab) replay tests-user/captures/tcp-two-nodes.pcap \
 		--shared 192.0.2.10 2001:db8::10
+
+cluster = $(module) $(driver) $(lab) $(clinetadm) $(clinetd)
+
+demo-cluster: $(cluster) ## Show a cluster: who dies, and what becomes of its ports (two minutes)
+	@tools/etcd $(lab) cluster
+
+chaos: $(cluster) ## Let faults happen to a cluster, and judge (15 minutes; CHAOS=--help: options)
+	@tools/etcd $(lab) chaos $(CHAOS)
+
+bench-cluster: $(cluster) ## Measure a cluster: takeover, join, etcd, agent
+	@tools/etcd $(lab) bench-cluster --json "$(CURDIR)/build/bench-cluster.json"
 
 test: fmt lint check-illumos doc headers columns scripts man check-module reproducible $(foreign) $(rust_provider) ## Run all checks and tests
 	$T tools/run-tests
@@ -206,6 +224,12 @@ $(clinetadm): FORCE $(crates)
 		cargo build --locked --release -p clinetadm
 	@mkdir -p build
 	@cmp -s target/release/clinetadm $@ || cp target/release/clinetadm $@
+
+$(clinetd): FORCE $(crates)
+	@$Q build/clinetd.log "Compiling the agent" \
+		cargo build --locked --release -p clinetd
+	@mkdir -p build
+	@cmp -s target/release/clinetd $@ || cp target/release/clinetd $@
 
 build/foreign/%: tests-user/foreign/%.c tests-user/foreign/recorder.h \
 		include/*.h include/kern/*/*.h kmod/cflags

@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! chaos                 faults at random, and the oracle's judgement
+//! bench                 numbers
 //!   oracle              what must not have happened
 //!   run                 a cluster at work
 //!     history observer  what the directory said, what the machines said
@@ -17,6 +18,7 @@
 //!       process         what ends when the tool does
 //! ```
 
+pub mod bench;
 pub mod chaos;
 mod clock;
 mod cluster;

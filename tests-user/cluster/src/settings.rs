@@ -65,6 +65,19 @@ fn nanoseconds(time: Duration) -> u64 {
 }
 
 impl Settings {
+    /// The times that a cluster has at work.
+    pub fn at_work(slice: u16) -> Self {
+        Self {
+            slice,
+            grant: Duration::from_secs(300),
+            fence: Duration::from_secs(5),
+            packet: Duration::from_secs(60),
+            lease: Duration::from_secs(15),
+            timeout: Duration::from_secs(2),
+            ..Self::default()
+        }
+    }
+
     /// The port space as a tunable and a configuration have it.
     pub fn space(&self) -> String {
         format!("{}-{}", self.ports.0, self.ports.1)

@@ -50,6 +50,7 @@ enum Command {
     Node(node::Arguments),
     Cluster(cluster::demo::Arguments),
     Chaos(cluster::chaos::Arguments),
+    BenchCluster(cluster::bench::Arguments),
 }
 
 /// How a command ended, apart from unusable input, which is an error.
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
         Command::Node(arguments) => node::run(arguments),
         Command::Cluster(arguments) => cluster::demo::run(arguments),
         Command::Chaos(arguments) => cluster::chaos::run(arguments),
+        Command::BenchCluster(arguments) => cluster::bench::run(arguments),
     });
     match result.unwrap_or_else(|payload| Err(stopped(&*payload))) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

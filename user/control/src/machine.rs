@@ -67,6 +67,12 @@ pub enum MachineRequest {
         /// Of [`MachineReply::Connected`].
         socket: u64,
     },
+    /// Registers connections of programs that have no sockets, from the ports that
+    /// ip would choose: [`MachineReply::Registered`].
+    Register {
+        /// How many.
+        count: u64,
+    },
     /// What left the machine since then: [`MachineReply::Sent`].
     Sent {
         /// The `next` of the last answer; at first 0.
@@ -113,6 +119,11 @@ pub enum MachineReply {
         socket: u64,
         /// Its own end, as ip chose it.
         local: SocketAddr,
+    },
+    /// The module was asked about these connections.
+    Registered {
+        /// So many it accepted.
+        count: u64,
     },
     /// What left the machine.
     Sent {

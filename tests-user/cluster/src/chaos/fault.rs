@@ -225,7 +225,7 @@ impl Active {
                 run.cluster.etcd.signal(member, Signal::CONT);
             }
             (Kind::Outage, _) => run.cluster.etcd.start_all()?,
-            (Kind::Quota, _) => quota::empty(&mut run.cluster.etcd)?,
+            (Kind::Quota, _) => quota::empty(&run.cluster.etcd)?,
             (Kind::Snapshot, _) => {
                 if let Some(saved) = self.snapshot {
                     saved.restore(run)?;

@@ -4,6 +4,7 @@
 
 //! The commands that run a whole cluster.
 
+pub mod bench;
 pub mod chaos;
 pub mod demo;
 mod programs;

@@ -2,8 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `lab demo`: two nodes that share an address, step by step.
+//! `lab demo`: two nodes that share an address, and one that is steered, step by
+//! step.
 
+mod device;
 mod foreign;
 mod nodes;
 
@@ -38,6 +40,12 @@ pub struct Arguments {
     /// The folder of the foreign modules [default: foreign beside this tool]
     #[arg(long, value_name = "DIR")]
     foreign: Option<PathBuf>,
+    /// The driver file [default: kernel/drv/amd64/clinetctl beside this tool]
+    #[arg(long, value_name = "FILE")]
+    driver: Option<PathBuf>,
+    /// clinetadm [default: clinetadm beside this tool]
+    #[arg(long, value_name = "FILE")]
+    clinetadm: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -63,6 +71,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut story = Story::new(!arguments.json);
     let cluster = nodes::tell(&mut story, &module)?;
     foreign::tell(&mut story, &module, &foreign)?;
+    let device = device::Files {
+        lab: std::env::current_exe()?,
+        clinetadm: files::program(arguments.clinetadm.as_deref(), "clinetadm")?,
+        module: arguments.module.as_deref(),
+        driver: arguments.driver.as_deref(),
+    };
+    device::tell(&mut story, &device)?;
     let members = cluster.nodes().into_iter().filter(Node::is_member);
     let counters: Vec<NodeCounters> = members
         .map(|node| NodeCounters {

@@ -18,6 +18,7 @@ use clinet_kernel::{Cred, Driver, Kernel, OpenFile, OpenFlags};
 use super::clock::Clock;
 use super::peers::Peers;
 use super::programs::{Program, Programs};
+use super::register::registered;
 use super::sent::Sent;
 
 /// The stack that has the addresses.
@@ -57,6 +58,7 @@ pub struct Setup {
 
 /// One machine.
 pub struct Machine {
+    addresses: Vec<IpAddr>,
     node: AttachedNode,
     driver: Driver,
     clock: Arc<Clock>,
@@ -90,6 +92,7 @@ impl Machine {
             .load_driver("drv/clinetctl", &setup.driver, &[])
             .context("the driver clinetctl does not load")?;
         Ok(Self {
+            addresses: setup.addresses,
             node,
             driver,
             clock: Arc::new(Clock::new(cluster.clone(), setup.clock_ppm)),
@@ -156,7 +159,7 @@ impl Machine {
             MachineRequest::AddressUp { address } => self.set_address(address, true).map(done),
             MachineRequest::AddressDown { address } => self.set_address(address, false).map(done),
             MachineRequest::Addresses => Ok(MachineReply::Addresses {
-                addresses: self.addresses(),
+                addresses: self.interfaces(),
             }),
             MachineRequest::UdpSockets => Ok(MachineReply::UdpSockets {
                 sockets: self.programs.udp_sockets(),
@@ -172,6 +175,10 @@ impl Machine {
             }
             MachineRequest::Send { socket } => self.programs.send(program, socket).map(done),
             MachineRequest::Close { socket } => self.programs.close(program, socket).map(done),
+            MachineRequest::Register { count } => {
+                let count = registered(&self.node, &self.addresses, count);
+                Ok(MachineReply::Registered { count })
+            }
             MachineRequest::Sent { since } => Ok(self.sent.since(since)),
             MachineRequest::SetClockRate { ppm } => {
                 self.clock.set_rate(ppm);
@@ -213,7 +220,7 @@ impl Machine {
         is_there.then_some(()).ok_or(Errno::ENXIO)
     }
 
-    fn addresses(&self) -> Vec<LocalAddress> {
+    fn interfaces(&self) -> Vec<LocalAddress> {
         let shown = |interface: Interface| LocalAddress {
             up: interface.is_up(),
             nolocal: interface.flags & IFF_NOLOCAL != 0,

@@ -10,6 +10,7 @@ mod file;
 mod machine;
 mod peers;
 mod programs;
+mod register;
 mod sent;
 mod server;
 
