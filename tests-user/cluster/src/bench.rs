@@ -29,8 +29,8 @@ const LOOK: Duration = Duration::from_millis(2);
 
 /// Connects of each node while nobody answers in the directory.
 const OFFLINE: usize = 1000;
-/// Half of what a round trip to etcd takes more in the slow rounds.
-const DELAY: Duration = Duration::from_millis(100);
+/// What a round trip to etcd takes more in the slow rounds.
+const DELAY: Duration = Duration::from_millis(200);
 /// How long an idle cluster is watched.
 const IDLE: Duration = Duration::from_secs(20);
 
@@ -149,7 +149,7 @@ pub fn join(programs: &Programs, rounds: usize) -> anyhow::Result<Join> {
         }
     }
     let [fast, slow] = measured;
-    let delay = (DELAY * 2).as_secs_f64();
+    let delay = DELAY.as_secs_f64();
     Ok(Join {
         round_trips: (median(&slow) - median(&fast)) / delay,
         rounds: fast,

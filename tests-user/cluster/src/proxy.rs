@@ -8,9 +8,9 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What becomes of what passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Weather {
     /// It passes.
     #[default]
     Fine,
-    /// It passes after a while.
+    /// What the agent says passes, and what it is answered comes after a while.
     Slow(Duration),
     /// Connections end, and none comes about.
     Cut,
@@ -124,21 +124,34 @@ struct Pipe {
     is_answer: bool,
 }
 
+/// What came, and when it may pass.
+type Piece = (Instant, Vec<u8>);
+
 impl Pipe {
-    fn pass(&self, mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
+    /// Reads in this thread and writes in another one, so that a delay is that of
+    /// each piece and not of those before it.
+    fn pass(&self, from: &TcpStream, to: &TcpStream) -> io::Result<()> {
+        let (sender, receiver) = mpsc::channel::<Piece>();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                // Its end is noticed by the reading side.
+                drop(self.write(&receiver, to));
+                drop(to.shutdown(Shutdown::Both));
+            });
+            self.read(from, &sender)
+        })
+    }
+
+    fn read(&self, mut from: &TcpStream, pieces: &mpsc::Sender<Piece>) -> io::Result<()> {
         let mut piece = vec![0; PIECE];
-        while self.wait_for_passage() {
+        while !self.is_cut() {
             match from.read(&mut piece) {
                 Ok(0) => break,
                 Ok(length) => {
-                    if let Weather::Slow(by) = self.shared.weather() {
-                        thread::sleep(by);
-                    }
-                    // The weather may have changed meanwhile.
-                    if !self.wait_for_passage() {
+                    let due = Instant::now() + self.delay();
+                    if pieces.send((due, piece[..length].to_vec())).is_err() {
                         break;
                     }
-                    to.write_all(&piece[..length])?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
@@ -147,17 +160,37 @@ impl Pipe {
         Ok(())
     }
 
-    /// Waits while nothing passes; false if the connection is cut.
-    fn wait_for_passage(&self) -> bool {
-        loop {
-            if self.shared.cuts.load(Ordering::SeqCst) != self.cuts {
-                return false;
+    fn write(&self, pieces: &mpsc::Receiver<Piece>, mut to: &TcpStream) -> io::Result<()> {
+        for (due, piece) in pieces {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            while self.is_held() && !self.is_cut() {
+                thread::sleep(LOOK);
             }
-            match self.shared.weather() {
-                Weather::HalfOpen => thread::sleep(LOOK),
-                Weather::Deaf if self.is_answer => thread::sleep(LOOK),
-                _ => return true,
+            if self.is_cut() {
+                break;
             }
+            to.write_all(&piece)?;
         }
+        Ok(())
+    }
+
+    fn delay(&self) -> Duration {
+        match self.shared.weather() {
+            Weather::Slow(by) if self.is_answer => by,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Nothing passes, but the connection stays.
+    fn is_held(&self) -> bool {
+        match self.shared.weather() {
+            Weather::HalfOpen => true,
+            Weather::Deaf => self.is_answer,
+            _ => false,
+        }
+    }
+
+    fn is_cut(&self) -> bool {
+        self.shared.cuts.load(Ordering::SeqCst) != self.cuts
     }
 }

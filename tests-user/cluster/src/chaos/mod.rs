@@ -13,14 +13,12 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use crate::oracle::{Violation, judge};
+use crate::oracle::{Violation, judge, waits};
 use crate::run::Run;
 use fault::{Active, Kind};
 
 /// Between two looks at what is due.
 const LOOK: Duration = Duration::from_millis(50);
-/// Between two faults, at most.
-const PAUSE: Duration = Duration::from_millis(2500);
 /// Faults that are there at once, at most.
 const MOST_AT_ONCE: usize = 3;
 /// Between two judgements.
@@ -33,6 +31,8 @@ pub struct Plan {
     pub seed: u64,
     /// Faults begin for so long.
     pub time: Duration,
+    /// Between two faults, at most.
+    pub pause: Duration,
     /// Only faults of these kinds, by name; all if there is none.
     pub only: Vec<String>,
 }
@@ -42,6 +42,8 @@ pub struct Plan {
 pub struct Outcome {
     /// How many faults there were of each kind.
     pub faults: Vec<(String, u64)>,
+    /// For how long records were in quarantine at most when they changed hands.
+    pub waits: Vec<Duration>,
     /// What the oracle found.
     pub violations: Vec<Violation>,
     /// What is not as it was before the faults, long after the last one.
@@ -78,7 +80,7 @@ pub fn chaos(run: &mut Run, plan: &Plan, tell: &mut dyn FnMut(&str)) -> anyhow::
                 counts[chosen] += 1;
                 active.push(fault);
             }
-            next = Instant::now() + PAUSE.mul_f64(rng.f64());
+            next = Instant::now() + plan.pause.mul_f64(rng.f64());
         }
         if judged.elapsed() > JUDGE {
             outcome.violations = judge(&run.evidence()?);
@@ -95,6 +97,7 @@ pub fn chaos(run: &mut Run, plan: &Plan, tell: &mut dyn FnMut(&str)) -> anyhow::
         outcome.left = run.wait_for_service(patience).err().map(|error| error.to_string());
         outcome.violations = judge(&run.evidence()?);
     }
+    outcome.waits = waits(&run.evidence()?);
     Ok(outcome)
 }
 

@@ -26,6 +26,7 @@ mod records;
 use std::fmt;
 
 pub use evidence::{Boot, Evidence, Node, Packet, Restored, Word, packets};
+pub use records::waits;
 
 /// A rule that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! I2 and I4: whose a port was by the directory, and how it changed hands.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use clinet_slices::names::{Key, Protocol};
 use clinet_slices::records::{Owner, Record, Tenure, Value};
@@ -32,12 +33,38 @@ impl Phase<'_> {
 type Phases<'a> = BTreeMap<&'a Key, Vec<Phase<'a>>>;
 
 pub fn judge(evidence: &Evidence) -> Vec<Violation> {
+    let phases = phases(evidence);
+    let mut found = senders(evidence, &phases);
+    let bound = u64::try_from(evidence.settings.quarantine().as_nanos()).unwrap_or(u64::MAX);
+    for (key, handover) in handovers(evidence, &phases) {
+        let Handover { from, to, at, waited } = handover;
+        if waited < bound {
+            found.push(Violation {
+                rule: "I4",
+                at,
+                what: format!(
+                    "{} takes {key:?} of {} after a quarantine of {} ms at most; Q is {} ms",
+                    to.node,
+                    from.node,
+                    waited / 1_000_000,
+                    bound / 1_000_000
+                ),
+            });
+        }
+    }
+    found
+}
+
+/// For how long records were in quarantine at most when they changed hands.
+pub fn waits(evidence: &Evidence) -> Vec<Duration> {
+    let phases = phases(evidence);
+    let handovers = handovers(evidence, &phases).into_iter();
+    handovers.map(|(_, handover)| Duration::from_nanos(handover.waited)).collect()
+}
+
+fn phases(evidence: &Evidence) -> Phases<'_> {
     let mut phases = Phases::new();
-    for change in evidence
-        .changes
-        .iter()
-        .filter(|change| change.key.is_record())
-    {
+    for change in evidence.changes.iter().filter(|change| change.key.is_record()) {
         let record = match &change.value {
             Some(Value::Record(record)) => Some(record),
             _ => None,
@@ -45,42 +72,42 @@ pub fn judge(evidence: &Evidence) -> Vec<Violation> {
         let list = phases.entry(&change.key).or_default();
         list.push(Phase { change, record });
     }
-    let mut found = senders(evidence, &phases);
-    found.extend(
-        phases
-            .iter()
-            .flat_map(|(key, list)| handovers(evidence, key, list)),
-    );
-    found
+    phases
 }
 
-/// I4
-fn handovers(evidence: &Evidence, key: &Key, phases: &[Phase]) -> Vec<Violation> {
+/// A record that was one node's and is another's, or of another boot.
+struct Handover<'a> {
+    from: &'a Owner,
+    to: &'a Owner,
+    at: u64,
+    /// For how long it may have been in quarantine.
+    waited: u64,
+}
+
+/// I4: those that are no consequence of the operator's word.
+fn handovers<'a>(
+    evidence: &'a Evidence,
+    phases: &'a Phases<'a>,
+) -> Vec<(&'a Key, Handover<'a>)> {
     let mut found = Vec::new();
-    for pair in phases.windows(2) {
-        let [before, now] = pair else { continue };
-        let (Some(old), Some(new)) = (before.owner(), now.owner()) else {
-            continue;
-        };
-        let same = (&old.node, old.machine, old.boot) == (&new.node, new.machine, new.boot);
-        let counts = evidence.counts(before.change.after, now.change.at);
-        if same || !counts || was_fenced(evidence, old, before.change, now.change) {
-            continue;
-        }
-        let waited = longest_wait(before, now);
-        let bound = u64::try_from(evidence.settings.quarantine().as_nanos()).unwrap_or(u64::MAX);
-        if waited < bound {
-            found.push(Violation {
-                rule: "I4",
+    for (key, list) in phases {
+        for pair in list.windows(2) {
+            let [before, now] = pair else { continue };
+            let (Some(from), Some(to)) = (before.owner(), now.owner()) else {
+                continue;
+            };
+            let same = (&from.node, from.machine, from.boot) == (&to.node, to.machine, to.boot);
+            let counts = evidence.counts(before.change.after, now.change.at);
+            if same || !counts || was_fenced(evidence, from, before.change, now.change) {
+                continue;
+            }
+            let handover = Handover {
+                from,
+                to,
                 at: now.change.at,
-                what: format!(
-                    "{} takes {key:?} of {} after a quarantine of {} ms at most; Q is {} ms",
-                    new.node,
-                    old.node,
-                    waited / 1_000_000,
-                    bound / 1_000_000
-                ),
-            });
+                waited: longest_wait(before, now),
+            };
+            found.push((*key, handover));
         }
     }
     found

@@ -35,6 +35,9 @@ pub struct Arguments {
     /// For how long faults begin
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     seconds: u64,
+    /// Between two faults, at most
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.5)]
+    pause: f64,
     /// What all choices come from [default: another one each time]
     #[arg(long)]
     seed: Option<u64>,
@@ -109,6 +112,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let plan = Plan {
         seed,
         time: Duration::from_secs(arguments.seconds),
+        pause: Duration::try_from_secs_f64(arguments.pause)?,
         only: arguments.only.clone(),
     };
     let found = chaos(&mut run, &plan, &mut tell)?;
@@ -144,6 +148,14 @@ fn report(arguments: &Arguments, seed: u64, run: &Run, found: &Found) -> anyhow:
         sum(|outcomes| outcomes.refused.values().sum()),
         violations.len()
     )?;
+    if let Some(shortest) = found.waits.iter().min() {
+        writeln!(
+            out,
+            "{} records changed hands, none after less than {:.2} s of quarantine",
+            found.waits.len(),
+            shortest.as_secs_f64()
+        )?;
+    }
     for violation in violations.iter().take(20) {
         writeln!(out, "  {violation}")?;
     }
