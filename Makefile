@@ -67,8 +67,8 @@ chaos: $(cluster) ## Let faults happen to a cluster, and judge (15 minutes; CHAO
 bench-cluster: $(cluster) ## Measure a cluster: takeover, join, etcd, agent
 	@tools/etcd $(lab) bench-cluster --json "$(CURDIR)/build/bench-cluster.json"
 
-test: fmt lint check-illumos doc headers columns scripts man check-module reproducible $(foreign) $(rust_provider) ## Run all checks and tests
-	$T tools/run-tests
+test: fmt lint check-illumos doc headers columns scripts man check-module reproducible $(foreign) $(rust_provider) $(cluster) ## Run all checks and tests
+	$T tools/etcd tools/run-tests
 
 bench: $(module) ## Measure the registry beside its peers (BENCH=--help: options)
 	$T cargo bench --locked -p clinet-bench -- \

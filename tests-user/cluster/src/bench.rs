@@ -136,7 +136,10 @@ pub fn join(programs: &Programs, rounds: usize) -> anyhow::Result<Join> {
     cluster.found()?;
     let mut measured = [Vec::new(), Vec::new()];
     for _ in 0..rounds {
-        for (weather, times) in [Weather::Fine, Weather::Slow(DELAY)].into_iter().zip(&mut measured) {
+        for (weather, times) in [Weather::Fine, Weather::Slow(DELAY)]
+            .into_iter()
+            .zip(&mut measured)
+        {
             let settings = cluster.settings.clone();
             let member = cluster.add_member()?;
             let member = &mut cluster.members[member];
@@ -206,7 +209,9 @@ pub fn size(programs: &Programs, nodes: usize, connections: u64) -> anyhow::Resu
     let mut registered = 0;
     for member in &run.cluster.members {
         let count = connections / nodes as u64;
-        let answer = member.connect()?.machine(&MachineRequest::Register { count })?;
+        let answer = member
+            .connect()?
+            .machine(&MachineRequest::Register { count })?;
         if let Ok(clinet_control::machine::MachineReply::Registered { count }) = answer {
             registered += count;
         }
@@ -270,7 +275,10 @@ fn cpu_of(pids: &[u32]) -> anyhow::Result<Vec<f64>> {
         let rest = stat.rsplit(')').next().unwrap_or_default();
         let fields: Vec<&str> = rest.split_whitespace().collect();
         let time = |field: usize| fields.get(field).and_then(|text| text.parse::<f64>().ok());
-        Ok(time(11).zip(time(12)).map_or(0.0, |(user, system)| user + system) / ticks)
+        Ok(time(11)
+            .zip(time(12))
+            .map_or(0.0, |(user, system)| user + system)
+            / ticks)
     };
     pids.iter().map(used).collect()
 }

@@ -53,6 +53,11 @@ impl Cluster {
         self.folder.path()
     }
 
+    /// Its files, with everything that its programs said, stay when it goes.
+    pub fn keep_files(&mut self) {
+        self.folder.disable_cleanup(true);
+    }
+
     /// Makes one more node that is off, and returns its number.
     pub fn add_member(&mut self) -> anyhow::Result<usize> {
         let number = self.members.len();

@@ -83,6 +83,12 @@ impl Settings {
         format!("{}-{}", self.ports.0, self.ports.1)
     }
 
+    /// How many slices each protocol has.
+    pub fn slices(&self) -> usize {
+        let (first, last) = self.ports;
+        (usize::from(last - first) + 1) / usize::from(self.slice)
+    }
+
     /// T, F, L and e as the protocol has them.
     pub fn timing(&self) -> Timing {
         Timing {

@@ -100,7 +100,10 @@ fn run(machine: &SocketDevice, shared: &Shared) -> std::io::Result<()> {
             break;
         }
         let turn = shared.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        match connect(machine, protocol, None)? {
+        let connected = connect(machine, protocol, None)?;
+        // A program that cannot go on gives up what it has.
+        let is_refused = connected.is_err();
+        match connected {
             Ok((socket, _)) => {
                 open.push_back(socket);
                 shared.connected.fetch_add(1, Ordering::Relaxed);
@@ -118,7 +121,7 @@ fn run(machine: &SocketDevice, shared: &Shared) -> std::io::Result<()> {
             // What the fence stopped cannot send.
             let _ = machine.machine(&MachineRequest::Send { socket })?;
         }
-        if open.len() > MOST_OPEN
+        if (is_refused || open.len() > MOST_OPEN)
             && let Some(socket) = open.pop_front()
         {
             let _ = machine.machine(&MachineRequest::Close { socket })?;

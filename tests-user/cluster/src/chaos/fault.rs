@@ -100,7 +100,11 @@ impl Kind {
                 Some(kind) => Ok(*kind),
                 None => bail!(
                     "there is no fault {name}: {}",
-                    Self::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
+                    Self::ALL
+                        .iter()
+                        .map(|kind| kind.name())
+                        .collect::<Vec<_>>()
+                        .join(", ")
                 ),
             }
         };

@@ -37,6 +37,17 @@ pub struct Plan {
     pub only: Vec<String>,
 }
 
+impl Plan {
+    /// Are there such faults?
+    ///
+    /// # Errors
+    ///
+    /// Which there are.
+    pub fn check(&self) -> anyhow::Result<()> {
+        Kind::named(&self.only).map(drop)
+    }
+}
+
 /// What came of it.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
@@ -90,11 +101,18 @@ pub fn chaos(run: &mut Run, plan: &Plan, tell: &mut dyn FnMut(&str)) -> anyhow::
     for fault in active {
         fault.end(run)?;
     }
-    outcome.faults = kinds.iter().map(|kind| kind.name().to_owned()).zip(counts).collect();
+    outcome.faults = kinds
+        .iter()
+        .map(|kind| kind.name().to_owned())
+        .zip(counts)
+        .collect();
     if outcome.violations.is_empty() {
         // The slices of who was last killed wait for Q, and leases end before.
         let patience = run.cluster.settings.quarantine() * 3 + Duration::from_secs(20);
-        outcome.left = run.wait_for_service(patience).err().map(|error| error.to_string());
+        outcome.left = run
+            .wait_for_service(patience)
+            .err()
+            .map(|error| error.to_string());
         outcome.violations = judge(&run.evidence()?);
     }
     outcome.waits = waits(&run.evidence()?);

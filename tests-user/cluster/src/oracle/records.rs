@@ -37,7 +37,12 @@ pub fn judge(evidence: &Evidence) -> Vec<Violation> {
     let mut found = senders(evidence, &phases);
     let bound = u64::try_from(evidence.settings.quarantine().as_nanos()).unwrap_or(u64::MAX);
     for (key, handover) in handovers(evidence, &phases) {
-        let Handover { from, to, at, waited } = handover;
+        let Handover {
+            from,
+            to,
+            at,
+            waited,
+        } = handover;
         if waited < bound {
             found.push(Violation {
                 rule: "I4",
@@ -59,12 +64,18 @@ pub fn judge(evidence: &Evidence) -> Vec<Violation> {
 pub fn waits(evidence: &Evidence) -> Vec<Duration> {
     let phases = phases(evidence);
     let handovers = handovers(evidence, &phases).into_iter();
-    handovers.map(|(_, handover)| Duration::from_nanos(handover.waited)).collect()
+    handovers
+        .map(|(_, handover)| Duration::from_nanos(handover.waited))
+        .collect()
 }
 
 fn phases(evidence: &Evidence) -> Phases<'_> {
     let mut phases = Phases::new();
-    for change in evidence.changes.iter().filter(|change| change.key.is_record()) {
+    for change in evidence
+        .changes
+        .iter()
+        .filter(|change| change.key.is_record())
+    {
         let record = match &change.value {
             Some(Value::Record(record)) => Some(record),
             _ => None,
@@ -85,10 +96,7 @@ struct Handover<'a> {
 }
 
 /// I4: those that are no consequence of the operator's word.
-fn handovers<'a>(
-    evidence: &'a Evidence,
-    phases: &'a Phases<'a>,
-) -> Vec<(&'a Key, Handover<'a>)> {
+fn handovers<'a>(evidence: &'a Evidence, phases: &'a Phases<'a>) -> Vec<(&'a Key, Handover<'a>)> {
     let mut found = Vec::new();
     for (key, list) in phases {
         for pair in list.windows(2) {
@@ -149,10 +157,11 @@ fn senders(evidence: &Evidence, phases: &Phases) -> Vec<Violation> {
                         rule: "I2",
                         at: packet.at,
                         what: format!(
-                            "{} sends from {} port {} of {key:?}, which is not its own",
+                            "{} sends from {} port {} of {key:?}, {}",
                             evidence.name(n),
                             packet.protocol,
-                            packet.port
+                            packet.port,
+                            said(list, packet.at)
                         ),
                     });
                 }
@@ -171,6 +180,22 @@ fn slice_of(evidence: &Evidence, protocol: Protocol, port: u16) -> Option<Key> {
     }
     let offset = (port - first) / settings.slice * settings.slice;
     Some(Key::Slice(protocol, first + offset))
+}
+
+/// What was last seen of the record.
+fn said(phases: &[Phase], at: u64) -> String {
+    let known = phases.iter().rev().find(|phase| phase.change.at <= at);
+    let Some(phase) = known else {
+        return "which has no record yet".to_owned();
+    };
+    let since = (at - phase.change.at) / 1_000_000;
+    match phase.owner() {
+        Some(owner) => format!(
+            "which is {}'s since {since} ms, boot {}",
+            owner.node, owner.boot
+        ),
+        None => format!("which is nobody's since {since} ms"),
+    }
 }
 
 /// Can the record have been so at that time?

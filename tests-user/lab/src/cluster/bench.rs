@@ -32,7 +32,12 @@ pub struct Arguments {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=7))]
     rounds: u8,
     /// Numbers of nodes
-    #[arg(long, value_name = "NODES,...", value_delimiter = ',', default_value = "3,31,100")]
+    #[arg(
+        long,
+        value_name = "NODES,...",
+        value_delimiter = ',',
+        default_value = "3,31,100"
+    )]
     sizes: Vec<usize>,
     /// Connections that are open in all
     #[arg(long, default_value_t = 1_000_000)]

@@ -91,10 +91,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     tell(&format!("seed {seed}"));
     let mut programs = arguments.programs.find()?;
     match arguments.mutant.as_deref() {
-        Some("no-fence") => programs.machine.extend(["--tunable".into(), "clinet_fence=2".into()]),
-        Some(mutant) => programs.environment.push(("CLINET_MUTANT".into(), mutant.into())),
+        Some("no-fence") => programs
+            .machine
+            .extend(["--tunable".into(), "clinet_fence=2".into()]),
+        Some(mutant) => programs
+            .environment
+            .push(("CLINET_MUTANT".into(), mutant.into())),
         None => {}
     }
+    let plan = Plan {
+        seed,
+        time: Duration::from_secs(arguments.seconds),
+        pause: Duration::try_from_secs_f64(arguments.pause)?,
+        only: arguments.only.clone(),
+    };
+    plan.check()?;
     let settings = settings();
     tell(&format!(
         "T {} s, F {} s, L {} s, clocks within {} ppm: Q {:.1} s",
@@ -109,26 +120,27 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut run = Run::start(cluster)?;
     run.wait_for_service(Duration::from_secs(60))?;
     run.start_traffic();
-    let plan = Plan {
-        seed,
-        time: Duration::from_secs(arguments.seconds),
-        pause: Duration::try_from_secs_f64(arguments.pause)?,
-        only: arguments.only.clone(),
-    };
     let found = chaos(&mut run, &plan, &mut tell)?;
     report(arguments, seed, &run, &found)?;
-    Ok(if found.violations.is_empty() && found.left.is_none() {
-        Outcome::Done
-    } else {
-        Outcome::FoundWrong
-    })
+    if found.violations.is_empty() && found.left.is_none() {
+        return Ok(Outcome::Done);
+    }
+    run.cluster.keep_files();
+    eprintln!(
+        "lab: what its programs said is in {}",
+        run.cluster.folder().display()
+    );
+    Ok(Outcome::FoundWrong)
 }
 
 fn report(arguments: &Arguments, seed: u64, run: &Run, found: &Found) -> anyhow::Result<()> {
     let violations = found.violations.iter().map(ToString::to_string);
     let violations: Vec<String> = violations.chain(found.left.clone()).collect();
     if arguments.json {
-        let kinds = found.faults.iter().map(|(kind, count)| (kind.as_str(), *count));
+        let kinds = found
+            .faults
+            .iter()
+            .map(|(kind, count)| (kind.as_str(), *count));
         return print_json(&Report {
             seed,
             faults: found.count(),
@@ -138,7 +150,10 @@ fn report(arguments: &Arguments, seed: u64, run: &Run, found: &Found) -> anyhow:
     }
     let mut out = io::stdout().lock();
     let sum = |count: fn(&clinet_cluster::traffic::Outcomes) -> u64| -> u64 {
-        run.traffic.iter().map(|program| count(&program.outcomes())).sum()
+        run.traffic
+            .iter()
+            .map(|program| count(&program.outcomes()))
+            .sum()
     };
     writeln!(
         out,

@@ -119,7 +119,9 @@ impl Told<'_> {
     fn operator(&self, member: &Member, words: &[&str]) -> anyhow::Result<String> {
         fatal::progress();
         let mut command = Command::new(&self.clinetadm);
-        command.args(["cluster", "--config"]).arg(member.configuration());
+        command
+            .args(["cluster", "--config"])
+            .arg(member.configuration());
         let output = command.args(words).output()?;
         Ok(match output.status.success() {
             true => "done".to_owned(),
@@ -182,7 +184,8 @@ impl Told<'_> {
     }
 
     fn death(&mut self) -> anyhow::Result<()> {
-        self.story.chapter("A node dies: kill -9 of the machine and of its agent");
+        self.story
+            .chapter("A node dies: kill -9 of the machine and of its agent");
         let run = self.run()?;
         let quarantine = run.cluster.settings.quarantine();
         let last = run.cluster.members.len() - 1;
@@ -194,10 +197,17 @@ impl Told<'_> {
         let waited = killed.elapsed();
         let same = ports_of(run, heir)? == ports;
         let name = run.cluster.members[heir].name().to_owned();
-        let word = if waited >= quarantine { "after" } else { "before" };
+        let word = if waited >= quarantine {
+            "after"
+        } else {
+            "before"
+        };
         let whose = if same { "the same" } else { "other" };
         self.story.step(
-            &format!("another node waits for a slice, and gets one after {:.1} s", waited.as_secs_f64()),
+            &format!(
+                "another node waits for a slice, and gets one after {:.1} s",
+                waited.as_secs_f64()
+            ),
             format!("{name} has {whose} ports, {word} Q was over"),
             &format!("{name} has the same ports, after Q was over"),
         );
@@ -241,12 +251,17 @@ impl Told<'_> {
         run.cluster.etcd.start_all()?;
         wait(|| living.iter().all(|&member| run.serves(member)))?;
         let back = connect_from(run, living[0], 0)?;
-        self.story.step("etcd is there again, and so are the addresses; a connect", said(back), "connected");
+        self.story.step(
+            "etcd is there again, and so are the addresses; a connect",
+            said(back),
+            "connected",
+        );
         Ok(())
     }
 
     fn reserved_port(&mut self) -> anyhow::Result<()> {
-        self.story.chapter("A reserved port moves at once, if somebody knows that its node is off");
+        self.story
+            .chapter("A reserved port moves at once, if somebody knows that its node is off");
         let reserve = |told: &mut Self, node: &str| {
             let words = ["reserve", "tcp", &RESERVED.to_string(), node];
             let run = told.run.as_ref().context("the cluster has been started")?;
@@ -259,11 +274,19 @@ impl Told<'_> {
         let run = self.run()?;
         wait(|| ports_of(run, 0).is_ok_and(|ports| ports.contains(&RESERVED)))?;
         let connected = connect_from(run, 0, RESERVED)?;
-        self.story.step("node-1 connects from 192.0.2.10:443", said(connected), "connected");
+        self.story.step(
+            "node-1 connects from 192.0.2.10:443",
+            said(connected),
+            "connected",
+        );
         self.run()?.cluster.members[0].kill();
         let run = self.run.as_ref().context("the cluster has been started")?;
         let fenced = self.operator(&run.cluster.members[1], &["fenced", "--yes", "node-1"])?;
-        self.story.step("node-1 is switched off; clinetadm cluster fenced node-1", fenced, "done");
+        self.story.step(
+            "node-1 is switched off; clinetadm cluster fenced node-1",
+            fenced,
+            "done",
+        );
         let begin = Instant::now();
         reserve(self, "node-2")?;
         let run = self.run()?;
@@ -272,7 +295,11 @@ impl Told<'_> {
         let connected = connect_from(run, 1, RESERVED)?;
         self.story.step(
             "node-2 connects from 192.0.2.10:443",
-            format!("{}, {} Q", said(connected), if in_time { "before" } else { "after" }),
+            format!(
+                "{}, {} Q",
+                said(connected),
+                if in_time { "before" } else { "after" }
+            ),
             "connected, before Q",
         );
         Ok(())
@@ -287,13 +314,21 @@ fn living(run: &Run) -> Vec<usize> {
 }
 
 fn is_fenced(run: &Run, member: usize) -> bool {
-    run.last_seen(member).is_some_and(|seen| seen.fence == FenceState::Fenced)
+    run.last_seen(member)
+        .is_some_and(|seen| seen.fence == FenceState::Fenced)
 }
 
 /// The TCP ports that are granted to a node.
 fn ports_of(run: &Run, member: usize) -> anyhow::Result<Vec<u16>> {
     let grants = run.cluster.members[member].control()?.grants()?;
-    Ok(grants.grants.tcp.granted.ranges().into_iter().flatten().collect())
+    Ok(grants
+        .grants
+        .tcp
+        .granted
+        .ranges()
+        .into_iter()
+        .flatten()
+        .collect())
 }
 
 /// All nodes connect at once; answers who did from which port.
@@ -310,7 +345,9 @@ fn connect_all(run: &Run) -> anyhow::Result<Vec<(usize, u16)>> {
     };
     let results: Vec<anyhow::Result<Vec<(usize, u16)>>> = thread::scope(|scope| {
         let nodes = 0..run.cluster.members.len();
-        let threads: Vec<_> = nodes.map(|member| scope.spawn(move || connect_one(member))).collect();
+        let threads: Vec<_> = nodes
+            .map(|member| scope.spawn(move || connect_one(member)))
+            .collect();
         let joined = threads.into_iter().map(|thread| thread.join());
         joined
             .map(|result| result.unwrap_or_else(|_| Err(anyhow::anyhow!("a program failed"))))

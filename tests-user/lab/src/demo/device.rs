@@ -128,7 +128,8 @@ impl Machine<'_> {
 
     fn look(&mut self) -> anyhow::Result<()> {
         let attach = self.state("attach", "attached")?;
-        self.story.step("clinetadm show: is it attached?", attach, "attached");
+        self.story
+            .step("clinetadm show: is it attached?", attach, "attached");
         let end = Instant::now() + PATIENCE;
         let busy = loop {
             let list = self.json(&["list", "local=192.0.2.10", "--json"])?;
@@ -149,14 +150,34 @@ impl Machine<'_> {
 
     fn refusal(&mut self) -> anyhow::Result<()> {
         let installed = self.run(&["install", "2", "tcp", LOCAL, FOREIGN])?;
-        let done = if installed.status.success() { "done" } else { "refused" };
+        let done = if installed.status.success() {
+            "done"
+        } else {
+            "refused"
+        };
         let what = format!("clinetadm install 2 tcp {LOCAL} {FOREIGN}: node 2 has it");
         self.story.step(&what, done, "done");
         let checked = self.json(&["check", "--json", "tcp", LOCAL, FOREIGN])?;
-        let reason = checked["answer"]["reason"].as_str().unwrap_or("?").to_owned();
-        self.story.step("clinetadm check: would a program here get it?", reason, "owned");
+        let reason = checked["answer"]["reason"]
+            .as_str()
+            .unwrap_or("?")
+            .to_owned();
+        self.story.step(
+            "clinetadm check: would a program here get it?",
+            reason,
+            "owned",
+        );
         let watcher = self
-            .command(&["events", "-t", "refused", "-n", "1", "--seconds", "20", "--json"])
+            .command(&[
+                "events",
+                "-t",
+                "refused",
+                "-n",
+                "1",
+                "--seconds",
+                "20",
+                "--json",
+            ])
             .stdout(Stdio::piped())
             .spawn()?;
         let refused = self.until_watched(40000)?;
@@ -203,14 +224,19 @@ impl Machine<'_> {
         };
         input.write_all(GRANTS.as_bytes())?;
         drop(input);
-        let done = if child.wait()?.success() { "done" } else { "refused" };
+        let done = if child.wait()?.success() {
+            "done"
+        } else {
+            "refused"
+        };
         self.story.step(
             "clinetadm grants set: of ports 32768-65535 this node has 40000-40999, for 3 s",
             done,
             "done",
         );
         let inside = self.connect(40001)?;
-        self.story.step("a program connects from port 40001", inside, "connected");
+        self.story
+            .step("a program connects from port 40001", inside, "connected");
         let outside = self.connect(41000)?;
         self.story.step(
             "and from port 41000, which is another node's",

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use clinet_kernel::{Context, Kernel, Module};
 
-use crate::story::Story;
 use crate::files;
+use crate::story::Story;
 
 /// The files of the three modules.
 pub struct Files {

@@ -9,15 +9,14 @@ mod device;
 mod foreign;
 mod nodes;
 
-
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clinet_ip::{Node, Stats};
 use serde::Serialize;
 
-use crate::{Outcome, files, print_json, table};
 use crate::story::{Chapter, Story};
+use crate::{Outcome, files, print_json, table};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -51,5 +51,11 @@ fn ask(node: &AttachedNode, local: (Ipv4Addr, u16), foreign: (Ipv4Addr, u16)) ->
     ];
     // SAFETY: `clinet_ask` of include/clinet.h, with four bytes for each
     // address of AF_INET.
-    unsafe { module.call(&Context::no_sleep(), module.address("clinet_ask"), &arguments) as i32 }
+    unsafe {
+        module.call(
+            &Context::no_sleep(),
+            module.address("clinet_ask"),
+            &arguments,
+        ) as i32
+    }
 }

@@ -5,6 +5,7 @@
 //! The tool as a person or a program calls it.
 
 mod check;
+mod cluster;
 mod damaged;
 mod node;
 mod replay;
@@ -41,6 +42,10 @@ fn lab(arguments: &[&str]) -> Command {
             command
                 .arg("--module")
                 .arg(module())
+                .arg("--driver")
+                .arg(root().join("build/kernel/drv/amd64/clinetctl"))
+                .arg("--clinetadm")
+                .arg(root().join("build/clinetadm"))
                 .arg("--foreign")
                 .arg(foreign)
         }
@@ -103,7 +108,7 @@ fn the_demonstration_as_json_has_all_chapters() {
     assert_eq!(run.status, 0);
     let told = json(&run);
     assert_eq!(told["passed"], true);
-    assert_eq!(told["chapters"].as_array().expect("chapters").len(), 6);
+    assert_eq!(told["chapters"].as_array().expect("chapters").len(), 7);
     assert_eq!(told["counters"][0]["counters"]["tcp_out_asked"], 2);
 }
 
@@ -131,7 +136,17 @@ fn a_closed_pipe_ends_the_tool_quietly() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    for command in ["demo", "replay", "check", "symbols", "traces", "node"] {
+    for command in [
+        "demo",
+        "replay",
+        "check",
+        "symbols",
+        "traces",
+        "node",
+        "cluster",
+        "chaos",
+        "bench-cluster",
+    ] {
         let output = Command::cargo_bin("lab")
             .expect("built")
             .args([command, "--help"])

@@ -15,7 +15,10 @@ use std::time::{Duration, Instant};
 use clinet_cluster::Process;
 use clinet_control::machine::{MachineReply, MachineRequest};
 use clinet_control::socket::SocketDevice;
-use clinet_control::{Control, Errno, EventMask, EventType, Filter, Protocol, Reason, Tuple};
+use clinet_control::{
+    Control, Errno, EventMask, EventType, FenceState, Filter, Grants, PortSet, Protocol, Reason,
+    Space, Tuple,
+};
 
 use super::{module, root};
 
@@ -227,6 +230,62 @@ fn ranges_and_addresses_are_those_of_its_ip() {
     let nowhere = "192.0.2.99".parse().expect("an address");
     let absent = ask(&program, &MachineRequest::AddressUp { address: nowhere });
     assert_eq!(absent, Err(Errno::ENXIO));
+}
+
+#[test]
+fn at_the_deadline_the_addresses_go_away() {
+    let node = Node::start(&[
+        "--addr",
+        SHARED,
+        "--tunable",
+        "clinet_port_space=32768-65535",
+        "--tunable",
+        "clinet_fence_seconds=1",
+    ]);
+    let (control, program) = (node.control(), node.program());
+    let refused = connect(&program, Protocol::Tcp, "192.0.2.10:40000");
+    assert_eq!(refused, Err(Errno::EADDRINUSE), "nothing is granted");
+    let mut granted = PortSet::default();
+    (40000..=40999).for_each(|port| granted.insert(port));
+    let space = Space {
+        ports: Some(32768..=65535),
+        granted,
+    };
+    control.take_control().expect("nobody has it");
+    let before = control.state().expect("a state");
+    control
+        .set_grants(&Grants {
+            epoch: 1,
+            sequence: before.sequence + 1,
+            deadline: Some(before.now + 2_000_000_000),
+            tcp: space.clone(),
+            udp: space,
+        })
+        .expect("granted");
+    let udp = connect(&program, Protocol::Udp, "192.0.2.10:40000").expect("granted");
+    let refused = connect(&program, Protocol::Tcp, "192.0.2.10:41000");
+    assert_eq!(refused, Err(Errno::EADDRINUSE), "it is not granted");
+    until(|| {
+        let state = control.state().expect("a state");
+        (state.fence == FenceState::Fenced).then_some(())
+    });
+    let Ok(MachineReply::Addresses { addresses }) = ask(&program, &MachineRequest::Addresses)
+    else {
+        panic!("addresses");
+    };
+    let shared = |one: &&clinet_control::machine::LocalAddress| one.address.to_string() == SHARED;
+    let shared = addresses.iter().find(shared).expect("it is there");
+    assert!(!shared.up && shared.nolocal, "{shared:?}");
+    // Whatever the send says: nothing leaves.
+    let sent = || match ask(&program, &MachineRequest::Sent { since: 0 }) {
+        Ok(MachineReply::Sent { next, .. }) => next,
+        other => panic!("{other:?}"),
+    };
+    let before = sent();
+    let _ = ask(&program, &MachineRequest::Send { socket: udp });
+    assert_eq!(sent(), before);
+    let lapsed = connect(&program, Protocol::Tcp, "192.0.2.10:40001");
+    assert_eq!(lapsed, Err(Errno::EADDRNOTAVAIL));
 }
 
 #[test]
