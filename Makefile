@@ -215,7 +215,7 @@ $(rust_provider): FORCE $(crates)
 
 $(lab): FORCE $(crates)
 	@$Q build/lab.log "Compiling the tool" \
-		cargo build --locked --release -p lab
+		cargo build --locked --release -p clinet-lab
 	@mkdir -p build
 	@cmp -s target/release/lab $@ || cp target/release/lab $@
 
