@@ -130,8 +130,6 @@ impl Etcd {
             .args(["--heartbeat-interval", &HEARTBEAT.to_string()])
             .args(["--election-timeout", &ELECTION.to_string()])
             .args(["--quota-backend-bytes", &self.quota.to_string()])
-            // A test's data need not outlive the machine.
-            .arg("--unsafe-no-fsync")
             .env("ETCD_UNSUPPORTED_ARCH", std::env::consts::ARCH);
         let log = self.folder.join(format!("{}.log", one.name));
         let process = Process::start(&one.name, &mut command, &log)
