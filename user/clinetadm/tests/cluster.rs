@@ -103,6 +103,7 @@ impl Setup {
         let value = Value::Node(Node {
             machine: Uuid(1),
             boot: Uuid(2),
+            pool: name("web"),
             version: name("1"),
         });
         self.put(&Key::Node(name(node)), &value);
