@@ -16,17 +16,46 @@ use crate::settings::addresses;
 /// Ticks that connections of one address may take to end.
 const PATIENCE: u32 = 100;
 
-/// TCP, which is asked once for each address.
-pub struct Ending(Tcp);
+/// Addresses that are remembered as asked about; of more, TCP is asked again.
+const ASKED: usize = 1024;
+
+/// TCP, which is asked about each address once: it looks at all of its connections
+/// each time, and says so on the console.
+pub struct Ending {
+    tcp: Tcp,
+    asked: KmemSlice<[u8; 16]>,
+    count: usize,
+}
 
 impl Ending {
     /// Opens it. Sleeps.
     ///
     /// # Errors
     ///
-    /// The kernel's.
+    /// `ENOMEM`, or the kernel's.
     pub fn new() -> Result<Self, Errno> {
-        Tcp::open().map(Self)
+        Ok(Self {
+            tcp: Tcp::open()?,
+            asked: KmemSlice::from_fn(ASKED, |_| [0; 16]).ok_or(Errno::NOMEM)?,
+            count: 0,
+        })
+    }
+
+    /// True for the first question about an address.
+    fn is_first(&mut self, address: [u8; 16]) -> bool {
+        if self
+            .asked
+            .iter()
+            .take(self.count)
+            .any(|one| *one == address)
+        {
+            return false;
+        }
+        if let Some(place) = self.asked.get_mut(self.count) {
+            *place = address;
+            self.count += 1;
+        }
+        true
     }
 
     /// Ends the connections of one address, and waits until they have ended: TCP
@@ -36,8 +65,11 @@ impl Ending {
     ///
     /// `EAGAIN`: some have not ended yet; others of the kernel.
     pub fn end(&mut self, address: [u8; 16]) -> Result<(), Errno> {
+        if !self.is_first(address) {
+            return Ok(());
+        }
         for _ in 0..PATIENCE {
-            match self.0.abort(address) {
+            match self.tcp.abort(address) {
                 Ok(()) => time::sleep_a_tick(),
                 Err(Errno::NOENT) => return Ok(()),
                 Err(errno) => return Err(errno),

@@ -52,7 +52,10 @@ impl Family {
             }
         }
         if any && !self.told {
-            let told = self.tell(socket);
+            let told = self.tell(socket, &interfaces).inspect_err(|errno| {
+                let loopback = lif::LOOPBACK;
+                self.complain(&loopback, "may still be a source", Some(*errno));
+            });
             self.told = told.is_ok();
             result = result.and(told);
         }
@@ -88,16 +91,44 @@ impl Family {
     }
 
     /// Has all senders look at their source again.
-    fn tell(&mut self, socket: &Ksocket<'_>) -> Result<(), Errno> {
+    fn tell(
+        &mut self,
+        socket: &Ksocket<'_>,
+        interfaces: &KmemSlice<Interface>,
+    ) -> Result<(), Errno> {
         let name = match self.added.take() {
             Some(name) => name,
-            None => lif::add_loopback(socket)?,
+            None => match lif::add_loopback(socket) {
+                Ok(name) => name,
+                // lo0 may have all the addresses that it can have.
+                Err(_) => return self.tell_by_one(socket, interfaces),
+            },
         };
         lif::remove(socket, &name).inspect_err(|errno| {
             if *errno != Errno::NXIO {
                 self.added = Some(name);
             }
         })
+    }
+
+    /// The same by an interface that is away: it comes up for a moment, still as no
+    /// source, and ip says that addresses have changed when it goes down. Those of
+    /// lo0 first, since others tell the network.
+    fn tell_by_one(
+        &mut self,
+        socket: &Ksocket<'_>,
+        interfaces: &KmemSlice<Interface>,
+    ) -> Result<(), Errno> {
+        let mut result = Err(Errno::NXIO);
+        for on_loopback in [true, false] {
+            for one in interfaces.iter().filter(|one| shared(one).is_some()) {
+                let name = one.name();
+                if result.is_err() && name.starts_with(b"lo0") == on_loopback {
+                    result = toggle(socket, &name);
+                }
+            }
+        }
+        result
     }
 
     /// Brings back what was taken away: under its name or, if that is gone, what
@@ -162,6 +193,13 @@ impl Family {
         }
         log::warn(text.as_c_str());
     }
+}
+
+/// Has an interface that is away come up as no source, and go down.
+fn toggle(socket: &Ksocket<'_>, name: &Name) -> Result<(), Errno> {
+    let flags = lif::flags(socket, name)?;
+    lif::set_flags(socket, name, flags | UP | NOLOCAL)?;
+    lif::set_flags(socket, name, flags & !UP | NOLOCAL)
 }
 
 /// The address of an interface if it is shared.

@@ -15,6 +15,15 @@ use super::sys;
 /// A name in C's form; the last byte is always 0.
 pub type Name = [u8; sys::LIFNAMSIZ as usize];
 
+/// The interface that every machine has.
+pub const LOOPBACK: Name = {
+    let mut name = [0; size_of::<Name>()];
+    if let Some((start, _)) = name.split_first_chunk_mut() {
+        *start = *b"lo0";
+    }
+    name
+};
+
 /// Room for interfaces that come while they are counted.
 const SPARE: usize = 4;
 /// Interfaces that are listed at most.
@@ -153,11 +162,7 @@ pub fn set_flags(socket: &Ksocket<'_>, name: &Name, flags: u64) -> Result<(), Er
 /// The kernel's.
 #[inline(never)]
 pub fn add_loopback(socket: &Ksocket<'_>) -> Result<Name, Errno> {
-    let mut name = [0; size_of::<Name>()];
-    for (place, byte) in name.iter_mut().zip(c"lo0".to_bytes()) {
-        *place = *byte;
-    }
-    let mut request = Interface::named(&name);
+    let mut request = Interface::named(&LOOPBACK);
     // SAFETY: the structure of this command, without pointers.
     unsafe { socket.ioctl(sys::CLINET_SIOCLIFADDIF, &mut request.0) }?;
     Ok(request.name())

@@ -88,6 +88,39 @@ fn who_sends_while_the_flags_are_set_is_stopped_afterwards() {
     }
 }
 
+/// lo0 has all the addresses that ip allows it: none can be added there.
+#[test]
+fn who_sends_is_stopped_where_lo0_is_full() {
+    for (shared, own) in SHARED.into_iter().zip(OWN) {
+        let node = Node::with_addresses(Some(&shared.to_string()), &[]);
+        let others = (1_u16..).map(|number| match shared {
+            IpAddr::V4(_) => IpAddr::from([10, 9, (number >> 8) as u8, number as u8]),
+            IpAddr::V6(_) => IpAddr::from([0xfd09, 0, 0, 0, 0, 0, 0, number]),
+        });
+        for other in others {
+            match node.ip().add_address(0, "lo0", other) {
+                Ok(_) => {}
+                Err(error) => {
+                    assert_eq!(error, Errno::ERANGE);
+                    break;
+                }
+            }
+        }
+        let socket = Arc::new(node.udp(shared, 5000));
+        let _receiver = node.udp(own, 5001);
+        let sender = socket.clone();
+        node.ip().in_gap(0, move || {
+            let sent = sender.send_to(Some((own, 5001)), false, 3);
+            assert_eq!(sent, Ok(3));
+        });
+        assert_eq!(node.fence(), 0);
+        assert_eq!(node.fence_state(), abi::CLINETCTL_FENCED);
+        let sent = socket.send_to(Some((own, 5001)), false, 3);
+        assert_eq!(sent, Err(Errno::ENETUNREACH));
+        assert_eq!(fenced(&node), node.having(&[shared]));
+    }
+}
+
 #[test]
 fn at_the_deadline_the_modules_thread_does_it_alone() {
     let node = Node::new(&[]);

@@ -43,6 +43,9 @@ const FIXED: u64 = IFF_LOOPBACK | IFF_IPV4 | IFF_IPV6;
 /// The link of the loopback addresses.
 const LOOPBACK: &str = "lo0";
 
+/// What an interface may have in a family: `ip_addrs_per_if` of ip(4P).
+const ADDRESSES_PER_LINK: usize = 256;
+
 /// A logical interface. IPv4 and IPv6 have names of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
@@ -247,6 +250,9 @@ impl Interfaces {
             .filter(|one| one.is_of(version) && link(&one.name) == name)
             .map(|one| unit(&one.name))
             .collect();
+        if units.len() >= ADDRESSES_PER_LINK {
+            return Err(Errno::ERANGE);
+        }
         units.sort_unstable();
         let free = (0..).zip(&units).find(|(index, unit)| index != *unit);
         let free = free.map_or(units.len() as u32, |(index, _)| index);
