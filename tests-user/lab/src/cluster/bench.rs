@@ -59,6 +59,7 @@ struct Numbers {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    fatal::no_module_here();
     let programs = arguments.programs.find()?;
     let rounds = usize::from(arguments.rounds);
     let offline = bench::offline(&programs)?;
@@ -81,7 +82,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     ))?;
     let mut sizes = Vec::new();
     for &nodes in &arguments.sizes {
-        fatal::progress();
         sizes.push(bench::size(&programs, nodes, arguments.connections)?);
     }
     print_sizes(&sizes)?;
@@ -103,7 +103,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 }
 
 fn say(text: &str) -> io::Result<()> {
-    fatal::progress();
     writeln!(io::stdout(), "{text}")
 }
 

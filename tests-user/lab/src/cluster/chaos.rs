@@ -79,10 +79,10 @@ struct Report<'a> {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    fatal::no_module_here();
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     let loud = !arguments.json;
     let mut tell = |text: &str| {
-        fatal::progress();
         if loud {
             // Who does not read it any more does not stop it.
             drop(writeln!(io::stdout(), "{text}"));

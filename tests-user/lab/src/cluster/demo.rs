@@ -67,6 +67,7 @@ struct Output {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    fatal::no_module_here();
     let mut story = Story::new(!arguments.json);
     let clinetadm = files::program(arguments.clinetadm.as_deref(), "clinetadm")?;
     let programs = arguments.programs.find()?;
@@ -117,7 +118,6 @@ impl Told<'_> {
 
     /// `clinetadm cluster ...` by the configuration of a node; what came of it.
     fn operator(&self, member: &Member, words: &[&str]) -> anyhow::Result<String> {
-        fatal::progress();
         let mut command = Command::new(&self.clinetadm);
         command
             .args(["cluster", "--config"])
@@ -229,7 +229,6 @@ impl Told<'_> {
                     Err(_) => refused += 1,
                 }
             }
-            fatal::progress();
             thread::sleep(Duration::from_millis(50));
         }
         let noticed = format!("{refused} refused");
@@ -376,7 +375,6 @@ fn said(result: Result<u16, Errno>) -> String {
 fn wait(mut is_there: impl FnMut() -> bool) -> anyhow::Result<()> {
     let end = Instant::now() + PATIENCE;
     while !is_there() {
-        fatal::progress();
         anyhow::ensure!(
             Instant::now() < end,
             "what was waited for did not come within {} s",
