@@ -38,7 +38,7 @@ version = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 .PHONY: all module lab tool agent demo demo-cluster chaos bench bench-cluster test \
 	check-module fmt lint doc headers columns \
 	reproducible scripts man install package vm-test fuzz mutants model \
-	captures check-illumos clean help FORCE
+	captures completions check-illumos clean help FORCE
 
 all: module lab tool agent ## Build the modules and the programs (the default)
 
@@ -131,8 +131,16 @@ man: ## Lint the manual pages
 
 # The kernel looks for modules in few places, so there is no prefix, only
 # DESTDIR; pkg/clinet.p5m is the list.
-install: $(module) $(driver) ## Install below DESTDIR, or on illumos into the system
+# Programs are for the system that compiles them: on illumos they are installed, too.
+programs = $(if $(filter SunOS,$(shell uname -s)),$(clinetadm) $(clinetd) completions)
+install: $(module) $(driver) $(programs) ## Install below DESTDIR, or on illumos into the system
 	@tools/install-files pkg/clinet.p5m "$(DESTDIR)"
+	@test -z "$(programs)" || tools/install-files pkg/clinet-node.p5m "$(DESTDIR)"
+
+completions: $(clinetadm) ## Write the completions of clinetadm for bash and zsh to build/completions
+	@mkdir -p build/completions
+	$(clinetadm) completions bash >build/completions/clinetadm.bash
+	$(clinetadm) completions zsh >build/completions/_clinetadm
 
 # The tools are looked for before anything is built.
 package: ## Publish the IPS package to REPO (on OmniOS)
@@ -146,10 +154,12 @@ package: ## Publish the IPS package to REPO (on OmniOS)
 		echo "make package: where to? REPO=FOLDER or REPO=URL" >&2; \
 		exit 2; \
 	}
-	@$(MAKE) module
+	@$(MAKE) module tool agent completions
 	pkgmogrify -D VERSION=$(version) pkg/clinet.p5m >build/clinet.p5m
-	pkglint build/clinet.p5m
+	pkgmogrify -D VERSION=$(version) pkg/clinet-node.p5m >build/clinet-node.p5m
+	pkglint build/clinet.p5m build/clinet-node.p5m
 	pkgsend -s "$(REPO)" publish -d . build/clinet.p5m
+	pkgsend -s "$(REPO)" publish -d . build/clinet-node.p5m
 
 vm-test: $(if $(VM),$(module) build/foreign/vm_helper) ## Try the module on an OmniOS (VM=root@HOST)
 	@VM="$(VM)" tools/vm-test $(module) build/foreign/vm_helper

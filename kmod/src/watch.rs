@@ -344,7 +344,7 @@ pub fn bring_back(epoch: u64, sequence: u64, clean: bool) -> Result<(), Errno> {
         .map_err(|_| Errno::BUSY)?;
     TASK.wake();
     let ending = if clean { ENDING } else { 0 };
-    wait_for(Fence::Unfenced, ending)
+    wait_for(Fence::Unfenced, ending).inspect_err(|_| done(want))
 }
 
 /// Waits until the fence is there, so much longer than a fence may take.
@@ -457,7 +457,7 @@ fn act(snapshot: &Snapshot) {
     }
     let wanted = WANTED.load(Ordering::Acquire);
     match (fence(), wanted) {
-        (Fence::Fenced, WANT_UNFENCE | WANT_CLEAN_UNFENCE) => unfence(wanted),
+        (Fence::Fenced, WANT_UNFENCE | WANT_CLEAN_UNFENCE) if !lapsed => unfence(wanted),
         (Fence::Unfenced | Fence::Unfencing, _) => {
             let down = lapsed && policy::FENCE_ACTION.get() == policy::DOWN;
             if down || wanted == WANT_FENCE {
@@ -493,7 +493,7 @@ fn keep_away() {
     }
 }
 
-/// Nobody has to wait for this any more.
+/// Nobody has to wait for this any more, or wants it.
 fn done(wanted: u32) {
     // Another one may have come.
     let _ = WANTED.compare_exchange(wanted, NOTHING, Ordering::AcqRel, Ordering::Relaxed);

@@ -101,7 +101,17 @@ fn words(line: &str) -> Result<Vec<String>, String> {
 /// If a line is no action.
 #[must_use]
 pub fn manifest() -> Vec<Action> {
-    let text = read("pkg/clinet.p5m").replace("$(VERSION)", env!("CARGO_PKG_VERSION"));
+    manifest_of("pkg/clinet.p5m")
+}
+
+/// The actions of the package of this file.
+///
+/// # Panics
+///
+/// If a line is no action.
+#[must_use]
+pub fn manifest_of(path: &str) -> Vec<Action> {
+    let text = read(path).replace("$(VERSION)", env!("CARGO_PKG_VERSION"));
     let lines = text
         .lines()
         .filter(|line| !line.is_empty() && !line.starts_with('#'));

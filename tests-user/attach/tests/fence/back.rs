@@ -203,3 +203,25 @@ fn who_is_too_slow_is_fenced_again() {
     assert_eq!(node.unfence(4, KEPT), 0);
     assert!(node.having(&SHARED).iter().all(|one| one.is_up()));
 }
+
+/// Whoever waited for the end of a fence has gone, and the deadline has passed, when
+/// the fence is done at last.
+#[test]
+fn a_wish_that_nobody_waits_for_any_more_is_none() {
+    let node = Node::new(&[]);
+    node.grant(1, 1000);
+    node.kernel()
+        .delay_ioctls(std::time::Duration::from_secs(2 * F));
+    assert_ne!(node.fence(), 0);
+    assert_eq!(node.fence_state(), abi::CLINETCTL_FENCE_MISSED);
+    node.grant(2, 3);
+    assert_ne!(node.unfence(3, KEPT), 0);
+    assert_eq!(node.state().cst_lapsed, 1);
+    node.kernel().delay_ioctls(std::time::Duration::ZERO);
+    node.0.seconds(200);
+    assert_eq!(node.fence_state(), abi::CLINETCTL_FENCED);
+    let values = node.kernel().kstat("clinet", 0, "grants").expect("a kstat");
+    let unfences = values.iter().find(|(name, _)| name == "unfences");
+    let (_, unfences) = unfences.expect("a counter");
+    assert_eq!(*unfences, clinet_kernel::KstatValue::Uint64(0));
+}

@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use clinet_module_tests::root;
-use clinet_pkg_tests::{Action, command, manifest, read};
+use clinet_pkg_tests::{Action, command, manifest, manifest_of, read};
 
 fn of_kind(kind: &str) -> Vec<Action> {
     let actions = manifest().into_iter();
@@ -123,13 +123,21 @@ fn only_the_modules_want_a_reboot() {
 /// What is made for users is in the package.
 #[test]
 fn nothing_is_forgotten() {
-    let files = of_kind("file");
+    let files = [manifest(), manifest_of("pkg/clinet-node.p5m")].concat();
     let is_in = |path: &str| {
         files
             .iter()
             .any(|file| file.payload.as_deref() == Some(path))
     };
-    for folder in ["pkg/dtrace", "pkg/man"] {
+    let folders = [
+        "pkg/dtrace",
+        "pkg/grafana",
+        "pkg/man",
+        "pkg/prometheus",
+        "pkg/rbac",
+        "pkg/smf",
+    ];
+    for folder in folders {
         for file in std::fs::read_dir(root().join(folder)).expect("a folder") {
             let name = file.expect("a file").file_name();
             let path = format!("{folder}/{}", name.to_str().expect("a plain name"));
@@ -143,8 +151,49 @@ fn nothing_is_forgotten() {
         "include/clinet.h",
         "include/clinetctl.h",
         "include/cl_inet.h",
+        "build/clinetadm",
+        "build/clinetd",
     ] {
         assert!(is_in(path), "{path}");
+    }
+}
+
+/// The package of the programs: what is compiled elsewhere need not be here, all else
+/// is, and no path is another package's file.
+#[test]
+fn the_programs_are_a_package_that_needs_the_module() {
+    let actions = manifest_of("pkg/clinet-node.p5m");
+    let of_kind = |kind: &'static str| actions.iter().filter(move |action| action.kind == kind);
+    let module: Vec<Action> = manifest();
+    for file in of_kind("file") {
+        let payload = file.payload.as_ref().expect("a payload");
+        assert!(
+            payload.starts_with("build/") || root().join(payload).is_file(),
+            "{payload}"
+        );
+        let path = file.attribute("path");
+        let elsewhere = module.iter().filter(|action| action.kind == "file");
+        let mut elsewhere = elsewhere.map(|action| action.attribute("path"));
+        assert!(elsewhere.all(|other| other != path), "{path}");
+    }
+    let needed: Vec<&str> = of_kind("depend")
+        .map(|depend| depend.attribute("fmri"))
+        .collect();
+    let module = format!("pkg:/driver/network/clinet@{}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(needed, [module]);
+    // What the service starts and the profile names is what is installed.
+    let installed = |path: &str| {
+        let path = path.trim_start_matches('/');
+        of_kind("file").any(|file| file.attribute("path") == path)
+    };
+    for (text, marker) in [
+        (read("pkg/smf/clinetd.xml"), "exec=\""),
+        (read("pkg/rbac/exec_attr"), ":cmd:::"),
+    ] {
+        let mut commands = text.split(marker).skip(1);
+        let command = commands.next().expect("a command");
+        let end = command.find([' ', ':', '"']).expect("its end");
+        assert!(installed(&command[..end]), "{}", &command[..end]);
     }
 }
 
