@@ -104,16 +104,18 @@ async fn may_begin(
     };
     let names = left.iter().filter(|socket| lost(socket.port));
     let names: Vec<String> = names.map(ToString::to_string).collect();
-    metrics
-        .waiting_sockets
-        .set(i64::try_from(names.len()).unwrap_or(i64::MAX));
+    let count = i64::try_from(names.len()).unwrap_or(i64::MAX);
+    let before = metrics.waiting_sockets.set(count);
     if names.is_empty() {
         return true;
     }
-    warn!(
-        "stays fenced until these close their sockets, whose ports this node has lost: {}",
-        names.join(", ")
-    );
+    if before != count {
+        warn!(
+            "stays fenced until these close their sockets, whose ports this node has lost: {}",
+            names.join(", ")
+        );
+    }
+    tokio::time::sleep(PAUSE).await;
     false
 }
 

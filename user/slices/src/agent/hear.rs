@@ -181,7 +181,7 @@ impl Agent {
         for (key, revision, entry) in changes {
             self.learn(now, key, revision, entry, effects);
         }
-        self.kept.revision = self.kept.revision.max(header.revision);
+        self.saw(header, effects);
     }
 
     fn hear_reply(
