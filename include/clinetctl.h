@@ -18,7 +18,8 @@
  * Addresses have sixteen bytes, IPv4 as ::ffff:a.b.c.d.  Ports of a
  * clinetctl_tuple_t and of a clinet_entry_t are in network byte order; first
  * and last ports of a range, in filters and grants, are in host byte order.
- * Times are nanoseconds of the module's clock (gethrtime(9F)).
+ * Times are nanoseconds of the module's clock: gethrtime(9F), and besides by
+ * how much the wall clock jumped since the module was loaded.
  *
  * Errors of all commands: EFAULT (an address of the caller), EINVAL (a wrong
  * size, a value that is none, a count over the limit, a reserved member that

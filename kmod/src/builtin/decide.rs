@@ -201,7 +201,7 @@ impl Builtin {
             Verdict::Registered => {
                 probe::register(tuple.as_probe(), stack);
                 let outgoing = direction == Direction::Outgoing;
-                probe::accept(tuple.as_probe(), stack, outgoing, c"registered");
+                probe::accept(tuple.as_probe(), stack, outgoing, c"free");
                 Ok(())
             }
             Verdict::OwnedBy(owner) => refuse(
@@ -209,7 +209,7 @@ impl Builtin {
                 &Refusal {
                     owner,
                     number: sys::CLINET_OWNED,
-                    name: c"owned by another node",
+                    name: c"owned",
                     errno: Errno::ADDRINUSE,
                 },
             ),
@@ -224,24 +224,22 @@ impl Builtin {
         let (stack, tuple, direction) = question;
         let flow = stats::flow(tuple.protocol, direction);
         let (counter, reason, full) = match verdict {
-            Verdict::NotShared => (Some(&flow.cf_not_shared), c"not shared", None),
-            Verdict::Unspecified => (Some(&flow.cf_no_address), c"no local address", None),
+            Verdict::NotShared => (Some(&flow.cf_not_shared), c"not-shared", None),
+            Verdict::Unspecified => (Some(&flow.cf_no_address), c"no-address", None),
             Verdict::Full(Full::Udp) => (
                 Some(&flow.cf_udp_full),
-                c"UDP's share is full",
+                c"udp-full",
                 Some(sys::CLINET_FULL_UDP),
             ),
             Verdict::Full(Full::Addresses) => (
                 Some(&flow.cf_addresses_full),
-                c"too many local addresses",
+                c"addresses-full",
                 Some(sys::CLINET_FULL_ADDRESSES),
             ),
             Verdict::Full(_) => (Some(&flow.cf_full), c"full", Some(sys::CLINET_FULL)),
-            Verdict::Late => (Some(&flow.cf_late), c"no memory", Some(sys::CLINET_LATE)),
+            Verdict::Late => (Some(&flow.cf_late), c"late", Some(sys::CLINET_LATE)),
             // Counted by the registry.
-            Verdict::Registered | Verdict::Repeated | Verdict::OwnedBy(_) => {
-                (None, c"registered before", None)
-            }
+            Verdict::Registered | Verdict::Repeated | Verdict::OwnedBy(_) => (None, c"ours", None),
         };
         if let Some(counter) = counter {
             counter.bump();
