@@ -31,7 +31,7 @@ Filters, of which all have to fit:
 pub struct TupleArguments {
     /// tcp or udp
     pub protocol: Protocol,
-    /// Local address and port, as in 192.0.2.10:33000 or [2001:db8::10]:33000
+    /// Local address and port, as in `192.0.2.10:33000` or `[2001:db8::10]:33000`
     pub local: SocketAddr,
     /// Foreign address and port
     pub foreign: SocketAddr,

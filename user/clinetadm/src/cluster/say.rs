@@ -12,7 +12,7 @@ use clinetd::operator::Operator;
 
 use crate::Outcome;
 
-/// Founds a cluster in an etcd that has none of its keys, by [ports] and [times]
+/// Founds a cluster in an etcd that has none of its keys, by `ports` and `times`
 /// of the file. Once, before the first node.
 #[derive(clap::Args)]
 #[command(after_help = "\
