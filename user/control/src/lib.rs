@@ -7,7 +7,7 @@
 //!
 //! [`Control`] is what programs use. It speaks through a [`Device`], which is
 //! `/dev/clinet` on illumos and a socket of `lab node` elsewhere; nothing but
-//! [`device`], [`illumos`] and [`socket`] knows which.
+//! [`device`], `illumos` and [`socket`] knows which.
 //!
 //! Ports are numbers of the host, addresses [`std::net`]'s, times nanoseconds of
 //! the module's clock. Error numbers are illumos's on every system.
