@@ -4,7 +4,7 @@
 
 //! The steps of the protocol: when each may be made, and its transaction.
 //!
-//! A transaction of a member compares two things first ([`Standing::compares`]): `conf` is what it
+//! A transaction of a member compares two things first (`Standing::compares`): `conf` is what it
 //! goes by, so that nobody acts in an incarnation that is over; and its node key is under its own
 //! lease, so that nothing of an earlier session is done late. Then come the records, each at the
 //! revision that the decision rests on.
