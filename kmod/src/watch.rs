@@ -406,7 +406,7 @@ fn work() -> Duration {
         log::warn(c"clinet: the clock jumped by more than two seconds: the grants have lapsed");
         grants.lapse(now());
     }
-    if is_armed() && builtin::is_associated() && !builtin::answers() {
+    if is_armed() && is_replaced() {
         log::warn(
             c"clinet: another provider has replaced the built-in one: the grants have lapsed",
         );
@@ -416,6 +416,11 @@ fn work() -> Duration {
     let snapshot = grants.snapshot();
     act(&snapshot);
     rest(&snapshot)
+}
+
+/// Has another provider taken the slot?
+fn is_replaced() -> bool {
+    builtin::is_associated() && !builtin::answers()
 }
 
 /// Until when there is nothing to do.
@@ -441,7 +446,8 @@ fn tend() {
     }
 }
 
-/// Does what is to be done about the fence.
+/// Does what is to be done about the fence. Not inline: it has a jump table.
+#[inline(never)]
 fn act(snapshot: &Snapshot) {
     let now = now();
     let lapsed = snapshot.has_lapsed(now);

@@ -50,12 +50,18 @@ impl Ip {
         interfaces.set_flags(version, name, flags).is_ok()
     }
 
+    /// `ipadm set-prop`, `ip_addrs_per_if`: how many addresses a link may have in each
+    /// family, 256 at boot.
+    pub fn set_addresses_per_link(&self, stack: i32, most: usize) {
+        self.must_have(stack).interfaces.set_per_link(most);
+    }
+
     /// `ifconfig LINK addif ADDRESS up`: a new logical interface, whose name is
     /// returned.
     ///
     /// # Errors
     ///
-    /// ENXIO: there is no such link.
+    /// ENXIO: there is no such link. ERANGE: it has all the addresses that it may have.
     pub fn add_address(&self, stack: i32, link: &str, address: IpAddr) -> Result<String, Errno> {
         let interfaces = &self.must_have(stack).interfaces;
         let address = address.to_canonical();

@@ -16,7 +16,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::address::{IpVersion, is_any, kept};
@@ -43,7 +43,7 @@ const FIXED: u64 = IFF_LOOPBACK | IFF_IPV4 | IFF_IPV6;
 /// The link of the loopback addresses.
 const LOOPBACK: &str = "lo0";
 
-/// What an interface may have in a family: `ip_addrs_per_if` of ip(4P).
+/// What a link may have in a family at boot: `ip_addrs_per_if` of ip(4P).
 const ADDRESSES_PER_LINK: usize = 256;
 
 /// A logical interface. IPv4 and IPv6 have names of their own.
@@ -119,6 +119,8 @@ pub(crate) struct Interfaces {
     /// `ips_src_generation`; nobody has looked at a source in generation 0.
     generation: AtomicU32,
     gap: Mutex<Option<Gap>>,
+    /// `ip_addrs_per_if`.
+    per_link: AtomicUsize,
 }
 
 impl Interfaces {
@@ -129,7 +131,13 @@ impl Interfaces {
             all: RwLock::new(addresses.iter().map(interface).collect()),
             generation: AtomicU32::new(1),
             gap: Mutex::default(),
+            per_link: AtomicUsize::new(ADDRESSES_PER_LINK),
         }
+    }
+
+    /// Sets how many addresses a link may have in a family.
+    pub fn set_per_link(&self, most: usize) {
+        self.per_link.store(most, Ordering::Relaxed);
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Vec<Interface>> {
@@ -250,7 +258,7 @@ impl Interfaces {
             .filter(|one| one.is_of(version) && link(&one.name) == name)
             .map(|one| unit(&one.name))
             .collect();
-        if units.len() >= ADDRESSES_PER_LINK {
+        if units.len() >= self.per_link.load(Ordering::Relaxed) {
             return Err(Errno::ERANGE);
         }
         units.sort_unstable();

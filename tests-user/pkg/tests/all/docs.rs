@@ -18,7 +18,13 @@ use clinet_pkg_tests::{command, manifest, read, variables};
 const CHEAP: [&str; 2] = ["demo", "install"];
 
 /// What is built already, when tests run.
-const BUILT: [&str; 2] = ["build/kernel/misc/amd64/clinet", "build/lab"];
+const BUILT: [&str; 5] = [
+    "build/kernel/misc/amd64/clinet",
+    "build/kernel/drv/amd64/clinetctl",
+    "build/lab",
+    "build/clinetadm",
+    "build/clinetd",
+];
 
 /// Runs a line of the shell in the top folder; what it prints.
 fn run(line: &str) -> String {

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use clinet_attach_tests::Machine;
-use clinet_ip::{AttachedNode, IFF_VRRP};
+use clinet_ip::{AttachedNode, IFF_NOLOCAL, IFF_UP, IFF_VRRP};
 use clinet_module_tests::{Args, Control, Grants, abi, module_file, root, symbol_names};
 use clinet_pkg_tests::{read, variables};
 use zerocopy::FromZeros;
@@ -333,6 +333,19 @@ impl Fenced {
         set.expect("the model has it");
     }
 
+    /// All addresses that could be shared are no source and down already.
+    fn hide(&self) {
+        for one in self.0.ip().interfaces(0) {
+            let flags = one.flags & !(IFF_UP | IFF_VRRP) | IFF_NOLOCAL;
+            let ip = self.0.ip();
+            let set = ip.set_interface_flags(0, one.address, &one.name, flags);
+            set.expect("the model has it");
+            let flags = flags | IFF_VRRP;
+            let set = ip.set_interface_flags(0, one.address, &one.name, flags);
+            set.expect("the model has it");
+        }
+    }
+
     fn unfence(&self) -> i32 {
         let deadline = self.clock() + 1_000_000_000_000;
         let grants = Grants::with_space(1024..=u16::MAX).and(1024..=u16::MAX);
@@ -360,7 +373,12 @@ fn fence_messages() -> Vec<String> {
     assert_eq!(comes_not.control("clinet_control_fence", &[]), 0);
     comes_not.refuse();
     assert_ne!(comes_not.unfence(), 0);
+    let untold = Fenced::new();
+    untold.0.ip().set_addresses_per_link(0, 1);
+    untold.hide();
+    assert_ne!(untold.control("clinet_control_fence", &[]), 0);
     let too_many = Fenced::new();
+    too_many.0.ip().set_addresses_per_link(0, 1024);
     for number in 0..512_u16 {
         let [high, low] = number.to_be_bytes();
         let address = IpAddr::from([10, 2, high, low]);
@@ -368,7 +386,7 @@ fn fence_messages() -> Vec<String> {
         added.expect("lo0 is there");
     }
     assert_eq!(too_many.control("clinet_control_fence", &[]), 0);
-    [goes_not, comes_not, too_many]
+    [goes_not, comes_not, untold, too_many]
         .iter()
         .flat_map(Fenced::warnings)
         .filter(|text| text.starts_with("clinet: the shared address of "))
