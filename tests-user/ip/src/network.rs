@@ -27,8 +27,10 @@ type Watcher = Arc<dyn Fn(&Sighting) + Send + Sync>;
 /// What a packet carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// A TCP segment.
+    /// A segment of a TCP connection.
     Tcp(Segment),
+    /// The RST with which TCP answers a segment that belongs to no connection.
+    TcpAnswer,
     /// A UDP datagram of so many bytes.
     Udp(usize),
 }
@@ -58,7 +60,7 @@ impl Sighting {
 
     /// Is it a RST?
     pub fn is_reset(&self) -> bool {
-        self.body == Body::Tcp(Segment::Rst)
+        matches!(self.body, Body::Tcp(Segment::Rst) | Body::TcpAnswer)
     }
 }
 
@@ -193,7 +195,7 @@ impl Network {
             return holders.pop();
         }
         let tuple = match packet.body {
-            Body::Tcp(_) => FiveTuple::tcp(local, foreign),
+            Body::Tcp(_) | Body::TcpAnswer => FiveTuple::tcp(local, foreign),
             Body::Udp(_) => FiveTuple::udp(local, foreign),
         };
         let knows = |node: &&Arc<NodeState>| node.stack.has_flow(&tuple);

@@ -10,8 +10,8 @@ mod common;
 use std::time::Duration;
 
 use clinet_ip::{
-    CONNECT_ABORT, Cluster, Context, Errno, FiveTuple, IPPROTO_TCP, TIME_WAIT, TcpState,
-    released_module,
+    Body, CONNECT_ABORT, Cluster, Context, Errno, FiveTuple, IPPROTO_TCP, Sighting, TIME_WAIT,
+    TcpState, released_module,
 };
 use clinet_kernel::together;
 use common::{addr, connect, end, pair, pair_with, start_connect};
@@ -189,6 +189,32 @@ fn a_refused_syn_is_dropped_and_asked_about_again() {
     );
     listener.accept().unwrap().abort();
     assert_eq!(t.a.stats().tuples, 0);
+}
+
+/// The RST for a segment of no connection is told from one that ends a connection.
+#[test]
+fn who_sends_a_rst_is_seen() {
+    let t = pair();
+    t.cluster.sniff(true);
+    let refused = t.a.tcp_connect(None, addr(WEB));
+    assert!(matches!(refused, Err(Errno::ECONNREFUSED)));
+    let rst_of_nobody = |seen: &Sighting| seen.body == Body::TcpAnswer;
+    let sightings = t.cluster.sightings();
+    let resets: Vec<_> = sightings.iter().filter(|seen| seen.is_reset()).collect();
+    assert!(
+        matches!(resets[..], [seen] if rst_of_nobody(seen)),
+        "{resets:?}"
+    );
+    let listener = t.host.tcp_listen(addr(WEB)).unwrap();
+    let client = t.a.tcp_connect(None, addr(WEB)).unwrap();
+    client.abort();
+    let sightings = t.cluster.sightings();
+    let resets: Vec<_> = sightings.iter().filter(|seen| seen.is_reset()).collect();
+    assert!(
+        matches!(resets[..], [seen] if !rst_of_nobody(seen)),
+        "{resets:?}"
+    );
+    drop(listener);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::network::{Body, Network};
 use crate::node::NodeId;
 use crate::release::Release;
 use crate::sites::Sites;
-use crate::tcp::{self, Packet};
+use crate::tcp::{self, Packet, Segment};
 use crate::udp::{self, Udp};
 
 pub(crate) use interface::Interfaces;
@@ -187,6 +187,11 @@ impl Stack {
         }
         match body {
             Body::Tcp(segment) => self.enter().deliver(Packet { from, to, segment }),
+            Body::TcpAnswer => self.enter().deliver(Packet {
+                from,
+                to,
+                segment: Segment::Rst,
+            }),
             Body::Udp(length) => drop(udp::deliver(self, from, to, length)),
         }
     }

@@ -87,8 +87,13 @@ impl Squeue<'_> {
 
     /// Answers a packet that nobody expects.
     fn reset(&mut self, packet: Packet) {
-        if packet.segment != Segment::Rst {
+        if packet.segment == Segment::Rst {
+            return;
+        }
+        if self.stack.is_local(packet.from.0) {
             self.answer(packet, Segment::Rst);
+        } else {
+            self.stack.send_out(packet.to, packet.from, Body::TcpAnswer);
         }
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clinet_control::machine::{LocalAddress, MachineReply, MachineRequest};
-use clinet_ip::{AttachedNode, Cluster, Errno, IFF_NOLOCAL, Interface, Ip, Release};
+use clinet_ip::{AttachedNode, Body, Cluster, Errno, IFF_NOLOCAL, Interface, Ip, Release};
 use clinet_kernel::{Cred, Driver, Kernel, OpenFile, OpenFlags};
 
 use super::clock::Clock;
@@ -231,12 +231,14 @@ impl Machine {
     }
 }
 
-/// Notes each packet of the machine, the first node of its network.
+/// Notes each packet of the machine, the first node of its network, that comes from a
+/// socket. A RST for a segment that belongs to no connection says nothing of who uses the
+/// port: a router takes such segments to whoever has it.
 fn note_what_leaves(cluster: &Cluster, sent: &Arc<Sent>) {
     let machine = cluster.nodes().first().map(clinet_ip::Node::id);
     let sent = sent.clone();
     cluster.watch(move |sighting| {
-        if Some(sighting.sender) == machine {
+        if Some(sighting.sender) == machine && sighting.body != Body::TcpAnswer {
             sent.note(sighting);
         }
     });

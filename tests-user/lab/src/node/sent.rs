@@ -53,7 +53,7 @@ impl Sent {
         let packet = SentPacket {
             time: host_time(),
             protocol: match sighting.body {
-                Body::Tcp(_) => Protocol::Tcp,
+                Body::Tcp(_) | Body::TcpAnswer => Protocol::Tcp,
                 Body::Udp(_) => Protocol::Udp,
             },
             local: sighting.from,
