@@ -24,13 +24,14 @@ enum Mark {
     Done,
 }
 
-/// The deepest chain that begins in a global function; `walks` go with
-/// `functions`. None if no function is global.
+/// The deepest chain, from whichever function it begins in: the kernel calls
+/// more than the global ones, by tables of entry points and by what it is told
+/// to call back. A global one comes before what it jumps to. `walks` go with
+/// `functions`. None if there are none.
 pub(crate) fn deepest(functions: &[Function<'_>], walks: &[Walk]) -> Option<Chain> {
     let (depths, recursion) = depths(walks);
-    let first = (0..functions.len())
-        .filter(|&index| functions[index].global)
-        .max_by_key(|&index| depths[index].bytes)?;
+    let first =
+        (0..functions.len()).max_by_key(|&index| (depths[index].bytes, functions[index].global))?;
     let chain: Vec<usize> =
         std::iter::successors(Some(first), |&index| depths[index].next).collect();
     Some(Chain {

@@ -231,7 +231,7 @@ pub struct Frame {
     pub bytes: u64,
 }
 
-/// The deepest chain of direct calls that begins in a global function.
+/// The deepest chain of direct calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Chain {
     /// Bytes of stack from the entry of the first function: the frames on the

@@ -136,6 +136,16 @@ fn the_deepest_chain_is_the_sum_of_its_frames() {
 }
 
 #[test]
+fn the_deepest_chain_may_begin_where_only_a_table_leads_to() {
+    let source = function("sub $40, %rsp\ncall leaf\nadd $40, %rsp\nret")
+        + "\n.text\n.type leaf, @function\nleaf:\nsub $24, %rsp\nadd $24, %rsp\nret\n\
+           .size leaf, . - leaf\n.data\n.p2align 3\n.quad subject\n";
+    let chain = report_on(&source).summary.deepest_chain.expect("a chain");
+    assert_eq!(chain.path, ["subject", "leaf"]);
+    assert_eq!(chain.bytes, 40 + 8 + 24);
+}
+
+#[test]
 fn recursion_and_calls_through_pointers_are_said() {
     let source = function("sub $504, %rsp\ncall *%rax\ncall subject\nadd $504, %rsp\nret")
         .replace("\tmov\t$16, %eax\n", "\tcall subject\n");

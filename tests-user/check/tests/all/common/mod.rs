@@ -4,8 +4,6 @@
 
 //! Small modules, assembled by GNU as.
 
-// Every test file uses its own part of this.
-
 use std::fs;
 use std::process::Command;
 
