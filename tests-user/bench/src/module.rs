@@ -9,8 +9,8 @@ use std::mem::ManuallyDrop;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
-use clinet_krtld::{Image, ModuleFile, Symbol};
+use anyhow::{Context, anyhow};
+use clinet_krtld::{Image, LoadError, ModuleFile, Symbol};
 
 use crate::api::{self, Functions, Stat, tunable};
 use crate::caller::Caller;
@@ -66,18 +66,7 @@ impl Module {
         ip::reset();
         let mut kernel = Kernel::new(load.timed)?;
         let parsed = ModuleFile::parse(file).context("this is no kernel module")?;
-        let image = match parsed.load(&mut kernel) {
-            Ok(image) => image,
-            Err(_) if !kernel.unknown.is_empty() => {
-                let names = kernel.unknown.join(", ");
-                return Err(anyhow!(
-                    "the module imports what the bench's kernel lacks: {names}; \
-                     add it to tests-user/bench/src/kernel"
-                )
-                .into());
-            }
-            Err(error) => return Err(anyhow!(error).context("the module does not load").into()),
-        };
+        let image = parsed.load(&mut kernel).map_err(explained)?;
         let low = kernel.finish()?;
         let addresses = CString::new(shared_addresses()).unwrap_or_default();
         set_tunables(&image, load, &addresses)?;
@@ -312,13 +301,18 @@ impl Drop for Module {
 pub fn check_file(file: &[u8]) -> anyhow::Result<Vec<String>> {
     let mut kernel = Kernel::new(false)?;
     let parsed = ModuleFile::parse(file).context("this is no kernel module")?;
-    match parsed.load(&mut kernel) {
-        Ok(image) => Ok(image.symbols().map(|symbol| symbol.name.clone()).collect()),
-        Err(_) if !kernel.unknown.is_empty() => bail!(
-            "the module imports what the bench's kernel lacks: {}; \
-             add it to tests-user/bench/src/kernel",
-            kernel.unknown.join(", ")
+    let image = parsed.load(&mut kernel).map_err(explained)?;
+    Ok(image.symbols().map(|symbol| symbol.name.clone()).collect())
+}
+
+/// Why a module does not load, and what is to be done about it.
+fn explained(error: LoadError) -> anyhow::Error {
+    match error {
+        LoadError::UndefinedSymbols(names) => anyhow!(
+            "the module imports what the bench's kernel lacks: {}; add it to \
+             tests-user/bench/src/kernel",
+            names.join(", ")
         ),
-        Err(error) => Err(anyhow!(error).context("the module does not load")),
+        error => anyhow!(error).context("the module does not load"),
     }
 }

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::Path;
 use std::process::Command;
 
 use clinet_module_tests::root;
@@ -49,11 +48,8 @@ fn compile(target: &str, program: &str) -> Result<(), String> {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("layout.c");
     std::fs::write(&file, program).expect("it is written");
-    let compiler = match Path::new("/usr/bin/clang-19").exists() {
-        true => "/usr/bin/clang-19",
-        false => "clang",
-    };
-    let output = Command::new(compiler)
+    let compiler = std::env::var("CLINET_CC").unwrap_or_else(|_| "clang".into());
+    let output = Command::new(&compiler)
         .current_dir(root())
         .args([&format!("--target={target}"), "-std=c11", "-ffreestanding"])
         .args(["-fsyntax-only", "-Iinclude", "-Iinclude/kern"])

@@ -223,14 +223,15 @@ impl OpenFile {
         length: usize,
         nonblocking: bool,
     ) -> Result<usize, i32> {
-        let iov = [address, length as u64];
-        let request = [0_u64; uio::SIZE / 8];
-        let at = request.as_ptr() as u64;
+        // Both are written to by uiomove.
+        let mut iov = [address, length as u64];
+        let mut request = [0_u64; uio::SIZE / 8];
+        let at = (&raw mut request) as u64;
         let flags = match nonblocking {
             true => self.flags | OpenFlags::NONBLOCK,
             false => self.flags,
         };
-        memory::write(at + uio::IOV, iov.as_ptr() as u64);
+        memory::write(at + uio::IOV, (&raw mut iov) as u64);
         memory::write(at + uio::IOVCNT, 1_i32);
         memory::write(at + uio::FMODE, flags.0 as u16);
         memory::write(at + uio::RESID, length as u64);

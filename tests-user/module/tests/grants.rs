@@ -4,9 +4,10 @@
 
 //! Which local ports are this node's, at the call sites of the contract.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use clinet_kernel::together::{self, Over};
 use clinet_module_tests::{
     Control, EADDRINUSE, EADDRNOTAVAIL, EBUSY, EHOSTUNREACH, EINVAL, ENXIO, ESTALE, FLOWS, Grants,
     Loaded, Node, Tuple, UDP, abi, every_row_holds, sockets,
@@ -162,24 +163,23 @@ fn without_the_provider_there_is_nothing_to_grant() {
 fn nobody_is_refused_or_let_through_while_grants_are_replaced() {
     let loaded = unfenced(&[("clinet_max_tuples", 1 << 20), ("clinet_full_refuse", 1)]);
     let both = Grants::with_space(32768..=65535).and(50000..=50000);
-    let mut a = both.clone().and(40000..=40999).until(abi_forever());
+    let mut a = both.clone().and(40000..=40999).until(abi::NO_DEADLINE);
     assert_eq!(loaded.set_grants(&mut a), 0);
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    together::scope(|threads| {
         for thread in 0..8_u16 {
-            let (loaded, done) = (&loaded, &done);
-            scope.spawn(move || {
+            let loaded = &loaded;
+            threads.spawn(move |over: &Over| {
+                let flow = FLOWS[usize::from(thread)];
                 let mut asked = 0_u32;
-                while !done.load(Ordering::Relaxed) || asked < 1000 {
-                    let mut tuple = FLOWS[usize::from(thread) % 9].tuple(50000);
+                while !over.is_set() || asked < 1000 {
+                    let mut tuple = flow.tuple(50000);
                     tuple.fport = (asked as u16).to_be();
                     tuple.faddr[3] = thread as u8;
-                    let outgoing = thread % 9 < 3 || thread % 9 > 5;
-                    assert_eq!(loaded.connect2(outgoing, &tuple), 0);
+                    assert_eq!(loaded.connect2(flow.outgoing, &tuple), 0);
                     loaded.disconnect(&tuple);
                     // Never granted: neither before nor after.
                     tuple.lport = 60000_u16.to_be();
-                    assert_eq!(loaded.connect2(outgoing, &tuple), EADDRINUSE);
+                    assert_eq!(loaded.connect2(flow.outgoing, &tuple), EADDRINUSE);
                     asked += 1;
                 }
             });
@@ -190,17 +190,11 @@ fn nobody_is_refused_or_let_through_while_grants_are_replaced() {
             } else {
                 40000..=40999
             };
-            let mut next = both.clone().and(ports).until(abi_forever());
+            let mut next = both.clone().and(ports).until(abi::NO_DEADLINE);
             next.terms.cg_sequence = sequence;
             assert_eq!(loaded.set_grants(&mut next), 0);
         }
-        done.store(true, Ordering::Relaxed);
     });
-}
-
-/// `CLINETCTL_NO_DEADLINE`.
-fn abi_forever() -> u64 {
-    u64::MAX
 }
 
 /// An old port with a new deadline is none: what is replaced is replaced at once.
@@ -208,16 +202,15 @@ fn abi_forever() -> u64 {
 fn no_question_pairs_an_old_port_with_a_new_deadline() {
     let loaded = unfenced(&[("clinet_max_tuples", 1 << 20)]);
     let (old, new) = (40000..=40999, 41000..=41999);
-    let done = AtomicBool::new(false);
     let mut lapsed = Grants::with_space(32768..=65535).and(old.clone());
     assert_eq!(loaded.set_grants(&mut lapsed), 0);
-    std::thread::scope(|scope| {
+    together::scope(|threads| {
         for thread in 0..8_u16 {
-            let (loaded, done) = (&loaded, &done);
-            scope.spawn(move || {
+            let loaded = &loaded;
+            threads.spawn(move |over: &Over| {
                 let tuple = tcp(40000 + thread);
                 let mut asked = 0;
-                while !done.load(Ordering::Relaxed) || asked < 1000 {
+                while !over.is_set() || asked < 1000 {
                     // Granted and lapsed, or not granted.
                     assert_ne!(loaded.connect2(true, &tuple), 0);
                     asked += 1;
@@ -227,13 +220,12 @@ fn no_question_pairs_an_old_port_with_a_new_deadline() {
         for sequence in 2..1000 {
             let mut next = Grants::with_space(32768..=65535);
             next = match sequence % 2 {
-                0 => next.and(new.clone()).until(abi_forever()),
+                0 => next.and(new.clone()).until(abi::NO_DEADLINE),
                 _ => next.and(old.clone()).until(0),
             };
             next.terms.cg_sequence = sequence;
             assert_eq!(loaded.set_grants(&mut next), 0);
         }
-        done.store(true, Ordering::Relaxed);
     });
 }
 
@@ -268,7 +260,7 @@ fn a_jump_of_the_wall_clock_lapses_the_deadline() {
 #[test]
 fn static_grants_have_no_deadline() {
     let loaded = unfenced(&[]);
-    let mut wanted = grants(&loaded, 0).until(abi_forever());
+    let mut wanted = grants(&loaded, 0).until(abi::NO_DEADLINE);
     assert_eq!(loaded.set_grants(&mut wanted), 0);
     loaded.kernel.jump(3_600_000_000_000);
     loaded.kernel.advance(Duration::from_secs(1000));
@@ -337,6 +329,40 @@ fn a_thread_that_stalls_counts_as_lapsed() {
     loaded.kernel.hold_threads(false);
     loaded.kernel.advance(Duration::from_millis(1));
     assert_eq!(loaded.connect2(true, &tcp(40001)), 0);
+}
+
+/// Whoever moves the deadline on does not stand for the thread that would fence.
+#[test]
+fn a_deadline_that_moves_on_does_not_keep_the_gate_of_a_thread_that_stalls_open() {
+    let loaded = unfenced(&[]);
+    assert_eq!(loaded.set_grants(&mut grants(&loaded, 100)), 0);
+    loaded.kernel.advance(Duration::from_secs(1));
+    loaded.kernel.hold_threads(true);
+    loaded.kernel.advance(Duration::from_millis(1700));
+    let deadline = loaded.clock() + 100 * SECOND;
+    assert_eq!(loaded.set_deadline(0, 2, deadline), 0);
+    assert_eq!(loaded.connect2(true, &tcp(40000)), 0);
+    loaded.kernel.advance(Duration::from_millis(400));
+    assert_eq!(loaded.connect2(true, &tcp(40001)), EADDRNOTAVAIL);
+}
+
+/// A callout comes at a tick, and the time of the next one has a fraction of a
+/// microsecond left over.
+#[test]
+fn the_gate_is_shut_in_time_whatever_is_left_of_a_microsecond() {
+    const TICK: u64 = 10_000_000;
+    let loaded = unfenced(&[]);
+    let phase = TICK - 1 - loaded.clock() % TICK;
+    loaded.kernel.advance(Duration::from_nanos(phase));
+    let deadline = loaded.clock() + SECOND + 900;
+    let mut wanted = grants(&loaded, 0).until(deadline);
+    assert_eq!(loaded.set_grants(&mut wanted), 0);
+    loaded.kernel.settle();
+    assert_eq!(loaded.connect2(true, &tcp(40000)), 0);
+    loaded.kernel.hold_threads(true);
+    let until = Duration::from_nanos(deadline - 1 - loaded.clock());
+    loaded.kernel.advance(until);
+    assert_eq!(loaded.connect2(true, &tcp(40001)), EADDRNOTAVAIL);
 }
 
 /// The deadline passes without the thread, too.

@@ -4,6 +4,9 @@
 
 //! `clinetadm`: shows and steers clinet.
 
+// They panic when nobody reads standard output any more.
+#![deny(clippy::print_stdout)]
+
 mod cluster;
 mod commands;
 mod hint;

@@ -7,16 +7,37 @@
 
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
-use anyhow::bail;
+use crate::words::Unusable;
 
 /// What can be shown of a row.
 pub struct Field<R> {
     /// Its name in `-o` and JSON; in capitals its heading.
     pub name: &'static str,
+    number: bool,
+    write: Cell<R>,
+}
+
+/// Writes a field of a row; nothing if the row has none.
+type Cell<R> = fn(&R, &mut Vec<u8>) -> io::Result<()>;
+
+impl<R> Field<R> {
+    /// A text.
+    pub const fn text(name: &'static str, write: Cell<R>) -> Self {
+        Self {
+            name,
+            number: false,
+            write,
+        }
+    }
+
     /// A number: to the right, and without quotes in JSON.
-    pub number: bool,
-    /// Writes it; nothing if the row has none.
-    pub write: fn(&R, &mut Vec<u8>) -> io::Result<()>,
+    pub const fn number(name: &'static str, write: Cell<R>) -> Self {
+        Self {
+            name,
+            number: true,
+            write,
+        }
+    }
 }
 
 /// How rows are to be written.
@@ -64,7 +85,11 @@ pub struct Rows<R: 'static> {
 
 impl<R> Rows<R> {
     /// Rows with the fields that were asked for, or those named in `usual`.
-    pub fn new(format: &Format, all: &'static [Field<R>], usual: &[&str]) -> anyhow::Result<Self> {
+    pub fn new(
+        format: &Format,
+        all: &'static [Field<R>],
+        usual: &[&str],
+    ) -> Result<Self, Unusable> {
         let names: Vec<&str> = match &format.output[..] {
             [] if format.json => all.iter().map(|field| field.name).collect(),
             [] => usual.to_vec(),
@@ -75,7 +100,10 @@ impl<R> Rows<R> {
         for name in names {
             let Some(field) = all.iter().find(|field| field.name == name) else {
                 let known: Vec<&str> = all.iter().map(|field| field.name).collect();
-                bail!("there is no field {name:?}, but {}", known.join(", "));
+                return Err(Unusable(format!(
+                    "there is no field {name:?}, but {}",
+                    known.join(", ")
+                )));
             };
             fields.push(field);
         }
@@ -153,11 +181,10 @@ impl<R> Rows<R> {
             if number > 0 {
                 self.out.write_all(b":")?;
             }
+            (field.write)(row, &mut self.cell)?;
             if field.number || only {
-                (field.write)(row, &mut self.cell)?;
                 self.out.write_all(&self.cell)?;
             } else {
-                (field.write)(row, &mut self.cell)?;
                 for part in self
                     .cell
                     .split_inclusive(|&byte| matches!(byte, b':' | b'\\'))
@@ -265,7 +292,6 @@ fn width(cell: &[u8]) -> usize {
 }
 
 /// A value as JSON for people and programs.
-pub fn json(value: &serde_json::Value) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
+pub fn json(value: &serde_json::Value) -> io::Result<()> {
+    writeln!(io::stdout(), "{value:#}")
 }

@@ -4,6 +4,8 @@
 
 //! What people type: 5-tuples, filters, ranges of ports.
 
+use std::error::Error;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -25,6 +27,18 @@ Filters, of which all have to fit:
   age>SECONDS             UDP: nobody has asked for so long (also <, =)
   dir=out                 TCP of this node: from connect()
   dir=in                  the others";
+
+/// What somebody typed is of no use, and why.
+#[derive(Debug)]
+pub struct Unusable(pub String);
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Unusable {}
 
 /// A 5-tuple as arguments.
 #[derive(clap::Args)]

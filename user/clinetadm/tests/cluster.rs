@@ -160,6 +160,11 @@ fn owners_are_shown_and_exported() {
         said.contains("clinetadm cluster reserve tcp 443 NODE"),
         "{said}"
     );
+    let said = setup.prints(&["slices", "-o", "colour"], 2);
+    assert!(
+        said.contains("colour") && said.contains("kept-for"),
+        "{said}"
+    );
     setup.prints(&["who-owns", "0"], 2);
     setup.prints(&["who-owns", "sctp/1"], 2);
 }

@@ -10,6 +10,8 @@
 
 include!(concat!(env!("OUT_DIR"), "/device.rs"));
 
+pub use clinetctl_command as command;
+
 /// Each structure ends at a multiple of eight, as 32-bit programs need it.
 macro_rules! whole_words {
     ($($structure:ty),*) => {

@@ -16,6 +16,7 @@
 //! [`Control`] a thread.
 
 pub mod abi;
+mod change;
 mod control;
 pub mod device;
 mod errno;
@@ -26,15 +27,19 @@ mod grants;
 #[cfg(target_os = "illumos")]
 pub mod illumos;
 mod list;
+mod look;
 pub mod machine;
+mod role;
 pub mod socket;
+mod state;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tuple;
 pub mod wire;
 mod words;
 
-pub use control::{Control, Deleted, SpaceState, Stat, State, Version};
+pub use change::Deleted;
+pub use control::{Control, Version};
 pub use device::Device;
 pub use errno::Errno;
 pub use error::Error;
@@ -42,6 +47,8 @@ pub use events::{Event, EventMask, Events};
 pub use filter::Filter;
 pub use grants::{Grants, GrantsState, PortSet, Space};
 pub use list::List;
+pub use look::Stat;
+pub use state::{SpaceState, State};
 pub use tuple::{Answer, Entry, Protocol, Tuple};
 pub use words::{
     Attached, EventType, FenceAction, FenceState, Full, Incoming, Mode, NoSuchWord, Policy,

@@ -96,7 +96,7 @@ struct Pending {
     sent: Now,
     /// No answer can be of an earlier revision.
     floor: u64,
-    /// Nothing: all keys are read.
+    /// Nothing: all keys are read, or the directory is in a new incarnation since it was sent.
     request: Option<Request>,
 }
 

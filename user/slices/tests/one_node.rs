@@ -33,6 +33,10 @@ fn conf() -> Conf {
 }
 
 fn agent() -> Agent {
+    agent_with(Kept::default())
+}
+
+fn agent_with(kept: Kept) -> Agent {
     let config = Config {
         identity: Identity {
             node: name("a"),
@@ -54,7 +58,7 @@ fn agent() -> Agent {
         fence: Fence::Open,
         fence_time: 5 * SECOND,
     };
-    Agent::new(config, Kept::default(), module)
+    Agent::new(config, kept, module)
 }
 
 fn now(seconds: u64) -> Now {
@@ -158,4 +162,54 @@ fn a_directory_that_went_back_is_not_believed() {
     let effects = agent.step(now(41), snapshot(*id, 20));
     assert!(agent.trouble().is_some());
     assert_eq!(effects, []);
+}
+
+/// The directory is restored from a copy and recovered while a request is under way, and the agent
+/// hears of that first: what answers the request is of another incarnation.
+#[test]
+fn an_answer_to_what_was_asked_in_an_earlier_incarnation_says_nothing() {
+    let snapshot = |id, revision, incarnation| {
+        let conf = Conf {
+            incarnation,
+            ..conf()
+        };
+        let entry = Entry {
+            value: Value::Conf(conf),
+            revision: 3,
+            lease: None,
+        };
+        Event::Snapshot(id, header(revision), vec![(Key::Conf, entry)])
+    };
+    // The answer of the copy, and one that was on its way before.
+    for (revision, done) in [(7, false), (10, true)] {
+        let mut agent = agent();
+        agent.step(now(0), Event::Timer);
+        agent.step(now(0), Event::Lease(42));
+        let effects = agent.step(now(1), snapshot(1, 9, FIRST_INCARNATION));
+        let (id, _) = committed(&effects);
+        assert_eq!(agent.kept().revision, 9);
+        agent.step(now(2), snapshot(0, 6, 100));
+        let effects = agent.step(now(3), Event::Reply(id, header(revision), done, Vec::new()));
+        committed(&effects);
+        assert_eq!(agent.trouble(), None);
+        let kept = Kept {
+            incarnation: 100,
+            cluster: CLUSTER,
+            revision: 6,
+            stopped: false,
+        };
+        assert_eq!(agent.kept(), kept);
+    }
+    // And so for a reading of all keys.
+    let kept = Kept {
+        incarnation: FIRST_INCARNATION,
+        cluster: CLUSTER,
+        revision: 9,
+        stopped: false,
+    };
+    let mut agent = agent_with(kept);
+    assert!(agent.step(now(0), Event::Timer).contains(&Effect::Read(1)));
+    agent.step(now(1), snapshot(0, 6, 100));
+    agent.step(now(2), snapshot(1, 6, 100));
+    assert_eq!(agent.trouble(), None);
 }

@@ -11,14 +11,6 @@ use core::ptr;
 use super::errno::Errno;
 use super::sys;
 
-/// What a C function returned: 0 or an errno.
-fn result(answer: c_int) -> Result<(), Errno> {
-    match answer {
-        0 => Ok(()),
-        _ => Err(Errno::from_answer(answer).unwrap_or(Errno::INVAL)),
-    }
-}
-
 /// The version of `clinet_control.h` that the module was built with.
 pub fn interface() -> u32 {
     // SAFETY: a constant of the module, which stays while this driver is loaded.
@@ -45,13 +37,13 @@ pub fn contract() -> &'static CStr {
 /// Fills in what the module is doing.
 pub fn state(state: &mut sys::clinetctl_state_t) -> Result<(), Errno> {
     // SAFETY: a valid structure that nobody else uses.
-    result(unsafe { sys::clinet_control_state(state) })
+    Errno::check(unsafe { sys::clinet_control_state(state) })
 }
 
 /// The stat of this number.
 pub fn stat(number: u32, stat: &mut sys::clinetctl_stat_t) -> Result<(), Errno> {
     // SAFETY: a valid structure that nobody else uses.
-    result(unsafe { sys::clinet_control_stat(number, stat) })
+    Errno::check(unsafe { sys::clinet_control_stat(number, stat) })
 }
 
 /// The module's clock.
@@ -63,7 +55,7 @@ pub fn clock() -> u64 {
 /// What a question would be answered.
 pub fn query(query: &mut sys::clinetctl_query_t) -> Result<(), Errno> {
     // SAFETY: a valid structure that nobody else uses.
-    result(unsafe { sys::clinet_control_query(query) })
+    Errno::check(unsafe { sys::clinet_control_query(query) })
 }
 
 /// One bitmap of granted ports, as the module takes it.
@@ -76,7 +68,9 @@ pub fn get_grants(
 ) -> Result<(), Errno> {
     // SAFETY: a valid structure and bitmaps of the size that the header says,
     // which nobody else uses.
-    result(unsafe { sys::clinet_control_get_grants(grants, tcp.as_mut_ptr(), udp.as_mut_ptr()) })
+    Errno::check(unsafe {
+        sys::clinet_control_get_grants(grants, tcp.as_mut_ptr(), udp.as_mut_ptr())
+    })
 }
 
 /// Replaces the grants.
@@ -85,49 +79,49 @@ pub fn set_grants(
     [tcp, udp]: &[Bitmap; 2],
 ) -> Result<(), Errno> {
     // SAFETY: as for `get_grants`; the bitmaps are only read.
-    result(unsafe { sys::clinet_control_set_grants(grants, tcp.as_ptr(), udp.as_ptr()) })
+    Errno::check(unsafe { sys::clinet_control_set_grants(grants, tcp.as_ptr(), udp.as_ptr()) })
 }
 
 /// Moves the deadline.
 pub fn set_deadline(deadline: &mut sys::clinetctl_deadline_t) -> Result<(), Errno> {
     // SAFETY: a valid structure that nobody else uses.
-    result(unsafe { sys::clinet_control_set_deadline(deadline) })
+    Errno::check(unsafe { sys::clinet_control_set_deadline(deadline) })
 }
 
 /// Takes the shared addresses away. Waits until that is done.
 pub fn fence() -> Result<(), Errno> {
     // SAFETY: there is nothing to promise.
-    result(unsafe { sys::clinet_control_fence() })
+    Errno::check(unsafe { sys::clinet_control_fence() })
 }
 
 /// Brings the shared addresses back. Waits until that is done.
 pub fn unfence(unfence: &sys::clinetctl_unfence_t) -> Result<(), Errno> {
     // SAFETY: a valid structure that nobody changes.
-    result(unsafe { sys::clinet_control_unfence(unfence) })
+    Errno::check(unsafe { sys::clinet_control_unfence(unfence) })
 }
 
 /// Changes a property.
 pub fn set(property: u32, value: u64, flags: u32) -> Result<(), Errno> {
     // SAFETY: there is nothing to promise.
-    result(unsafe { sys::clinet_control_set(property, value, flags) })
+    Errno::check(unsafe { sys::clinet_control_set(property, value, flags) })
 }
 
 /// Sets ip's hooks.
 pub fn attach() -> Result<(), Errno> {
     // SAFETY: there is nothing to promise.
-    result(unsafe { sys::clinet_attach_ip() })
+    Errno::check(unsafe { sys::clinet_attach_ip() })
 }
 
 /// Lets ip's hooks accept everything.
 pub fn detach(flags: u32) -> Result<(), Errno> {
     // SAFETY: there is nothing to promise.
-    result(unsafe { sys::clinet_control_detach(flags) })
+    Errno::check(unsafe { sys::clinet_control_detach(flags) })
 }
 
 /// Has audits done soon.
 pub fn audit() -> Result<(), Errno> {
     // SAFETY: there is nothing to promise.
-    result(unsafe { sys::clinet_audit() })
+    Errno::check(unsafe { sys::clinet_audit() })
 }
 
 /// Drops what is too old, now.
@@ -141,14 +135,14 @@ pub fn sweep() {
 pub fn addrs(text: &mut [u8]) -> Result<u32, Errno> {
     let mut length = u32::try_from(text.len()).unwrap_or(0);
     // SAFETY: a buffer of that many bytes, and a number, which nobody else uses.
-    result(unsafe { sys::clinet_control_addrs(text.as_mut_ptr().cast(), &mut length) })?;
+    Errno::check(unsafe { sys::clinet_control_addrs(text.as_mut_ptr().cast(), &mut length) })?;
     Ok(length)
 }
 
 /// Replaces the list of shared addresses.
 pub fn set_addrs(list: &CStr) -> Result<(), Errno> {
     // SAFETY: a string that lives during the call.
-    result(unsafe { sys::clinet_set_addrs(list.as_ptr()) })
+    Errno::check(unsafe { sys::clinet_set_addrs(list.as_ptr()) })
 }
 
 /// A function of clinet.h about another node's 5-tuple.
@@ -167,9 +161,9 @@ fn other_node(
     owner: u32,
     tuple: &sys::clinetctl_tuple_t,
 ) -> Result<(), Errno> {
-    // SAFETY: one of the two functions below; the addresses have the sixteen bytes
-    // of this family.
-    result(unsafe {
+    // SAFETY: one of the two functions below, which only read the sixteen bytes
+    // that an address of this family has, during the call.
+    Errno::check(unsafe {
         function(
             owner,
             tuple.ct_protocol,
@@ -195,25 +189,25 @@ pub fn withdraw(owner: u32, tuple: &sys::clinetctl_tuple_t) -> Result<(), Errno>
 /// Drops all that a node owns.
 pub fn purge(owner: u32) -> Result<(), Errno> {
     // SAFETY: there is nothing to promise.
-    result(unsafe { sys::clinet_purge(owner) })
+    Errno::check(unsafe { sys::clinet_purge(owner) })
 }
 
 /// A node is going to name all that it owns.
 pub fn resync_begin(owner: u32) -> Result<(), Errno> {
     // SAFETY: there is nothing to promise.
-    result(unsafe { sys::clinet_resync_begin(owner) })
+    Errno::check(unsafe { sys::clinet_resync_begin(owner) })
 }
 
 /// It has done so.
 pub fn resync_end(owner: u32) -> Result<(), Errno> {
     // SAFETY: there is nothing to promise.
-    result(unsafe { sys::clinet_resync_end(owner) })
+    Errno::check(unsafe { sys::clinet_resync_end(owner) })
 }
 
 /// Deletes an entry.
 pub fn delete(tuple: &sys::clinetctl_tuple_t, stack: u32, flags: u32) -> Result<(), Errno> {
     // SAFETY: a valid structure that nobody changes.
-    result(unsafe { sys::clinet_control_delete(tuple, stack, flags) })
+    Errno::check(unsafe { sys::clinet_control_delete(tuple, stack, flags) })
 }
 
 /// Lists entries from a cursor on, which moves on. Returns their number and
@@ -225,7 +219,7 @@ pub fn list(
     let mut count = u32::try_from(entries.len()).unwrap_or(0);
     // SAFETY: the buffer has room for that many elements of this size, and nobody
     // else uses it.
-    let answer = result(unsafe {
+    let answer = Errno::check(unsafe {
         sys::clinet_list(
             cursor,
             entries.as_mut_ptr(),
@@ -242,11 +236,12 @@ pub fn list(
 
 /// Has events recorded; `wake` is called after new ones came. Returns where
 /// reading begins.
-pub fn events_open(wake: unsafe extern "C" fn()) -> Result<u64, Errno> {
+pub fn events_open(wake: extern "C" fn()) -> Result<u64, Errno> {
     let mut cursor = 0;
-    // SAFETY: a function of this driver, which is not unloaded before
-    // `events_close`; a number that nobody else uses.
-    result(unsafe { sys::clinet_control_events_open(Some(wake), &mut cursor) })?;
+    // SAFETY: a function of this driver that anybody may call; the driver stays
+    // until `events_close`, since it is not detached while a file is open. A
+    // number that nobody else uses.
+    Errno::check(unsafe { sys::clinet_control_events_open(Some(wake), &mut cursor) })?;
     Ok(cursor)
 }
 
@@ -265,6 +260,8 @@ pub fn events(
 ) -> Result<usize, Errno> {
     let mut count = u32::try_from(events.len()).unwrap_or(0);
     // SAFETY: the buffer has room for that many, and nobody else uses it.
-    result(unsafe { sys::clinet_control_events(cursor, mask, events.as_mut_ptr(), &mut count) })?;
+    Errno::check(unsafe {
+        sys::clinet_control_events(cursor, mask, events.as_mut_ptr(), &mut count)
+    })?;
     Ok(count as usize)
 }

@@ -18,6 +18,7 @@ pub mod heap;
 pub mod ip;
 pub mod kmem;
 pub mod kstat;
+pub mod ldi;
 pub mod log;
 pub mod low;
 pub mod modctl;
@@ -65,6 +66,7 @@ fn all() -> Vec<Import> {
         ip::table(),
         kmem::table(),
         kstat::table(),
+        ldi::table(),
         log::table(),
         modctl::table(),
         mutex::table(),
@@ -76,8 +78,9 @@ fn all() -> Vec<Import> {
 }
 
 /// Variables of the kernel, by name: their size and their first value.
-const VARIABLES: [(&str, usize, u64); 5] = [
+const VARIABLES: [(&str, usize, u64); 6] = [
     ("hz", 4, clock::HZ),
+    ("kcred", 8, 0),
     ("mod_driverops", 64, 0),
     ("mod_miscops", 64, 0),
     ("ncpus", 4, 2),
@@ -89,8 +92,6 @@ const VARIABLES: [(&str, usize, u64); 5] = [
 pub struct Kernel {
     low: Low,
     imports: Vec<Import>,
-    /// Names that nothing here has.
-    pub unknown: Vec<String>,
 }
 
 impl Kernel {
@@ -107,7 +108,6 @@ impl Kernel {
         Ok(Self {
             low: Low::new()?,
             imports,
-            unknown: Vec::new(),
         })
     }
 
@@ -125,14 +125,10 @@ impl Resolve for Kernel {
         if let Some((_, size, value)) = VARIABLES.iter().find(|variable| variable.0 == name) {
             return self.low.variable(name, *size, *value);
         }
-        let address = match self.imports.iter().find(|import| import.name == name) {
+        match self.imports.iter().find(|import| import.name == name) {
             Some(import) => self.low.function(name, import.address),
             None => self.low.fast(name),
-        };
-        if address.is_none() {
-            self.unknown.push(name.to_owned());
         }
-        address
     }
 
     fn is_primary(&mut self, _name: &str) -> bool {

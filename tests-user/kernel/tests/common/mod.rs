@@ -63,7 +63,7 @@ int _fini(void) { return (mod_remove(&linkage)); }
 "#;
 
 /// A driver that opens devices 1 and up, one after the other, and whose entry
-/// points are what `ENTRIES` of a test's source names.
+/// points are what a test's source defines `OPEN`, `READ` and so on to be.
 pub const DRIVER: &str = r#"
 typedef struct { void *list, *pad1; long pad2; } pollhead_t;
 struct uio { void *iov; int iovcnt; long offset; int segflg; uint16_t fmode, extflg; long limit, resid; };
@@ -154,12 +154,8 @@ pub fn compile(source: &str) -> Vec<u8> {
     let input = folder.path().join("module.c");
     let output = folder.path().join("module.o");
     std::fs::write(&input, format!("{PRELUDE}{source}")).expect("the source is written");
-    let compiler = if Path::new("/usr/bin/clang-19").exists() {
-        "/usr/bin/clang-19"
-    } else {
-        "clang"
-    };
-    let result = Command::new(compiler)
+    let compiler = std::env::var("CLINET_CC").unwrap_or_else(|_| "clang".into());
+    let result = Command::new(&compiler)
         .args(["--target=x86_64-pc-solaris2.11", "-O2", "-c"])
         .args(["-mcmodel=kernel", "-fno-pic", "-mno-red-zone", "-mno-sse"])
         .args(["-mno-mmx", "-msoft-float", "-ffreestanding"])

@@ -5,6 +5,7 @@
 //! `lab node`: a machine behind a socket.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -94,6 +95,26 @@ fn connect(program: &SocketDevice, protocol: Protocol, local: &str) -> Result<u6
         MachineReply::Connected { socket, .. } => Ok(socket),
         other => panic!("{other:?}"),
     }
+}
+
+/// Grants ports of both protocols for some seconds.
+fn grant(control: &Control, ports: RangeInclusive<u16>, seconds: u64) {
+    let mut granted = PortSet::default();
+    ports.for_each(|port| granted.insert(port));
+    let space = Space {
+        ports: Some(32768..=65535),
+        granted,
+    };
+    let before = control.state().expect("a state");
+    control
+        .set_grants(&Grants {
+            epoch: 1,
+            sequence: before.sequence + 1,
+            deadline: Some(before.now + seconds * 1_000_000_000),
+            tcp: space.clone(),
+            udp: space,
+        })
+        .expect("granted");
 }
 
 /// Waits until there is something.
@@ -245,23 +266,8 @@ fn at_the_deadline_the_addresses_go_away() {
     let (control, program) = (node.control(), node.program());
     let refused = connect(&program, Protocol::Tcp, "192.0.2.10:40000");
     assert_eq!(refused, Err(Errno::EADDRINUSE), "nothing is granted");
-    let mut granted = PortSet::default();
-    (40000..=40999).for_each(|port| granted.insert(port));
-    let space = Space {
-        ports: Some(32768..=65535),
-        granted,
-    };
     control.take_control().expect("nobody has it");
-    let before = control.state().expect("a state");
-    control
-        .set_grants(&Grants {
-            epoch: 1,
-            sequence: before.sequence + 1,
-            deadline: Some(before.now + 2_000_000_000),
-            tcp: space.clone(),
-            udp: space,
-        })
-        .expect("granted");
+    grant(&control, 40000..=40999, 2);
     let udp = connect(&program, Protocol::Udp, "192.0.2.10:40000").expect("granted");
     let refused = connect(&program, Protocol::Tcp, "192.0.2.10:41000");
     assert_eq!(refused, Err(Errno::EADDRINUSE), "it is not granted");
@@ -286,6 +292,43 @@ fn at_the_deadline_the_addresses_go_away() {
     assert_eq!(sent(), before);
     let lapsed = connect(&program, Protocol::Tcp, "192.0.2.10:40001");
     assert_eq!(lapsed, Err(Errno::EADDRNOTAVAIL));
+}
+
+/// The other end of a connection that was ended meanwhile sends again.
+#[test]
+fn an_answer_to_a_segment_of_no_connection_is_noted_as_a_reset() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("sent");
+    let node = Node::start(&[
+        "--addr",
+        SHARED,
+        "--sent",
+        file.to_str().expect("a path"),
+        "--tunable",
+        "clinet_port_space=32768-65535",
+    ]);
+    let (control, program) = (node.control(), node.program());
+    control.take_control().expect("nobody has it");
+    grant(&control, 40000..=40999, 2);
+    let socket = connect(&program, Protocol::Tcp, "192.0.2.10:40000").expect("granted");
+    until(|| {
+        let state = control.state().expect("a state");
+        (state.fence == FenceState::Fenced).then_some(())
+    });
+    let sent = || std::fs::read_to_string(&file).expect("what was sent");
+    let before = sent().lines().count();
+    ask(&program, &MachineRequest::Close { socket }).expect("closed");
+    grant(&control, 50000..=50999, 600);
+    let sequence = control.state().expect("a state").sequence + 1;
+    control.unfence(1, sequence, false).expect("unfenced");
+    let address = SHARED.parse().expect("an address");
+    ask(&program, &MachineRequest::AddressUp { address }).expect("it is up");
+    let answer = until(|| sent().lines().nth(before).map(str::to_owned));
+    let words: Vec<&str> = answer.split(' ').skip(1).collect();
+    assert_eq!(
+        words,
+        ["tcp", "192.0.2.10:40000", "198.51.100.7:443", "reset"]
+    );
 }
 
 #[test]

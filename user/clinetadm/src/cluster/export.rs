@@ -37,26 +37,12 @@ struct Row {
 }
 
 const FIELDS: &[Field<Row>] = &[
-    Field {
-        name: "protocol",
-        number: false,
-        write: |row, out| out.write_all(row.protocol.as_bytes()),
-    },
-    Field {
-        name: "first",
-        number: true,
-        write: |row, out| write!(out, "{}", row.first),
-    },
-    Field {
-        name: "last",
-        number: true,
-        write: |row, out| write!(out, "{}", row.last),
-    },
-    Field {
-        name: "node",
-        number: false,
-        write: |row, out| out.write_all(row.node.as_bytes()),
-    },
+    Field::text("protocol", |row, out| {
+        out.write_all(row.protocol.as_bytes())
+    }),
+    Field::number("first", |row, out| write!(out, "{}", row.first)),
+    Field::number("last", |row, out| write!(out, "{}", row.last)),
+    Field::text("node", |row, out| out.write_all(row.node.as_bytes())),
 ];
 
 pub async fn run(arguments: &Arguments, operator: &Operator) -> anyhow::Result<Outcome> {

@@ -25,6 +25,7 @@ use clinetd::config::Config;
 use clinetd::operator::Operator;
 
 use crate::Outcome;
+use crate::words::Unusable;
 
 /// Shows and steers what the nodes of a cluster share.
 #[derive(clap::Args)]
@@ -86,7 +87,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         }
     });
     match ended {
-        Err(error) if !is_about_output(&error) => {
+        Err(error) if !is_input_or_output(&error) => {
             eprintln!("clinetadm: {error:#}");
             if let Some(hint) = error.downcast_ref().and_then(next) {
                 eprintln!("{hint}");
@@ -97,21 +98,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
 }
 
-fn is_about_output(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some() || error.downcast_ref::<Unknown>().is_some()
+/// Neither the cluster nor its directory said no.
+fn is_input_or_output(error: &anyhow::Error) -> bool {
+    error.is::<io::Error>() || error.is::<Unusable>()
 }
-
-/// Input of no use.
-#[derive(Debug)]
-struct Unknown(String);
-
-impl std::fmt::Display for Unknown {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Unknown {}
 
 /// What to type next.
 fn next(refused: &Refused) -> Option<&'static str> {
@@ -200,12 +190,12 @@ fn conf(view: &View) -> anyhow::Result<&Conf> {
 /// "33000", or "tcp/33000", or a local end as "192.0.2.10:33000".
 fn port(text: &str) -> anyhow::Result<(Option<Protocol>, u16)> {
     let wrong = || {
-        Unknown(format!(
+        Unusable(format!(
             "{text:?} is no port: write 33000, tcp/33000 or ADDRESS:PORT"
         ))
     };
     let (protocol, rest) = match text.split_once('/') {
-        Some((protocol, rest)) => (Some(protocol.parse().map_err(Unknown)?), rest),
+        Some((protocol, rest)) => (Some(protocol.parse().map_err(Unusable)?), rest),
         None => (None, text),
     };
     let port = match rest.parse::<std::net::SocketAddr>() {

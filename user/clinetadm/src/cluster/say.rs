@@ -106,7 +106,7 @@ pub struct Recover {
 
 pub async fn found(operator: &Operator) -> anyhow::Result<Outcome> {
     operator.found().await?;
-    println!("founded; nodes may come");
+    writeln!(io::stdout(), "founded; nodes may come")?;
     Ok(Outcome::Done)
 }
 
@@ -115,11 +115,17 @@ pub async fn reserve(arguments: &Reserve, operator: &Operator) -> anyhow::Result
     match &arguments.node {
         Some(node) => {
             operator.reserve(protocol, port, node).await?;
-            println!("{protocol} port {port} is kept for node {node}");
+            writeln!(
+                io::stdout(),
+                "{protocol} port {port} is kept for node {node}"
+            )?;
         }
         None => {
             operator.unreserve(protocol, port).await?;
-            println!("{protocol} port {port} is not reserved any more");
+            writeln!(
+                io::stdout(),
+                "{protocol} port {port} is not reserved any more"
+            )?;
         }
     }
     Ok(Outcome::Done)
@@ -128,10 +134,11 @@ pub async fn reserve(arguments: &Reserve, operator: &Operator) -> anyhow::Result
 pub async fn drain(arguments: &Drain, operator: &Operator) -> anyhow::Result<Outcome> {
     let node = &arguments.node;
     operator.drain(node, !arguments.undo).await?;
-    match arguments.undo {
-        true => println!("node {node} may take slices again"),
-        false => println!("node {node} gives up what it has: clinetadm cluster status"),
-    }
+    let what = match arguments.undo {
+        true => "may take slices again",
+        false => "gives up what it has: clinetadm cluster status",
+    };
+    writeln!(io::stdout(), "node {node} {what}")?;
     Ok(Outcome::Done)
 }
 
@@ -139,19 +146,20 @@ pub async fn fenced(arguments: &Fenced, operator: &Operator) -> anyhow::Result<O
     let node = &arguments.node;
     let question = format!("Is the machine of node {node} off, or cut off from the network?");
     if !arguments.yes && !confirmed(&question)? {
-        println!("nothing was changed");
+        writeln!(io::stdout(), "nothing was changed")?;
         return Ok(Outcome::FoundWrong);
     }
     let freed = operator.fenced(node).await?;
     if freed.is_empty() {
-        println!("node {node} had nothing");
+        writeln!(io::stdout(), "node {node} had nothing")?;
     }
     for key in freed {
-        match key {
-            Key::Slice(protocol, first) => println!("free: {protocol} slice from {first} on"),
-            Key::Reserve(protocol, port) => println!("free: reserved {protocol} port {port}"),
-            _ => {}
-        }
+        let what = match key {
+            Key::Slice(protocol, first) => format!("{protocol} slice from {first} on"),
+            Key::Reserve(protocol, port) => format!("reserved {protocol} port {port}"),
+            _ => continue,
+        };
+        writeln!(io::stdout(), "free: {what}")?;
     }
     Ok(Outcome::Done)
 }
@@ -159,11 +167,14 @@ pub async fn fenced(arguments: &Fenced, operator: &Operator) -> anyhow::Result<O
 pub async fn recover(arguments: &Recover, operator: &Operator) -> anyhow::Result<Outcome> {
     let question = "Was etcd restored from a copy, or has it lost its keys?";
     if !arguments.yes && !confirmed(question)? {
-        println!("nothing was changed");
+        writeln!(io::stdout(), "nothing was changed")?;
         return Ok(Outcome::FoundWrong);
     }
     let incarnation = operator.recover().await?;
-    println!("incarnation {incarnation} begins: clinetadm cluster status");
+    writeln!(
+        io::stdout(),
+        "incarnation {incarnation} begins: clinetadm cluster status"
+    )?;
     Ok(Outcome::Done)
 }
 
@@ -171,7 +182,7 @@ fn confirmed(question: &str) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() {
         bail!("there is nobody to ask: with --yes it is done without");
     }
-    print!("{question} [yes/no] ");
+    write!(io::stdout(), "{question} [yes/no] ")?;
     io::stdout().flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;

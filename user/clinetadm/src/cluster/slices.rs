@@ -40,46 +40,18 @@ struct Row {
 }
 
 const FIELDS: &[Field<Row>] = &[
-    Field {
-        name: "protocol",
-        number: false,
-        write: |row, out| out.write_all(row.protocol.as_bytes()),
-    },
-    Field {
-        name: "first",
-        number: true,
-        write: |row, out| write!(out, "{}", row.first),
-    },
-    Field {
-        name: "last",
-        number: true,
-        write: |row, out| write!(out, "{}", row.last),
-    },
-    Field {
-        name: "kind",
-        number: false,
-        write: |row, out| out.write_all(row.kind.as_bytes()),
-    },
-    Field {
-        name: "state",
-        number: false,
-        write: |row, out| out.write_all(row.state.as_bytes()),
-    },
-    Field {
-        name: "node",
-        number: false,
-        write: |row, out| out.write_all(row.node.as_bytes()),
-    },
-    Field {
-        name: "kept-for",
-        number: false,
-        write: |row, out| out.write_all(row.kept_for.as_bytes()),
-    },
-    Field {
-        name: "epoch",
-        number: false,
-        write: |row, out| out.write_all(row.epoch.as_bytes()),
-    },
+    Field::text("protocol", |row, out| {
+        out.write_all(row.protocol.as_bytes())
+    }),
+    Field::number("first", |row, out| write!(out, "{}", row.first)),
+    Field::number("last", |row, out| write!(out, "{}", row.last)),
+    Field::text("kind", |row, out| out.write_all(row.kind.as_bytes())),
+    Field::text("state", |row, out| out.write_all(row.state.as_bytes())),
+    Field::text("node", |row, out| out.write_all(row.node.as_bytes())),
+    Field::text("kept-for", |row, out| {
+        out.write_all(row.kept_for.as_bytes())
+    }),
+    Field::text("epoch", |row, out| out.write_all(row.epoch.as_bytes())),
 ];
 
 pub async fn run(arguments: &Arguments, operator: &Operator) -> anyhow::Result<Outcome> {

@@ -58,46 +58,18 @@ impl Node {
 }
 
 const FIELDS: &[Field<Node>] = &[
-    Field {
-        name: "node",
-        number: false,
-        write: |node, out| out.write_all(node.name.as_bytes()),
-    },
-    Field {
-        name: "state",
-        number: false,
-        write: |node, out| out.write_all(node.state().as_bytes()),
-    },
-    Field {
-        name: "tcp",
-        number: true,
-        write: |node, out| write!(out, "{}", node.tcp),
-    },
-    Field {
-        name: "udp",
-        number: true,
-        write: |node, out| write!(out, "{}", node.udp),
-    },
-    Field {
-        name: "reserved",
-        number: true,
-        write: |node, out| write!(out, "{}", node.reserved),
-    },
-    Field {
-        name: "quarantine",
-        number: true,
-        write: |node, out| write!(out, "{}", node.quarantine),
-    },
-    Field {
-        name: "version",
-        number: false,
-        write: |node, out| out.write_all(node.version.as_bytes()),
-    },
-    Field {
-        name: "machine",
-        number: false,
-        write: |node, out| out.write_all(node.machine.as_bytes()),
-    },
+    Field::text("node", |node, out| out.write_all(node.name.as_bytes())),
+    Field::text("state", |node, out| out.write_all(node.state().as_bytes())),
+    Field::number("tcp", |node, out| write!(out, "{}", node.tcp)),
+    Field::number("udp", |node, out| write!(out, "{}", node.udp)),
+    Field::number("reserved", |node, out| write!(out, "{}", node.reserved)),
+    Field::number("quarantine", |node, out| write!(out, "{}", node.quarantine)),
+    Field::text("version", |node, out| {
+        out.write_all(node.version.as_bytes())
+    }),
+    Field::text("machine", |node, out| {
+        out.write_all(node.machine.as_bytes())
+    }),
 ];
 
 pub async fn run(arguments: &Arguments, operator: &Operator) -> anyhow::Result<Outcome> {
@@ -131,9 +103,7 @@ pub async fn run(arguments: &Arguments, operator: &Operator) -> anyhow::Result<O
             _ => {}
         }
     }
-    for protocol in Protocol::ALL {
-        let [tcp, udp] = free;
-        let free = if protocol == Protocol::Tcp { tcp } else { udp };
+    for (protocol, free) in Protocol::ALL.into_iter().zip(free) {
         if conf.slices(protocol) > 0 && free == 0 {
             wrong.push(format!(
                 "no {protocol} slice is free for a node that comes or grows"

@@ -4,6 +4,8 @@
 
 //! `clinetadm cluster who-owns`.
 
+use std::io::{self, Write};
+
 use clinet_slices::names::Protocol;
 use clinetd::operator::Operator;
 use serde_json::json;
@@ -63,7 +65,7 @@ pub async fn run(arguments: &Arguments, operator: &Operator) -> anyhow::Result<O
             continue;
         }
         let inside = conf.space(protocol).is_some_and(|space| space.has(port));
-        println!("{}", sentence(protocol, port, found, inside));
+        writeln!(io::stdout(), "{}", sentence(protocol, port, found, inside))?;
     }
     if arguments.json {
         output::json(&json!(answers))?;

@@ -4,6 +4,7 @@
 
 //! `clinetadm check`.
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use clinet_control::{Answer, Control, Error, Reason, State};
@@ -50,7 +51,7 @@ pub fn run(arguments: &Arguments, way: &Way) -> anyhow::Result<Outcome> {
         } else {
             "accepted"
         };
-        println!("{word} ({}): {why}", answer.reason);
+        writeln!(io::stdout(), "{word} ({}): {why}", answer.reason)?;
     }
     Ok(match answer.error {
         None => Outcome::Done,

@@ -4,7 +4,7 @@
 
 //! `clinetadm completions`.
 
-use std::io;
+use std::io::{self, Write};
 
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -24,11 +24,9 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut command = crate::Arguments::command();
-    clap_complete::generate(
-        arguments.shell,
-        &mut command,
-        "clinetadm",
-        &mut io::stdout(),
-    );
+    // It panics if it cannot write, and memory takes everything.
+    let mut text = Vec::new();
+    clap_complete::generate(arguments.shell, &mut command, "clinetadm", &mut text);
+    io::stdout().write_all(&text)?;
     Ok(Outcome::Done)
 }

@@ -55,83 +55,43 @@ struct Row {
 }
 
 const FIELDS: &[Field<Row>] = &[
-    Field {
-        name: "time",
-        number: false,
-        write: |row, out| write!(out, "{}", humantime::format_rfc3339_millis(row.time)),
-    },
-    Field {
-        name: "type",
-        number: false,
-        write: |row, out| write!(out, "{}", row.event.kind),
-    },
-    Field {
-        name: "reason",
-        number: false,
-        write: |row, out| {
-            row.event
-                .reason
-                .map_or(Ok(()), |reason| write!(out, "{reason}"))
-        },
-    },
-    Field {
-        name: "proto",
-        number: false,
-        write: |row, out| of_tuple(row, |tuple| write!(out, "{}", tuple.protocol)),
-    },
-    Field {
-        name: "local",
-        number: false,
-        write: |row, out| of_tuple(row, |tuple| write!(out, "{}", tuple.local.ip())),
-    },
-    Field {
-        name: "lport",
-        number: true,
-        write: |row, out| of_tuple(row, |tuple| write!(out, "{}", tuple.local.port())),
-    },
-    Field {
-        name: "foreign",
-        number: false,
-        write: |row, out| of_tuple(row, |tuple| write!(out, "{}", tuple.foreign.ip())),
-    },
-    Field {
-        name: "fport",
-        number: true,
-        write: |row, out| of_tuple(row, |tuple| write!(out, "{}", tuple.foreign.port())),
-    },
-    Field {
-        name: "dir",
-        number: false,
-        write: |row, out| of_tuple(row, |_| out.write_all(direction(&row.event))),
-    },
-    Field {
-        name: "owner",
-        number: true,
-        write: |row, out| match row.event.owner {
-            0 => Ok(()),
-            owner => write!(out, "{owner}"),
-        },
-    },
-    Field {
-        name: "stack",
-        number: true,
-        write: |row, out| of_tuple(row, |_| write!(out, "{}", row.event.stack)),
-    },
-    Field {
-        name: "error",
-        number: false,
-        write: error,
-    },
-    Field {
-        name: "value",
-        number: false,
-        write: value,
-    },
-    Field {
-        name: "seq",
-        number: true,
-        write: |row, out| write!(out, "{}", row.event.sequence),
-    },
+    Field::text("time", |row, out| {
+        write!(out, "{}", humantime::format_rfc3339_millis(row.time))
+    }),
+    Field::text("type", |row, out| write!(out, "{}", row.event.kind)),
+    Field::text("reason", |row, out| {
+        row.event
+            .reason
+            .map_or(Ok(()), |reason| write!(out, "{reason}"))
+    }),
+    Field::text("proto", |row, out| {
+        of_tuple(row, |tuple| write!(out, "{}", tuple.protocol))
+    }),
+    Field::text("local", |row, out| {
+        of_tuple(row, |tuple| write!(out, "{}", tuple.local.ip()))
+    }),
+    Field::number("lport", |row, out| {
+        of_tuple(row, |tuple| write!(out, "{}", tuple.local.port()))
+    }),
+    Field::text("foreign", |row, out| {
+        of_tuple(row, |tuple| write!(out, "{}", tuple.foreign.ip()))
+    }),
+    Field::number("fport", |row, out| {
+        of_tuple(row, |tuple| write!(out, "{}", tuple.foreign.port()))
+    }),
+    Field::text("dir", |row, out| {
+        of_tuple(row, |_| out.write_all(direction(&row.event)))
+    }),
+    Field::number("owner", |row, out| match row.event.owner {
+        0 => Ok(()),
+        owner => write!(out, "{owner}"),
+    }),
+    Field::number("stack", |row, out| {
+        of_tuple(row, |_| write!(out, "{}", row.event.stack))
+    }),
+    Field::text("error", error),
+    Field::text("value", value),
+    Field::number("seq", |row, out| write!(out, "{}", row.event.sequence)),
 ];
 
 const USUAL: &[&str] = &[

@@ -63,7 +63,7 @@ pub fn run(arguments: &Arguments, way: &Way) -> anyhow::Result<Outcome> {
             return Ok(Outcome::Done);
         }
         if !confirmed()? {
-            println!("Nothing is deleted.");
+            writeln!(io::stdout(), "Nothing is deleted.")?;
             return Ok(Outcome::FoundWrong);
         }
     }
@@ -71,7 +71,12 @@ pub fn run(arguments: &Arguments, way: &Way) -> anyhow::Result<Outcome> {
     if arguments.json {
         output::json(&json!(done))?;
     } else {
-        println!("{} entries are deleted{}.", done.deleted, kept(&done));
+        writeln!(
+            io::stdout(),
+            "{} entries are deleted{}.",
+            done.deleted,
+            kept(&done)
+        )?;
     }
     Ok(Outcome::Done)
 }
@@ -80,7 +85,12 @@ fn show(control: &Control, filter: &Filter, force: bool, would: &Deleted) -> any
     let node = control.state()?.node;
     let goes =
         |entry: &Entry| force || entry.owner != node || entry.tuple.protocol == Protocol::Udp;
-    println!("{} entries would go{}.", would.deleted, kept(would));
+    writeln!(
+        io::stdout(),
+        "{} entries would go{}.",
+        would.deleted,
+        kept(would)
+    )?;
     let mut left = would.deleted.min(EXAMPLES);
     for entry in control.list(filter) {
         let entry = entry?;
@@ -88,12 +98,12 @@ fn show(control: &Control, filter: &Filter, force: bool, would: &Deleted) -> any
             break;
         }
         if goes(&entry) {
-            println!("  {} (node {})", entry.tuple, entry.owner);
+            writeln!(io::stdout(), "  {} (node {})", entry.tuple, entry.owner)?;
             left -= 1;
         }
     }
     if would.deleted > EXAMPLES {
-        println!("  ...");
+        writeln!(io::stdout(), "  ...")?;
     }
     Ok(())
 }
@@ -106,7 +116,7 @@ fn kept(deleted: &Deleted) -> String {
 }
 
 fn confirmed() -> io::Result<bool> {
-    print!("Delete them? [y/N] ");
+    write!(io::stdout(), "Delete them? [y/N] ")?;
     io::stdout().flush()?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;

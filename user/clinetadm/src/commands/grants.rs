@@ -184,7 +184,9 @@ pub fn file(state: &GrantsState) -> String {
             line(word, protocol, &ports);
         }
     }
-    if let Some(deadline) = state.grants.deadline {
+    // As long as nothing was granted the device's deadline is 0.
+    let deadline = state.grants.deadline.filter(|_| !text.is_empty());
+    if let Some(deadline) = deadline {
         let left = Duration::from_nanos(deadline.saturating_sub(state.now));
         let _ = writeln!(text, "deadline {}", left.as_secs());
     }
@@ -226,6 +228,23 @@ deadline 300
             fence: FenceState::Unfenced,
         };
         assert_eq!(file(&state), FILE);
+    }
+
+    #[test]
+    fn without_grants_there_is_nothing_to_write() {
+        let state = GrantsState {
+            grants: Grants {
+                epoch: 0,
+                sequence: 0,
+                deadline: Some(0),
+                tcp: Space::default(),
+                udp: Space::default(),
+            },
+            now: 1_500_000_000,
+            lapsed: false,
+            fence: FenceState::Unfenced,
+        };
+        assert_eq!(file(&state), "");
     }
 
     #[test]

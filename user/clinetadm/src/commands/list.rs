@@ -42,61 +42,27 @@ pub struct Row {
 }
 
 const FIELDS: &[Field<Row>] = &[
-    Field {
-        name: "proto",
-        number: false,
-        write: |row, out| write!(out, "{}", row.entry.tuple.protocol),
-    },
-    Field {
-        name: "local",
-        number: false,
-        write: |row, out| write!(out, "{}", row.entry.tuple.local.ip()),
-    },
-    Field {
-        name: "lport",
-        number: true,
-        write: |row, out| write!(out, "{}", row.entry.tuple.local.port()),
-    },
-    Field {
-        name: "foreign",
-        number: false,
-        write: |row, out| write!(out, "{}", row.entry.tuple.foreign.ip()),
-    },
-    Field {
-        name: "fport",
-        number: true,
-        write: |row, out| write!(out, "{}", row.entry.tuple.foreign.port()),
-    },
-    Field {
-        name: "dir",
-        number: false,
-        write: direction,
-    },
-    Field {
-        name: "owner",
-        number: true,
-        write: |row, out| write!(out, "{}", row.entry.owner),
-    },
-    Field {
-        name: "stack",
-        number: true,
-        write: |row, out| write!(out, "{}", row.entry.stack),
-    },
-    Field {
-        name: "refs",
-        number: true,
-        write: |row, out| write!(out, "{}", row.entry.references),
-    },
-    Field {
-        name: "age",
-        number: true,
-        write: |row, out| write!(out, "{}", row.entry.age),
-    },
-    Field {
-        name: "tuple",
-        number: false,
-        write: |row, out| write!(out, "{}", row.entry.tuple),
-    },
+    Field::text("proto", |row, out| {
+        write!(out, "{}", row.entry.tuple.protocol)
+    }),
+    Field::text("local", |row, out| {
+        write!(out, "{}", row.entry.tuple.local.ip())
+    }),
+    Field::number("lport", |row, out| {
+        write!(out, "{}", row.entry.tuple.local.port())
+    }),
+    Field::text("foreign", |row, out| {
+        write!(out, "{}", row.entry.tuple.foreign.ip())
+    }),
+    Field::number("fport", |row, out| {
+        write!(out, "{}", row.entry.tuple.foreign.port())
+    }),
+    Field::text("dir", direction),
+    Field::number("owner", |row, out| write!(out, "{}", row.entry.owner)),
+    Field::number("stack", |row, out| write!(out, "{}", row.entry.stack)),
+    Field::number("refs", |row, out| write!(out, "{}", row.entry.references)),
+    Field::number("age", |row, out| write!(out, "{}", row.entry.age)),
+    Field::text("tuple", |row, out| write!(out, "{}", row.entry.tuple)),
 ];
 
 const USUAL: &[&str] = &[

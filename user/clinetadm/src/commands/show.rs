@@ -42,21 +42,13 @@ struct Row {
 }
 
 const FIELDS: &[Field<Row>] = &[
-    Field {
-        name: "property",
-        number: false,
-        write: |row, out| out.write_all(row.property.as_bytes()),
-    },
-    Field {
-        name: "value",
-        number: false,
-        write: |row, out| out.write_all(row.value.as_bytes()),
-    },
-    Field {
-        name: "possible",
-        number: false,
-        write: |row, out| out.write_all(row.possible.as_bytes()),
-    },
+    Field::text("property", |row, out| {
+        out.write_all(row.property.as_bytes())
+    }),
+    Field::text("value", |row, out| out.write_all(row.value.as_bytes())),
+    Field::text("possible", |row, out| {
+        out.write_all(row.possible.as_bytes())
+    }),
 ];
 
 pub fn run(arguments: &Arguments, way: &Way) -> anyhow::Result<Outcome> {

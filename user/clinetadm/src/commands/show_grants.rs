@@ -4,7 +4,7 @@
 
 //! `clinetadm show-grants`.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::ops::RangeInclusive;
 
 use clinet_control::{GrantsState, Protocol, Space};
@@ -39,37 +39,17 @@ struct Row {
 }
 
 const FIELDS: &[Field<Row>] = &[
-    Field {
-        name: "proto",
-        number: false,
-        write: |row, out| write!(out, "{}", row.protocol),
-    },
-    Field {
-        name: "use",
-        number: false,
-        write: |row, out| out.write_all(row.what.as_bytes()),
-    },
-    Field {
-        name: "first",
-        number: true,
-        write: |row, out| write!(out, "{}", row.ports.start()),
-    },
-    Field {
-        name: "last",
-        number: true,
-        write: |row, out| write!(out, "{}", row.ports.end()),
-    },
-    Field {
-        name: "ports",
-        number: true,
-        write: |row, out| write!(out, "{}", row.ports.len()),
-    },
+    Field::text("proto", |row, out| write!(out, "{}", row.protocol)),
+    Field::text("use", |row, out| out.write_all(row.what.as_bytes())),
+    Field::number("first", |row, out| write!(out, "{}", row.ports.start())),
+    Field::number("last", |row, out| write!(out, "{}", row.ports.end())),
+    Field::number("ports", |row, out| write!(out, "{}", row.ports.len())),
 ];
 
 pub fn run(arguments: &Arguments, way: &Way) -> anyhow::Result<Outcome> {
     let state = way.open()?.grants()?;
     if arguments.file {
-        print!("{}", grants::file(&state));
+        write!(io::stdout(), "{}", grants::file(&state))?;
     } else if arguments.format.json {
         json(&state)?;
     } else {
@@ -126,7 +106,7 @@ pub fn parts(space: &Space) -> Vec<(&'static str, RangeInclusive<u16>)> {
     parts
 }
 
-fn json(state: &GrantsState) -> anyhow::Result<()> {
+fn json(state: &GrantsState) -> io::Result<()> {
     let grants = &state.grants;
     let space = |space: &Space| {
         let ranges = |wanted: &str| -> Vec<_> {

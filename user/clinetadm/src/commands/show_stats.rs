@@ -30,16 +30,8 @@ pub struct Arguments {
 }
 
 const FIELDS: &[Field<Stat>] = &[
-    Field {
-        name: "name",
-        number: false,
-        write: |stat, out| out.write_all(stat.name.as_bytes()),
-    },
-    Field {
-        name: "value",
-        number: true,
-        write: |stat, out| write!(out, "{}", stat.value),
-    },
+    Field::text("name", |stat, out| out.write_all(stat.name.as_bytes())),
+    Field::number("value", |stat, out| write!(out, "{}", stat.value)),
 ];
 
 pub fn run(arguments: &Arguments, way: &Way) -> anyhow::Result<Outcome> {

@@ -4,10 +4,12 @@
 
 //! What only looks.
 
+use std::process::{Command, Stdio};
+
 use clinet_control::Errno;
 use clinet_control::abi::command;
 
-use crate::{Setup, json};
+use crate::{Setup, ended, json};
 
 #[test]
 fn a_list_is_a_table_that_lines_up() {
@@ -104,18 +106,29 @@ fn what_has_no_reader_any_more_is_no_error() {
         let entry = module.entries[0];
         module.entries.resize(100_000, entry);
     });
-    let path = setup.node.path().display();
-    let program = assert_cmd::cargo::cargo_bin("clinetadm");
-    let script = format!(
-        "{} --device {path} list -p -o tuple | head -1",
-        program.display()
-    );
-    let output = std::process::Command::new("sh")
-        .args(["-c", &script])
-        .output()
-        .expect("a shell");
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    assert_eq!(output.stdout, b"tcp 192.0.2.10:33000 198.51.100.7:443\n");
+    for words in [
+        "list -p -o tuple",
+        "list --json",
+        "show",
+        "show --json",
+        "check tcp 192.0.2.10:33001 198.51.100.7:443",
+        "show-grants --file",
+        "flush -n",
+        "completions bash",
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut child = Command::new(assert_cmd::cargo::cargo_bin("clinetadm"))
+            .env("CLINET_DEVICE", setup.node.path())
+            .args(words.split(' '))
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        assert!(ended(&mut child).success(), "{words}");
+        let mut stderr = child.stderr.take().expect("it is piped");
+        assert_eq!(std::io::read_to_string(&mut stderr).expect("text"), "");
+    }
 }
 
 #[test]

@@ -14,7 +14,8 @@ mod picture;
 mod terminal;
 mod top;
 
-use std::process::Output;
+use std::process::{Child, ExitStatus, Output};
+use std::time::Duration;
 
 use assert_cmd::Command;
 use clinet_control::testing::Node;
@@ -49,8 +50,21 @@ fn program() -> Command {
     let mut command = Command::cargo_bin("clinetadm").expect("it is built with its tests");
     command
         .env_remove("CLINET_DEVICE")
-        .timeout(std::time::Duration::from_secs(120));
+        .timeout(Duration::from_secs(120));
     command
+}
+
+/// How it ended. Two minutes are time enough for that.
+fn ended(child: &mut Child) -> ExitStatus {
+    for _ in 0..12_000 {
+        if let Some(status) = child.try_wait().expect("a child") {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().expect("a child");
+    child.wait().expect("it was killed");
+    panic!("it does not end");
 }
 
 impl Setup {

@@ -12,13 +12,13 @@ use std::time::Duration;
 use pty_process::Size;
 use pty_process::blocking::{Command, Pty, open};
 
-use crate::Setup;
+use crate::{Setup, ended};
 
 /// Its size.
 pub const ROWS: u16 = 24;
 pub const COLUMNS: u16 = 100;
 
-/// A terminal that it runs in.
+/// A terminal that it runs in. Dropped, it ends the program.
 pub struct Terminal {
     pty: Arc<Pty>,
     output: mpsc::Receiver<Vec<u8>>,
@@ -82,11 +82,19 @@ impl Terminal {
 
     /// Waits for its end.
     pub fn ends_well(&mut self) -> bool {
-        self.child.wait().expect("a child").success()
+        ended(&mut self.child).success()
     }
 
     /// The screen.
     pub fn screen(&self) -> &vt100::Screen {
         self.screen.screen()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Of a test that failed; else it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

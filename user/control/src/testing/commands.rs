@@ -11,9 +11,6 @@ use crate::abi::{self, clinet_entry_t, clinetctl_event_t, command};
 use crate::wire::SentRegion;
 use crate::{Errno, EventType, PortSet};
 
-/// How many entries one ioctl looks at, few enough that tests need several.
-const BATCH: usize = 100_000;
-
 /// What the device knows of a file that is open.
 pub(super) struct OpenFile {
     number: u64,
@@ -189,14 +186,15 @@ impl Call {
         Ok(())
     }
 
+    /// Looks at as many entries as there is room for, and has fewer if some do
+    /// not fit.
     fn list(&mut self, module: &Module) -> Result<(), Errno> {
         let mut request = self.get::<abi::clinetctl_list_t>()?;
         if request.cl_entry_size as usize != size_of::<clinet_entry_t>() || request.cl_count < 64 {
             return Err(Errno::EINVAL);
         }
         let start = request.cl_cursor[0] as usize;
-        let room = BATCH.min(request.cl_count as usize);
-        let end = module.entries.len().min(start + room);
+        let end = module.entries.len().min(start + request.cl_count as usize);
         let found: Vec<_> = module.entries[start..end]
             .iter()
             .filter(|entry| fits(entry, &request.cl_filter))
@@ -313,9 +311,9 @@ impl Call {
 
     fn flush(&mut self, module: &mut Module) -> Result<(), Errno> {
         let mut request = self.get::<abi::clinetctl_flush_t>()?;
-        let all = module.entries.len();
-        let (fitting, others): (Vec<_>, Vec<_>) = std::mem::take(&mut module.entries)
-            .into_iter()
+        let (fitting, others): (Vec<_>, Vec<_>) = module
+            .entries
+            .iter()
             .partition(|entry| fits(entry, &request.cf_filter));
         let (kept, deleted): (Vec<_>, Vec<_>) = fitting
             .into_iter()
@@ -323,10 +321,8 @@ impl Call {
         request.cf_kept = kept.len() as u64;
         request.cf_deleted = deleted.len() as u64;
         request.cf_done = 1;
-        module.entries = others.into_iter().chain(kept).collect();
-        if request.cf_flags & abi::CLINETCTL_DRY_RUN != 0 {
-            module.entries.extend(deleted);
-            assert_eq!(module.entries.len(), all);
+        if request.cf_flags & abi::CLINETCTL_DRY_RUN == 0 {
+            module.entries = [others, kept].concat();
         }
         self.put(&request);
         Ok(())

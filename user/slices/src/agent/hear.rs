@@ -140,7 +140,12 @@ impl Agent {
         });
         let incarnation = incarnation.unwrap_or(self.kept.incarnation);
         if incarnation > self.kept.incarnation {
-            // Nothing that was known before says anything about this directory.
+            // Nothing that was known before says anything about this directory, nor does an answer to
+            // what was asked before.
+            if let Some(pending) = &mut self.pending {
+                pending.floor = 0;
+                pending.request = None;
+            }
             self.view = View::read(header.revision, entries, now.own);
             self.keep(
                 Kept {
@@ -196,14 +201,14 @@ impl Agent {
         let Some(pending) = self.take_pending(id) else {
             return;
         };
+        let Some(request) = pending.request else {
+            return;
+        };
         let trouble = self.judge_header(header, pending.floor);
         if trouble.is_some() {
             self.set_trouble(now, trouble, effects);
             return;
         }
-        let Some(request) = pending.request else {
-            return;
-        };
         self.saw(header, effects);
         let keys = request.gains.iter().map(|(key, _)| key.clone()).collect();
         if done {

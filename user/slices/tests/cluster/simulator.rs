@@ -37,6 +37,7 @@ const KINDS: &[Fault] = &[
     Fault::Reboot,
     Fault::Lose,
     Fault::Repeat,
+    Fault::Interrupt,
     Fault::Drain,
     Fault::Off,
     Fault::Restore,

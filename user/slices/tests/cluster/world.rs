@@ -49,6 +49,8 @@ pub enum Fault {
     Lose,
     /// A request arrives twice.
     Repeat,
+    /// Following the changes was interrupted: an agent is told all keys, and did not ask for them.
+    Interrupt,
     /// An operator drains a node, and takes that back.
     Drain,
     /// A machine is switched off, and an operator says so.
@@ -232,6 +234,7 @@ impl World {
         let alive = lease.is_some_and(|lease| self.store.leases.contains(&lease));
         fault(Fault::Crash, true);
         fault(Fault::Revoke, alive);
+        fault(Fault::Interrupt, true);
         fault(Fault::Lose, machine.flight.is_some());
         if let Some(flight) = machine.flight.as_ref().filter(|f| f.answer.is_none()) {
             fault(Fault::Repeat, !flight.transaction.operations.is_empty());
@@ -625,6 +628,10 @@ impl World {
                 let transaction = flight.map(|flight| flight.transaction.clone());
                 self.commit(n);
                 self.machine(n).orphan = transaction;
+            }
+            Fault::Interrupt => {
+                let event = Event::Snapshot(0, self.store.header, self.store.all());
+                self.tell(n, event);
             }
             Fault::Drain => {
                 let drain = operator::drain(&self.machines[n].identity.node);

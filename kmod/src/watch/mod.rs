@@ -1,0 +1,287 @@
+// This Source Code Form is subject to the terms of the Mozilla Public
+// License, v. 2.0. If a copy of the MPL was not distributed with this
+// file, You can obtain one at https://mozilla.org/MPL/2.0/.
+
+//! Looks after the grants: a thread of its own, which a fence may keep busy, and a
+//! callout, which comes whatever threads do.
+//!
+//! The thread says five times a second that it is there, compares the clocks
+//! (`clock`), and takes the shared addresses away when the deadline has passed or
+//! somebody says so (`fencing`). The callout shuts the gate of [`crate::grants`] in time, also when the
+//! thread hangs. It is always set before a change may open the gate, and waits for
+//! nothing.
+//!
+//! One mutex serialises what sets the callout. Only threads that may sleep take it,
+//! and of ours only that of the grants is taken with it.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
+
+use crate::builtin::NodeGrants;
+use crate::grants::{self, Refused, Snapshot, TENDED, Terms};
+use crate::kernel::callout::{Callout, Handler};
+use crate::kernel::errno::Errno;
+use crate::kernel::mutex::KMutex;
+use crate::kernel::task::Task;
+use crate::kernel::{log, sys};
+use crate::settings::policy;
+use crate::{builtin, events};
+
+mod clock;
+mod fencing;
+
+pub use clock::now;
+pub use fencing::{Fence, bring_back, fence, notice_missed, take_away};
+
+/// The thread.
+pub static TASK: Task = Task::new(work);
+
+/// Its rest while something is granted until a deadline.
+const SHORT: Duration = Duration::from_millis(200);
+/// Its rest otherwise.
+const LONG: Duration = Duration::from_secs(1);
+
+/// Shuts the gate.
+struct Shut;
+
+impl Handler for Shut {
+    fn run() {
+        if let Some(grants) = builtin::grants() {
+            grants.shut_if_due(now());
+        }
+    }
+}
+
+static CALLOUT: KMutex<Callout<Shut>> = KMutex::new(Callout::unset());
+
+/// How often something happened since the module was loaded.
+pub struct Counts {
+    /// The deadline of what was granted passed.
+    pub lapses: AtomicU64,
+    /// The wall clock jumped.
+    pub jumps: AtomicU64,
+    /// The shared addresses were taken away.
+    pub fences: AtomicU64,
+    /// ... and not in time.
+    pub missed: AtomicU64,
+    /// They were brought back.
+    pub unfences: AtomicU64,
+}
+
+/// Read for the kstats.
+pub static COUNTS: Counts = Counts {
+    lapses: AtomicU64::new(0),
+    jumps: AtomicU64::new(0),
+    fences: AtomicU64::new(0),
+    missed: AtomicU64::new(0),
+    unfences: AtomicU64::new(0),
+};
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// It was told that the deadline has passed.
+static TOLD: AtomicBool = AtomicBool::new(false);
+
+/// Sets the callout's mutex up, and compares the clocks for the first time.
+///
+/// # Safety
+///
+/// Called by `_init`, once, before anybody else is in the module.
+pub unsafe fn init() {
+    // SAFETY: nobody has used the mutex.
+    unsafe { CALLOUT.init() };
+    clock::init();
+}
+
+/// Takes the callout back. Sleeps.
+///
+/// # Safety
+///
+/// Nobody else is in the module or will be; the thread is gone.
+pub unsafe fn fini() {
+    CALLOUT.lock().cancel();
+    // SAFETY: nobody uses it any more.
+    unsafe { CALLOUT.destroy() };
+}
+
+/// Sets the callout for grants with this deadline, which are looked after now.
+fn set_callout(callout: &mut Callout<Shut>, deadline: u64, now: u64) {
+    match grants::due(deadline, now.saturating_add(TENDED)) {
+        Some(due) if due > now => callout.set(Duration::from_nanos(due - now)),
+        // Without a deadline, or shut already.
+        _ => callout.cancel(),
+    }
+}
+
+/// Sets the callout for a deadline, and then makes the change that may open the gate
+/// until then.
+fn change(
+    grants: &NodeGrants,
+    deadline: u64,
+    change: impl FnOnce(&NodeGrants) -> Result<(), Refused>,
+) -> Result<(), Errno> {
+    let mut callout = CALLOUT.lock();
+    set_callout(&mut callout, deadline, now());
+    let result = change(grants);
+    if result.is_err() {
+        set_callout(&mut callout, grants.snapshot().terms.deadline, now());
+    }
+    drop(callout);
+    TASK.wake();
+    result.map_err(errno)
+}
+
+fn errno(refused: Refused) -> Errno {
+    match refused {
+        Refused::Stale => Errno::STALE,
+        Refused::Invalid => Errno::INVAL,
+        Refused::Passed => Errno::AGAIN,
+    }
+}
+
+/// Replaces everything that is granted; `ports` are the bitmaps of TCP and UDP.
+/// Sleeps.
+///
+/// # Errors
+///
+/// `ESTALE`, `EINVAL`; `ENXIO` if the built-in provider does not answer.
+pub fn set_grants(terms: &Terms, ports: [&[u64]; 2]) -> Result<(), Errno> {
+    let grants = answering()?;
+    change(grants, terms.deadline, |grants| {
+        grants.replace(terms, ports, now)
+    })?;
+    events::happened(sys::CLINETCTL_EVENT_GRANTS, terms.sequence);
+    Ok(())
+}
+
+/// Grants what was configured, while the module is loaded: nobody else is in it yet.
+///
+/// # Errors
+///
+/// As for [`set_grants`].
+pub fn configure(terms: &Terms, ports: [&[u64]; 2]) -> Result<(), Errno> {
+    let grants = builtin::grants().ok_or(Errno::NXIO)?;
+    grants.replace(terms, ports, now).map_err(errno)
+}
+
+/// Moves the deadline. Sleeps.
+///
+/// # Errors
+///
+/// As for [`set_grants`].
+pub fn set_deadline(epoch: u64, sequence: u64, deadline: u64) -> Result<(), Errno> {
+    let grants = answering()?;
+    change(grants, deadline, |grants| {
+        grants.set_deadline(epoch, sequence, deadline, now)
+    })?;
+    events::happened(sys::CLINETCTL_EVENT_GRANTS, sequence);
+    Ok(())
+}
+
+/// The grants, if the provider that they are of is the one that answers.
+fn answering() -> Result<&'static NodeGrants, Errno> {
+    let grants = builtin::grants().ok_or(Errno::NXIO)?;
+    match builtin::is_associated() {
+        true => Ok(grants),
+        false => Err(Errno::NXIO),
+    }
+}
+
+/// Is anything granted that somebody else may get as soon as nobody watches?
+pub fn is_armed() -> bool {
+    builtin::grants().is_some_and(|grants| {
+        let snapshot = grants.snapshot();
+        snapshot.is_any() && !snapshot.has_lapsed(now())
+    })
+}
+
+/// Makes sure that nothing is granted before nobody is asked any more. With `force`
+/// what is granted lapses, and what then happens is waited for. Sleeps.
+///
+/// # Errors
+///
+/// `EBUSY`: something is granted. `ETIME`: what happens is not done in time, and
+/// goes on.
+pub fn disarm(force: bool) -> Result<(), Errno> {
+    let Some(grants) = builtin::grants().filter(|_| is_armed()) else {
+        return Ok(());
+    };
+    if !force {
+        return Err(Errno::BUSY);
+    }
+    grants.lapse(now());
+    TASK.wake();
+    match policy::FENCE_ACTION.get() {
+        policy::NONE => Ok(()),
+        _ => fencing::wait_for(Fence::Fenced, 0),
+    }
+}
+
+/// What the thread does.
+fn work() -> Duration {
+    let Some(grants) = builtin::grants() else {
+        return LONG;
+    };
+    if clock::has_jumped() {
+        count(&COUNTS.jumps);
+        let snapshot = grants.snapshot();
+        if snapshot.is_any() && snapshot.terms.deadline != grants::FOREVER {
+            log::warn(c"clinet: the clock jumped by more than two seconds: the grants have lapsed");
+            grants.lapse(now());
+        }
+    }
+    if is_armed() && is_replaced() {
+        log::warn(
+            c"clinet: another provider has replaced the built-in one: the grants have lapsed",
+        );
+        grants.lapse(now());
+    }
+    tend(grants);
+    let snapshot = grants.snapshot();
+    let now = now();
+    notice_lapsed(&snapshot, now);
+    fencing::act(&snapshot, now);
+    rest(&snapshot)
+}
+
+/// Has another provider taken the slot?
+fn is_replaced() -> bool {
+    builtin::is_associated() && !builtin::answers()
+}
+
+/// Until when there is nothing to do.
+fn rest(snapshot: &Snapshot) -> Duration {
+    let is_idle = !snapshot.is_any() || snapshot.terms.deadline == grants::FOREVER;
+    if is_idle && fence() == Fence::Unfenced {
+        return LONG;
+    }
+    match snapshot.terms.deadline.checked_sub(now()) {
+        // Not before it has passed.
+        Some(left) => SHORT.min(Duration::from_nanos(left.saturating_add(1))),
+        None => SHORT,
+    }
+}
+
+/// Says that the thread is there.
+fn tend(grants: &NodeGrants) {
+    let mut callout = CALLOUT.lock();
+    let deadline = grants.snapshot().terms.deadline;
+    set_callout(&mut callout, deadline, now());
+    grants.tend(now);
+}
+
+/// Says so once when the deadline has passed, or panics if that is wanted.
+fn notice_lapsed(snapshot: &Snapshot, now: u64) {
+    if !snapshot.has_lapsed(now) {
+        TOLD.store(false, Ordering::Relaxed);
+    } else if !TOLD.swap(true, Ordering::Relaxed) {
+        count(&COUNTS.lapses);
+        log::warn(c"clinet: the deadline of the grants has passed");
+        events::happened(sys::CLINETCTL_EVENT_LAPSED, snapshot.terms.deadline);
+        if policy::FENCE_ACTION.get() == policy::PANIC {
+            log::panic(c"clinet: the deadline of the grants has passed, and clinet_fence is 1");
+        }
+    }
+}
