@@ -21,6 +21,13 @@ rust_provider = build/foreign/example_rust
 cflags = --target=x86_64-pc-solaris2.11 $(shell cat kmod/cflags) \
 	-Iinclude -Iinclude/kern
 
+# What is compiled for a program. The tests are compiled with all programs at once:
+# one by one these would have dependencies with other features, compiled again.
+packages = --package $(patsubst lab,clinet-lab,$(@F))
+what = $(@F)
+test: packages = --workspace --exclude clinet-slices --lib --bins --tests
+test: what = the programs and their tests
+
 # Options of the bench, files by their whole names: make bench BENCH='--rows pair'
 BENCH =
 
@@ -83,18 +90,18 @@ fmt: ## Check the format of the Rust sources
 	$T cargo fmt --all --check
 
 lint: $(crates) ## Lint for the host and for the kernel target
-	$T cargo clippy --locked --workspace --all-targets -- -D warnings
+	$T cargo clippy --locked --release --workspace --all-targets -- -D warnings
 	$T tools/kernel-cargo clippy --package clinet --package clinetctl --lib \
 		-- -D warnings
 
 check-illumos: $(crates) ## Check that the programs for nodes compile for illumos
-	$T env RUSTC_BOOTSTRAP=1 cargo check --locked -Z build-std --target-dir target/illumos \
+	$T env RUSTC_BOOTSTRAP=1 cargo check --locked --release -Z build-std \
 		--target x86_64-unknown-illumos --no-default-features \
 		-p clinet-control -p clinet-slices -p clinetadm -p clinetd
 
 doc: $(crates) ## Build the documentation in target/doc, the modules' in target/x86_64-unknown-illumos/doc
 	$T env RUSTDOCFLAGS="-D warnings" \
-		cargo doc --locked --workspace --exclude clinet \
+		cargo doc --locked --release --workspace --exclude clinet \
 		--exclude clinetctl --no-deps
 	$T env RUSTDOCFLAGS="-D warnings" \
 		tools/kernel-cargo doc --package clinet --package clinetctl \
@@ -223,23 +230,9 @@ $(rust_provider): FORCE $(crates)
 	@$Q build/provider.log "Compiling the Rust example" \
 		tools/build-module provider-rust examples/provider-rust/provider.map $@
 
-$(lab): FORCE $(crates)
-	@$Q build/lab.log "Compiling the tool" \
-		cargo build --locked --release -p clinet-lab
-	@mkdir -p build
-	@cmp -s target/release/lab $@ || cp target/release/lab $@
-
-$(clinetadm): FORCE $(crates)
-	@$Q build/clinetadm.log "Compiling clinetadm" \
-		cargo build --locked --release -p clinetadm
-	@mkdir -p build
-	@cmp -s target/release/clinetadm $@ || cp target/release/clinetadm $@
-
-$(clinetd): FORCE $(crates)
-	@$Q build/clinetd.log "Compiling the agent" \
-		cargo build --locked --release -p clinetd
-	@mkdir -p build
-	@cmp -s target/release/clinetd $@ || cp target/release/clinetd $@
+$(lab) $(clinetadm) $(clinetd): FORCE $(crates)
+	@$Q $@.log "Compiling $(what)" cargo build --locked --release $(packages)
+	@cmp -s target/release/$(@F) $@ || cp target/release/$(@F) $@
 
 build/foreign/%: tests-user/foreign/%.c tests-user/foreign/recorder.h \
 		include/*.h include/kern/*/*.h kmod/cflags

@@ -15,28 +15,28 @@ const BYTES: usize = abi::CLINETCTL_BITMAP as usize;
 /// A set of ports, as the device has it: bit p % 8 of byte p / 8 is port p.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PortSet {
-    bytes: Box<[u8]>,
+    bytes: Box<[u8; BYTES]>,
 }
 
 impl Default for PortSet {
     fn default() -> Self {
         Self {
-            bytes: vec![0; BYTES].into_boxed_slice(),
+            bytes: Box::new([0; BYTES]),
         }
     }
 }
 
 impl PortSet {
-    /// The set that has this bitmap.
-    pub(crate) fn from_bytes(bytes: Box<[u8]>) -> Self {
-        debug_assert_eq!(bytes.len(), BYTES);
+    /// The set of this bitmap.
+    #[must_use]
+    pub fn from_bytes(bytes: Box<[u8; BYTES]>) -> Self {
         Self { bytes }
     }
 
     /// The bitmap.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.as_slice()
     }
 
     /// Is the port in the set?

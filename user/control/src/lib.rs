@@ -32,8 +32,6 @@ pub mod machine;
 mod role;
 pub mod socket;
 mod state;
-#[cfg(feature = "testing")]
-pub mod testing;
 mod tuple;
 pub mod wire;
 mod words;

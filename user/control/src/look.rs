@@ -88,9 +88,8 @@ impl Control {
 
     /// What is granted now.
     pub fn grants(&self) -> Result<GrantsState, Error> {
-        let [mut tcp, mut udp] =
-            [(); 2].map(|()| vec![0; abi::CLINETCTL_BITMAP as usize].into_boxed_slice());
-        let mut memory = [Region::Writable(&mut tcp), Region::Writable(&mut udp)];
+        let [mut tcp, mut udp] = [(); 2].map(|()| Box::new([0; abi::CLINETCTL_BITMAP as usize]));
+        let mut memory = [&mut tcp, &mut udp].map(|bitmap| Region::Writable(bitmap.as_mut_slice()));
         let mut raw = abi::clinetctl_grants_t {
             cg_bitmap: [memory[0].address(), memory[1].address()],
             ..FromZeros::new_zeroed()

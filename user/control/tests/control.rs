@@ -8,11 +8,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clinet_control::abi::{clinetctl_event_t, command};
-use clinet_control::testing::Node;
 use clinet_control::{
     Control, Deleted, Entry, Errno, Error, EventMask, EventType, Filter, Grants, Mode, PortSet,
     Property, Protocol, Reason, Space, Tuple,
 };
+use clinet_device::Node;
 use tempfile::TempDir;
 use zerocopy::FromZeros;
 

@@ -18,8 +18,8 @@ use std::process::{Child, ExitStatus, Output};
 use std::time::Duration;
 
 use assert_cmd::Command;
-use clinet_control::testing::Node;
 use clinet_control::{Protocol, Tuple};
+use clinet_device::Node;
 use tempfile::TempDir;
 
 /// A device, and the program that is pointed at it.

@@ -17,8 +17,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use clinet_control::machine::{MachineReply, MachineRequest, UdpSocket};
-use clinet_control::testing::Node;
 use clinet_control::{Errno, EventType, Protocol, abi};
+use clinet_device::Node;
 use clinetd::config::Config;
 use clinetd::operator::Operator;
 use tempfile::TempDir;

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 
 use zerocopy::FromZeros;
 
-use crate::abi::{
+use clinet_control::abi::{
     self, clinet_entry_t, clinetctl_event_t, clinetctl_query_t, clinetctl_state_t,
     clinetctl_tuple_t,
 };
-use crate::machine::{MachineReply, MachineRequest};
-use crate::{Errno, EventType, PortSet, Tuple};
+use clinet_control::machine::{MachineReply, MachineRequest};
+use clinet_control::{Errno, EventType, PortSet, Tuple};
 
 /// A machine's TCP/IP, as tests arrange it.
 pub type MachineAnswers = Box<dyn FnMut(MachineRequest) -> Result<MachineReply, Errno> + Send>;

@@ -3,7 +3,7 @@
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
 //! A device in memory behind a real socket, for tests of programs that use
-//! [`Control`](crate::Control). It has the interface, its checks and its
+//! [`Control`](clinet_control::Control). It has the interface, its checks and its
 //! errors, but decides simply: what it answers to questions is no proof of what
 //! a module would. Tests arrange its [`Module`] and look at it.
 
@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 
 use zerocopy::IntoBytes;
 
-use crate::Errno;
-use crate::abi::clinetctl_event_t;
-use crate::wire::{self, Reply, Request};
+use clinet_control::Errno;
+use clinet_control::abi::clinetctl_event_t;
+use clinet_control::wire::{self, Reply, Request};
 use commands::{Call, OpenFile};
 pub use module::Module;
 

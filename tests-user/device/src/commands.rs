@@ -7,9 +7,9 @@
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 use super::module::{Module, fits};
-use crate::abi::{self, clinet_entry_t, clinetctl_event_t, command};
-use crate::wire::SentRegion;
-use crate::{Errno, EventType, PortSet};
+use clinet_control::abi::{self, clinet_entry_t, clinetctl_event_t, command};
+use clinet_control::wire::SentRegion;
+use clinet_control::{Errno, EventType, PortSet};
 
 /// What the device knows of a file that is open.
 pub(super) struct OpenFile {
@@ -103,6 +103,12 @@ impl Call {
         region
             .and_then(|region| region.bytes.get(..length))
             .ok_or(Errno::EFAULT)
+    }
+
+    fn ports(&self, address: u64) -> Result<PortSet, Errno> {
+        let bytes = self.memory(address, abi::CLINETCTL_BITMAP as usize)?;
+        let bitmap = bytes.try_into().map_err(|_| Errno::EFAULT)?;
+        Ok(PortSet::from_bytes(Box::new(bitmap)))
     }
 
     fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
@@ -372,10 +378,8 @@ impl Call {
         if request.cg_sequence <= module.state.cst_sequence {
             return Err(Errno::ESTALE);
         }
-        let [tcp, udp] = request
-            .cg_bitmap
-            .map(|address| self.memory(address, abi::CLINETCTL_BITMAP as usize));
-        module.granted = [tcp?, udp?].map(|bytes| PortSet::from_bytes(bytes.into()));
+        let [tcp, udp] = request.cg_bitmap.map(|address| self.ports(address));
+        module.granted = [tcp?, udp?];
         module.state.cst_epoch = request.cg_epoch;
         module.state.cst_sequence = request.cg_sequence;
         module.state.cst_deadline = request.cg_deadline;
