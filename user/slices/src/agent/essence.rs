@@ -10,6 +10,7 @@ use crate::directory::View;
 use crate::names::Key;
 use crate::records::LeaseId;
 use crate::time::Now;
+use std::collections::BTreeMap;
 
 /// An agent at one moment: durations instead of times, and nothing that only tells requests and
 /// commands apart.
@@ -20,12 +21,14 @@ pub struct Essence<'a> {
     /// All keys were read; what was granted before was taken over; the module has a command to do;
     /// nothing was lost; everything goes.
     pub flags: [bool; 5],
+    /// How many slices it wants, by [`Protocol`](crate::names::Protocol).
+    pub want: [u32; 2],
     /// Why it does not act.
     pub trouble: Option<Trouble>,
     /// What is known of the directory. Its times are of the own clock.
     pub view: &'a View,
-    /// What is granted, and for how long yet.
-    pub held: Vec<(&'a Key, u64)>,
+    /// What is granted, and until which value of the module's clock.
+    pub held: &'a BTreeMap<Key, u64>,
     /// The request that is under way, and how long it has been.
     pub pending: Option<(Option<Step>, u64)>,
     /// No request for so long.
@@ -43,7 +46,6 @@ pub struct Essence<'a> {
 impl Agent {
     /// What decides what this agent does from `now` on.
     pub fn essence(&self, now: Now) -> Essence<'_> {
-        let left = |until: &u64| until.saturating_sub(now.module);
         Essence {
             lease: self.lease,
             flags: [
@@ -53,9 +55,10 @@ impl Agent {
                 self.unbroken,
                 self.giving_up,
             ],
+            want: self.want,
             trouble: self.trouble,
             view: &self.view,
-            held: self.held.iter().map(|(key, at)| (key, left(at))).collect(),
+            held: &self.held,
             pending: self.pending.as_ref().map(|pending| {
                 let step = pending.request.as_ref().map(|request| request.step);
                 (step, now.module - pending.sent.module)

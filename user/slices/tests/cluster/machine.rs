@@ -10,7 +10,8 @@ use clinet_slices::agent::{Agent, Command, Config, Fence, Grants, Kept, Module};
 use clinet_slices::directory::Transaction;
 use clinet_slices::names::{Identity, Key, Name, Range, Uuid};
 use clinet_slices::{Now, Timing};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A request to the directory that the agent waits for.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +19,7 @@ pub struct Flight {
     pub id: u64,
     /// The module's clock when it was sent.
     pub sent: u64,
-    pub transaction: Transaction,
+    pub transaction: Arc<Transaction>,
     /// Once it was executed: the answer, or that its lease has ended.
     pub answer: Option<Option<Answer>>,
 }
@@ -27,24 +28,44 @@ pub struct Flight {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
     pub identity: Identity,
+    /// The keys of its node.
+    pub keys: Arc<[Key; 2]>,
     /// Its clock goes at the highest rate that is allowed, or else at the lowest.
     pub fast: bool,
     pub clock: u64,
-    pub agent: Option<Agent>,
+    pub agent: Option<Arc<Agent>>,
     pub kept: Kept,
     pub start: u32,
     /// A command to the module that was not carried out yet.
     pub command: Option<Command>,
     /// A reading of all keys that was not answered yet.
     pub reading: Option<u64>,
-    pub flight: Option<Flight>,
+    pub flight: Option<Arc<Flight>>,
     /// A request that nobody waits for any more, and that may still arrive.
-    pub orphan: Option<Transaction>,
+    pub orphan: Option<Arc<Transaction>>,
     pub module: Module,
     /// Slices that programs may have sockets of.
-    pub used: BTreeSet<Key>,
+    pub used: Slices,
     /// Until when packets may be on their way that were sent from them.
-    pub echo: BTreeMap<Key, u64>,
+    pub echo: BTreeMap<usize, u64>,
+}
+
+/// Some of the slices, of which there are no more than 32.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Slices(pub u32);
+
+impl Slices {
+    pub fn has(self, slice: usize) -> bool {
+        self.0 >> slice & 1 != 0
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub fn numbers(self) -> impl Iterator<Item = usize> {
+        (0..32).filter(move |slice| self.has(*slice))
+    }
 }
 
 /// What no machine may do.
@@ -52,9 +73,11 @@ pub type Broken = &'static str;
 
 impl Machine {
     pub fn new(name: &str, machine: u128, fast: bool, start: u32, fence: Fence) -> Machine {
+        let node = Name::new(name).unwrap();
         Machine {
+            keys: Arc::new([Key::Node(node.clone()), Key::Drain(node.clone())]),
             identity: Identity {
-                node: Name::new(name).unwrap(),
+                node,
                 machine: Uuid(machine),
                 boot: Uuid(0),
             },
@@ -72,7 +95,7 @@ impl Machine {
                 fence,
                 fence_time: 0,
             },
-            used: BTreeSet::new(),
+            used: Slices::default(),
             echo: BTreeMap::new(),
         }
     }
@@ -99,31 +122,35 @@ impl Machine {
         self.clock > self.module.grants.deadline
     }
 
-    pub fn granted<'a>(&'a self, keys: &'a [(Key, Range)]) -> impl Iterator<Item = &'a Key> {
+    /// The numbers of the slices that the module is granted.
+    pub fn granted(&self, slices: &[(Key, Range)]) -> impl Iterator<Item = usize> {
         let ports = &self.module.grants.ports;
-        keys.iter()
-            .filter(|(key, range)| {
-                let protocol = key.protocol().map_or(0, |protocol| protocol as usize);
-                let mut granted = ports[protocol].iter();
-                granted.any(|granted| granted.has(range.first) && granted.has(range.last))
-            })
-            .map(|(key, _)| key)
+        let is_granted = |(key, range): &(Key, Range)| {
+            let protocol = key.protocol().map_or(0, |protocol| protocol as usize);
+            let mut granted = ports[protocol].iter();
+            granted.any(|granted| granted.has(range.first) && granted.has(range.last))
+        };
+        (0..slices.len()).filter(move |slice| is_granted(&slices[*slice]))
     }
 
-    pub fn sends(&self, key: &Key) -> bool {
-        self.module.fence != Fence::Closed && self.used.contains(key)
+    /// Something leaves.
+    pub fn sends(&self) -> bool {
+        self.module.fence != Fence::Closed && !self.used.is_empty()
     }
 
     /// It sends from the slice, or a packet that it sent is on its way.
-    pub fn is_heard(&self, key: &Key) -> bool {
-        self.sends(key) || self.echo.get(key).is_some_and(|until| self.clock <= *until)
+    pub fn is_heard(&self, slice: usize) -> bool {
+        self.sends() && self.used.has(slice)
+            || self
+                .echo
+                .get(&slice)
+                .is_some_and(|until| self.clock <= *until)
     }
 
     /// Programs use whatever they may.
-    pub fn use_all(&mut self, keys: &[(Key, Range)]) {
+    pub fn use_all(&mut self, slices: &[(Key, Range)]) {
         if !self.lapsed() && self.module.fence != Fence::Closed {
-            let granted: Vec<Key> = self.granted(keys).cloned().collect();
-            self.used.extend(granted);
+            self.used.0 |= self.granted(slices).fold(0, |all, slice| all | 1 << slice);
         }
     }
 
@@ -133,8 +160,8 @@ impl Machine {
             return;
         }
         let until = self.clock + timing.linger;
-        let used = self.used.iter().cloned();
-        self.echo.extend(used.map(|key| (key, until)));
+        let used = self.used.numbers();
+        self.echo.extend(used.map(|slice| (slice, until)));
     }
 
     pub fn close_fence(&mut self, timing: &Timing) {
@@ -161,7 +188,7 @@ impl Machine {
     }
 
     /// Carries the command out, as the device would.
-    pub fn execute(&mut self, keys: &[(Key, Range)], timing: &Timing) -> Option<Broken> {
+    pub fn execute(&mut self, slices: &[(Key, Range)], timing: &Timing) -> Option<Broken> {
         let grants = &mut self.module.grants;
         match self.command.take()? {
             Command::Grants(new) if new.sequence > grants.sequence => *grants = new,
@@ -188,20 +215,20 @@ impl Machine {
                 grants.sequence = sequence;
                 self.module.fence = Fence::Open;
                 if !kept {
-                    self.used.clear();
+                    self.used = Slices::default();
                 }
             }
             _ => {}
         }
-        self.use_all(keys);
-        self.check_deadline(keys)
+        self.use_all(slices);
+        self.check_deadline(slices)
     }
 
     /// The module's deadline is covered by each record that the agent knows to have.
-    fn check_deadline(&self, keys: &[(Key, Range)]) -> Option<Broken> {
+    fn check_deadline(&self, slices: &[(Key, Range)]) -> Option<Broken> {
         let held = self.agent.as_ref()?.held();
-        let late = self.granted(keys).any(|key| {
-            let until = held.get(key).copied().unwrap_or(0);
+        let late = self.granted(slices).any(|slice| {
+            let until = held.get(&slices[slice].0).copied().unwrap_or(0);
             until < self.module.grants.deadline
         });
         (late && !self.lapsed()).then_some("I3: the module's deadline is beyond what was renewed")
@@ -213,13 +240,13 @@ impl Machine {
         self.command = None;
         self.reading = None;
         if let Some(flight) = self.flight.take() {
-            self.abandon(flight);
+            self.abandon(&flight);
         }
     }
 
-    pub fn abandon(&mut self, flight: Flight) {
+    pub fn abandon(&mut self, flight: &Flight) {
         if flight.answer.is_none() {
-            self.orphan = Some(flight.transaction);
+            self.orphan = Some(Arc::clone(&flight.transaction));
         }
     }
 
@@ -232,7 +259,7 @@ impl Machine {
         if self.module.fence != Fence::Never {
             self.module.fence = Fence::Open;
         }
-        self.used.clear();
+        self.used = Slices::default();
     }
 }
 

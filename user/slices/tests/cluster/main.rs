@@ -6,9 +6,16 @@
 //! at every order of events of a small cluster, a simulator at random ones of a larger one.
 
 mod canon;
+mod faults;
+mod happen;
 mod machine;
 mod model;
+mod order;
+mod rules;
+mod same;
+mod setup;
 mod simulator;
 mod store;
+mod text;
 mod thousand;
 mod world;

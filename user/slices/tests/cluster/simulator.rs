@@ -5,10 +5,10 @@
 //! Random events in a larger cluster, of all kinds, each by itself: and after the faults end, all is
 //! well again. The seed is printed, and decides everything.
 
-use crate::world::{Action, Fault, Setup, World};
+use crate::setup::{Action, Begin, Fault, Setup};
+use crate::world::World;
 use clinet_slices::Timing;
 use clinet_slices::agent::{Fence, Mutant};
-use clinet_slices::names::Key;
 use fastrand::Rng;
 use std::collections::VecDeque;
 use std::io::Write;
@@ -53,7 +53,7 @@ fn setup(mutant: Option<Mutant>) -> Arc<Setup> {
         faults: u32::MAX,
         kinds: KINDS,
         coarse: false,
-        warm: false,
+        begin: Begin::Nothing,
         eager: false,
     })
 }
@@ -169,11 +169,8 @@ impl Episode {
     fn is_well(&self, n: usize) -> bool {
         let machine = &self.world.machines[n];
         let granted: Vec<u16> = machine
-            .granted(&self.world.keys)
-            .filter_map(|key| match key {
-                Key::Slice(_, first) => Some(*first),
-                _ => None,
-            })
+            .granted(&self.world.slices)
+            .map(|slice| self.world.slices[slice].1.first)
             .collect();
         let neighbours = granted.windows(2).all(|pair| pair[1] - pair[0] == 2);
         assert!(neighbours, "slices that are no neighbours: {granted:?}");

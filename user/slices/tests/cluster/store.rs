@@ -59,10 +59,7 @@ impl Store {
 
     /// What the answer to a transaction is that writes nothing.
     pub fn read(&self, transaction: &Transaction) -> Option<Answer> {
-        let dead = transaction.operations.iter().any(|operation| {
-            matches!(operation, Operation::Put(_, _, Some(lease)) if !self.leases.contains(lease))
-        });
-        if dead {
+        if self.lacks_lease(transaction) {
             return None;
         }
         let done = transaction.compares.iter().all(|c| self.holds(c));
@@ -116,13 +113,20 @@ impl Store {
         entries.map(|(k, e)| (k.clone(), e.clone())).collect()
     }
 
-    /// The transaction can never do anything any more: revisions and leases do not come back.
+    /// The transaction can never be done any more: revisions and leases do not come back.
     pub fn is_hopeless(&self, transaction: &Transaction) -> bool {
-        let gone = transaction.compares.iter().any(|compare| match compare {
+        let gone = |compare: &Compare| match compare {
             Compare::Absent(_) => false,
             Compare::Revision(..) => !self.holds(compare),
             Compare::Lease(_, lease) => !self.leases.contains(lease),
-        });
-        gone || transaction.operations.is_empty()
+        };
+        transaction.compares.iter().any(gone) || self.lacks_lease(transaction)
+    }
+
+    /// It puts a key under a lease that does not exist.
+    fn lacks_lease(&self, transaction: &Transaction) -> bool {
+        transaction.operations.iter().any(|operation| {
+            matches!(operation, Operation::Put(_, _, Some(lease)) if !self.leases.contains(lease))
+        })
     }
 }
