@@ -195,8 +195,8 @@ fuzz: $(module) $(driver) ## Fuzz loader and control device, a minute each (need
 			../driver/tests/corpus -- -max_len=8192 -timeout=60 \
 			-max_total_time=60
 
-model: ## Check the protocol of larger clusters, state by state (hours)
-	$T cargo test --locked -p clinet-slices --test cluster -- --ignored
+model: ## Check the protocol of larger clusters, state by state (minutes)
+	$T cargo test --locked --release -p clinet-slices --test cluster -- --ignored
 
 mutants: $(foreign) $(rust_provider) ## Change the module place by place: what do no tests notice? (MUTANTS='-f FILE')
 	$T tools/mutants $(MUTANTS)
