@@ -81,6 +81,8 @@ fn must_be_measured(ran: &Ran, name: &str) {
     let positive = row["unit"] == "misses"
         // No lock is held for no time.
         || ["sweep-lock", "audit-lock"].contains(&name) && value == 0.0
+        // Without a port space it may happen to take longer.
+        || name == "granted" && value == 0.0
         || value > 0.0;
     assert!(positive, "{row:#}");
     for ratio in ["in_c", "dashmap", "in_dashmap"] {

@@ -294,43 +294,6 @@ fn at_the_deadline_the_addresses_go_away() {
     assert_eq!(lapsed, Err(Errno::EADDRNOTAVAIL));
 }
 
-/// The other end of a connection that was ended meanwhile sends again.
-#[test]
-fn an_answer_to_a_segment_of_no_connection_is_noted_as_a_reset() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("sent");
-    let node = Node::start(&[
-        "--addr",
-        SHARED,
-        "--sent",
-        file.to_str().expect("a path"),
-        "--tunable",
-        "clinet_port_space=32768-65535",
-    ]);
-    let (control, program) = (node.control(), node.program());
-    control.take_control().expect("nobody has it");
-    grant(&control, 40000..=40999, 2);
-    let socket = connect(&program, Protocol::Tcp, "192.0.2.10:40000").expect("granted");
-    until(|| {
-        let state = control.state().expect("a state");
-        (state.fence == FenceState::Fenced).then_some(())
-    });
-    let sent = || std::fs::read_to_string(&file).expect("what was sent");
-    let before = sent().lines().count();
-    ask(&program, &MachineRequest::Close { socket }).expect("closed");
-    grant(&control, 50000..=50999, 600);
-    let sequence = control.state().expect("a state").sequence + 1;
-    control.unfence(1, sequence, false).expect("unfenced");
-    let address = SHARED.parse().expect("an address");
-    ask(&program, &MachineRequest::AddressUp { address }).expect("it is up");
-    let answer = until(|| sent().lines().nth(before).map(str::to_owned));
-    let words: Vec<&str> = answer.split(' ').skip(1).collect();
-    assert_eq!(
-        words,
-        ["tcp", "192.0.2.10:40000", "198.51.100.7:443", "reset"]
-    );
-}
-
 #[test]
 fn the_clock_is_the_hosts_at_its_rate() {
     let node = Node::start(&["--clock-rate=-500000"]);
