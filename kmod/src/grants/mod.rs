@@ -180,10 +180,15 @@ impl<W: World> Grants<W> {
         self.read(protocol, port, self.gate.load())
     }
 
-    /// When the gate has to be shut unless something happens until then;
-    /// `None`: it need not be.
-    pub fn due(&self) -> Option<u64> {
-        due(self.deadline.load(), self.tended.load())
+    /// When the gate with this deadline has to be shut unless something happens until
+    /// then; `None`: it need not be.
+    pub fn due(&self, deadline: u64) -> Option<u64> {
+        due(deadline, self.tended.load())
+    }
+
+    /// Does the gate have to be shut at this time?
+    fn is_due(&self, now: u64) -> bool {
+        self.due(self.deadline.load()).is_some_and(|due| now >= due)
     }
 
     /// Shuts the gate if it is time. Takes no lock and waits for nobody: for an
@@ -193,7 +198,7 @@ impl<W: World> Grants<W> {
         loop {
             let gate = self.gate.load();
             let soon = now.saturating_add(EARLY);
-            if self.due().is_none_or(|due| soon < due) {
+            if !self.is_due(soon) {
                 return;
             }
             // Open or not: a change that is under way has to notice.
@@ -211,7 +216,7 @@ impl<W: World> Grants<W> {
         for _ in 0..2 {
             let now = now();
             let next = gate.wrapping_add(CHANGE) & !(OPEN | CHANGING);
-            let opens = !state.fenced && self.due().is_none_or(|due| now < due);
+            let opens = !state.fenced && !self.is_due(now);
             let settled = if opens { next | OPEN } else { next };
             if self.gate.replace(gate, settled) {
                 return;

@@ -129,7 +129,7 @@ fn the_gate_is_shut_in_time() {
 fn whom_nobody_looks_after_has_lapsed() {
     let deadline = 100_000_000_000;
     let grants = granted(deadline);
-    assert_eq!(grants.due(), Some(TENDED));
+    assert_eq!(grants.due(deadline), Some(TENDED));
     grants.shut_if_due(TENDED - EARLY - 1);
     assert!(grants.snapshot().open);
     grants.shut_if_due(TENDED);
@@ -141,7 +141,7 @@ fn whom_nobody_looks_after_has_lapsed() {
     assert_eq!(grants.standing(Tcp, 1500), Standing::Granted);
     // Without a deadline there is nothing to look after.
     let forever = granted(FOREVER);
-    assert_eq!(forever.due(), None);
+    assert_eq!(forever.due(FOREVER), None);
     forever.shut_if_due(u64::MAX);
     assert!(forever.snapshot().open);
 }

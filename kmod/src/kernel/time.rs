@@ -39,7 +39,7 @@ pub fn seconds() -> u32 {
 #[must_use]
 pub(super) fn ticks(span: Duration) -> sys::clock_t {
     let whole = span.as_secs().saturating_mul(1_000_000);
-    let microseconds = whole.saturating_add(span.subsec_micros().into());
+    let microseconds = whole.saturating_add(span.subsec_nanos().div_ceil(1000).into());
     let microseconds = sys::clock_t::try_from(microseconds).unwrap_or(sys::clock_t::MAX);
     // SAFETY: takes any number and may be called from anywhere.
     unsafe { sys::drv_usectohz(microseconds) }

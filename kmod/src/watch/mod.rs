@@ -106,9 +106,9 @@ pub unsafe fn fini() {
     unsafe { CALLOUT.destroy() };
 }
 
-/// Sets the callout for grants with this deadline, which are looked after now.
-fn set_callout(callout: &mut Callout<Shut>, deadline: u64, now: u64) {
-    match grants::due(deadline, now.saturating_add(TENDED)) {
+/// Sets the callout for a gate that is due to be shut.
+fn set_callout(callout: &mut Callout<Shut>, due: Option<u64>, now: u64) {
+    match due {
         Some(due) if due > now => callout.set(Duration::from_nanos(due - now)),
         // Without a deadline, or shut already.
         _ => callout.cancel(),
@@ -116,17 +116,18 @@ fn set_callout(callout: &mut Callout<Shut>, deadline: u64, now: u64) {
 }
 
 /// Sets the callout for a deadline, and then makes the change that may open the gate
-/// until then.
+/// until then. It does not stand for the thread, which may hang.
 fn change(
     grants: &NodeGrants,
     deadline: u64,
     change: impl FnOnce(&NodeGrants) -> Result<(), Refused>,
 ) -> Result<(), Errno> {
     let mut callout = CALLOUT.lock();
-    set_callout(&mut callout, deadline, now());
+    set_callout(&mut callout, grants.due(deadline), now());
     let result = change(grants);
     if result.is_err() {
-        set_callout(&mut callout, grants.snapshot().terms.deadline, now());
+        let deadline = grants.snapshot().terms.deadline;
+        set_callout(&mut callout, grants.due(deadline), now());
     }
     drop(callout);
     TASK.wake();
@@ -267,8 +268,9 @@ fn rest(snapshot: &Snapshot) -> Duration {
 /// Says that the thread is there.
 fn tend(grants: &NodeGrants) {
     let mut callout = CALLOUT.lock();
-    let deadline = grants.snapshot().terms.deadline;
-    set_callout(&mut callout, deadline, now());
+    let (deadline, at) = (grants.snapshot().terms.deadline, now());
+    let due = grants::due(deadline, at.saturating_add(TENDED));
+    set_callout(&mut callout, due, at);
     grants.tend(now);
 }
 

@@ -369,9 +369,8 @@ impl Kernel {
         self.machine.sched.keep_time();
     }
 
-    /// Keeps threads of modules from going on when the time that they wait for has
-    /// come, as on a machine that is too busy for them, or lets them. Callouts come
-    /// all the same, and so do signals.
+    /// Keeps threads of modules from going on once their wait is over, as on a
+    /// machine that is too busy for them, or lets them. Callouts come all the same.
     pub fn hold_threads(&self, hold: bool) {
         self.machine.sched.hold_threads(hold);
     }

@@ -51,6 +51,9 @@ struct Waiter {
     /// Of a wait that a signal ends: the file through which a program came.
     file: Option<u64>,
     background: bool,
+    /// Its wait is over.
+    ended: Option<Wake>,
+    /// It goes on.
     woken: Option<Wake>,
 }
 
@@ -94,13 +97,8 @@ impl State {
         !is_background() && self.running == 0 && !self.keeps_time
     }
 
-    /// Would the wait end at its time?
-    fn may_time_out(&self, waiter: &Waiter) -> bool {
-        waiter.woken.is_none() && !(self.holds_threads && waiter.background)
-    }
-
     fn next_event(&self) -> Option<u64> {
-        let waiters = self.waiters.iter().filter(|w| self.may_time_out(w));
+        let waiters = self.waiters.iter().filter(|waiter| waiter.ended.is_none());
         let timeouts = self.timeouts.keys().map(|&(deadline, _)| deadline);
         waiters
             .filter_map(|waiter| waiter.deadline)
@@ -120,10 +118,21 @@ impl State {
         let waiting = self
             .waiters
             .iter_mut()
-            .filter(|waiter| waiter.woken.is_none() && wanted(waiter));
+            .filter(|waiter| waiter.ended.is_none() && wanted(waiter));
         for waiter in waiting.take(limit) {
-            waiter.woken = Some(why);
-            self.running += usize::from(waiter.background);
+            waiter.ended = Some(why);
+        }
+        self.let_go_on();
+    }
+
+    /// Those whose wait is over go on, unless they are held.
+    fn let_go_on(&mut self) {
+        for waiter in &mut self.waiters {
+            let held = self.holds_threads && waiter.background;
+            if waiter.woken.is_none() && waiter.ended.is_some() && !held {
+                waiter.woken = waiter.ended;
+                self.running += usize::from(waiter.background);
+            }
         }
     }
 }
@@ -194,9 +203,12 @@ impl Sched {
         lock(&self.state).keeps_time = true;
     }
 
-    /// From now on threads of modules whose time has come go on, or do not.
+    /// From now on threads of modules whose wait is over go on, or do not.
     pub fn hold_threads(&self, hold: bool) {
-        lock(&self.state).holds_threads = hold;
+        let mut state = lock(&self.state);
+        state.holds_threads = hold;
+        state.let_go_on();
+        self.changed.notify_all();
     }
 
     /// Tells everybody who waits to look again.
@@ -229,6 +241,7 @@ impl Sched {
             deadline,
             file,
             background,
+            ended: None,
             woken: None,
         });
         let pending = state.interrupted.iter().position(|id| Some(*id) == file);
@@ -265,7 +278,7 @@ impl Sched {
     /// signal ends it, or else the next one.
     pub fn interrupt(&self, file: u64) {
         let mut state = lock(&self.state);
-        let is_meant = |waiter: &Waiter| waiter.woken.is_none() && waiter.file == Some(file);
+        let is_meant = |waiter: &Waiter| waiter.ended.is_none() && waiter.file == Some(file);
         if state.waiters.iter().any(is_meant) {
             state.wake(Wake::Interrupted, usize::MAX, is_meant);
         } else {
@@ -314,10 +327,8 @@ impl Sched {
     fn pass(&self, machine: &Machine, state: &mut State, event: u64) {
         let now = event.max(machine.clock.now());
         machine.clock.set(now);
-        let held = state.holds_threads;
         state.wake(Wake::TimedOut, usize::MAX, |waiter| {
-            let is_due = waiter.deadline.is_some_and(|deadline| deadline <= now);
-            is_due && !(held && waiter.background)
+            waiter.deadline.is_some_and(|deadline| deadline <= now)
         });
         let later = state.timeouts.split_off(&(now + 1, 0));
         for ((_, handle), timeout) in std::mem::replace(&mut state.timeouts, later) {

@@ -6,7 +6,6 @@
 
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
-use std::path::Path;
 use std::process::Command;
 
 use clinet_kernel::{Context, Fault, Kernel, Module};
