@@ -94,8 +94,10 @@ lint: $(crates) ## Lint for the host and for the kernel target
 	$T tools/kernel-cargo clippy --package clinet --package clinetctl --lib \
 		-- -D warnings
 
+# In the module's profile, whose build scripts are compiled for RUSTC_BOOTSTRAP, too:
+# in another one they would be compiled again and again.
 check-illumos: $(crates) ## Check that the programs for nodes compile for illumos
-	$T env RUSTC_BOOTSTRAP=1 cargo check --locked --release -Z build-std \
+	$T env RUSTC_BOOTSTRAP=1 cargo check --locked --profile module -Z build-std \
 		--target x86_64-unknown-illumos --no-default-features \
 		-p clinet-control -p clinet-slices -p clinetadm -p clinetd
 
