@@ -97,7 +97,7 @@ lint: $(crates) ## Lint for the host and for the kernel target
 # In the module's profile, whose build scripts are compiled for RUSTC_BOOTSTRAP, too:
 # in another one they would be compiled again and again.
 check-illumos: $(crates) ## Check that the programs for nodes compile for illumos
-	$T env RUSTC_BOOTSTRAP=1 cargo check --locked --profile module -Z build-std \
+	$T env RUSTC_BOOTSTRAP=1 cargo check --locked --profile module -Z build-std=std,panic_abort \
 		--target x86_64-unknown-illumos --no-default-features \
 		-p clinet-control -p clinet-slices -p clinetadm -p clinetd
 
