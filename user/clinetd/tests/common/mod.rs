@@ -162,6 +162,13 @@ impl Machine {
         self.node.module(|module| module.state.cst_epoch)
     }
 
+    /// The revision of etcd up to which its agent has heard.
+    pub fn heard(&self) -> u64 {
+        let text = fs::read_to_string(self.folder.path().join("state")).unwrap_or_default();
+        let kept: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        kept["revision"].as_u64().unwrap_or(0)
+    }
+
     /// The file of its agent. T is so many seconds; `more` are further tables or members of the
     /// last one, \[addresses\].
     pub fn configure(&self, etcd: &[&str], grant: u32, more: &str) -> PathBuf {
