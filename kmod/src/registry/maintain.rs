@@ -83,8 +83,13 @@ impl<E: Env> Registry<E> {
             if shard.lock().shrink() {
                 self.finish_moving(number, shard);
             }
-            while let Some(segment) = shard.release() {
+            while let Some((segment, was_last)) = shard.release() {
                 drop(segment);
+                // One that is brought from now on is for an entry, which finds no
+                // room if it is taken away again and again.
+                if was_last {
+                    break;
+                }
             }
         }
     }

@@ -54,8 +54,10 @@ impl<E: Env> Shard<E> {
         self.homes.store(table.layout.homes().into());
     }
 
-    /// Takes a segment away that the shard needs no more.
-    pub fn release(&self) -> Option<E::Segment> {
-        self.lock().release()
+    /// Takes a segment away that the shard needs no more. True: it has none left.
+    pub fn release(&self) -> Option<(E::Segment, bool)> {
+        let mut table = self.lock();
+        let segment = table.release()?;
+        Some((segment, table.layout.high() == 0))
     }
 }
