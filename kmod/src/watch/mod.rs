@@ -7,9 +7,9 @@
 //!
 //! The thread says five times a second that it is there, compares the clocks
 //! (`clock`), and takes the shared addresses away when the deadline has passed or
-//! somebody says so (`fencing`). The callout shuts the gate of [`crate::grants`] in time, also when the
-//! thread hangs. It is always set before a change may open the gate, and waits for
-//! nothing.
+//! somebody says so (`fencing`). The callout shuts the gate of [`crate::grants`] in
+//! time, also when the thread hangs. It is always set before a change may open the
+//! gate, and waits for nothing.
 //!
 //! One mutex serialises what sets the callout. Only threads that may sleep take it,
 //! and of ours only that of the grants is taken with it.
@@ -128,6 +128,8 @@ fn change(
     if result.is_err() {
         let deadline = grants.snapshot().terms.deadline;
         set_callout(&mut callout, grants.due(deadline), now());
+        // The callout that was taken back may have been about to.
+        grants.shut_if_due(now());
     }
     drop(callout);
     TASK.wake();

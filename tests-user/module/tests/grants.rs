@@ -346,6 +346,27 @@ fn a_deadline_that_moves_on_does_not_keep_the_gate_of_a_thread_that_stalls_open(
     assert_eq!(loaded.connect2(true, &tcp(40001)), EADDRNOTAVAIL);
 }
 
+/// A change that is refused takes the callout back in the tick in which it would have
+/// come.
+#[test]
+fn a_stale_change_does_not_keep_the_gate_open() {
+    const TICK: u64 = 10_000_000;
+    let loaded = unfenced(&[]);
+    let phase = TICK + TICK / 2 - loaded.clock() % TICK;
+    loaded.kernel.advance(Duration::from_nanos(phase));
+    let deadline = loaded.clock() + SECOND + TICK / 4;
+    let mut wanted = grants(&loaded, 0).until(deadline);
+    assert_eq!(loaded.set_grants(&mut wanted), 0);
+    loaded.kernel.settle();
+    loaded.kernel.hold_threads(true);
+    // After the gate's time, two ticks before the deadline, and before the tick.
+    let until = Duration::from_nanos(deadline - 2 * TICK + 1 - loaded.clock());
+    loaded.kernel.advance(until);
+    assert_eq!(loaded.set_deadline(0, 1, deadline), ESTALE);
+    loaded.kernel.advance(Duration::from_nanos(2 * TICK - 2));
+    assert_eq!(loaded.connect2(true, &tcp(40000)), EADDRNOTAVAIL);
+}
+
 /// A callout comes at a tick, and the time of the next one has a fraction of a
 /// microsecond left over.
 #[test]
