@@ -21,12 +21,15 @@ rust_provider = build/foreign/example_rust
 cflags = --target=x86_64-pc-solaris2.11 $(shell cat kmod/cflags) \
 	-Iinclude -Iinclude/kern
 
-# What is compiled for a program. The tests are compiled with all programs at once:
-# one by one these would have dependencies with other features, compiled again.
-packages = --package $(patsubst lab,clinet-lab,$(@F))
-what = $(@F)
-test: packages = --workspace --exclude clinet-slices --lib --bins --tests
-test: what = the programs and their tests
+# The programs are compiled together, each dependency once and with one set of
+# features. The harness is for Linux.
+programs = $(clinetadm) $(clinetd) $(if $(filter SunOS,$(shell uname -s)),,$(lab))
+packages = $(addprefix --package ,$(patsubst lab,clinet-lab,$(notdir $(programs))))
+what = the programs
+# With their tests, and linted by the way, in `make test`.
+checks: packages = --workspace --exclude clinet-slices --lib --bins --tests --bench registry
+checks: what = the programs and their tests
+checks: linted = tools/linted
 
 # Options of the bench, files by their whole names: make bench BENCH='--rows pair'
 BENCH =
@@ -43,7 +46,7 @@ REPO =
 version = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 .PHONY: all module lab tool agent demo demo-cluster chaos bench bench-cluster test \
-	check-module fmt lint doc headers columns \
+	checks check-module fmt lint lint-kernel doc doc-lab headers columns \
 	reproducible scripts man install package vm-test fuzz mutants model \
 	captures completions check-illumos clean help FORCE
 
@@ -57,13 +60,13 @@ tool: $(clinetadm) ## Build build/clinetadm, which shows and steers the module
 
 agent: $(clinetd) ## Build build/clinetd, the agent of a node in a cluster
 
-demo: $(module) $(driver) $(lab) $(clinetadm) $(foreign) ## Show two nodes sharing an address, and a capture replayed
+demo: $(module) $(driver) $(programs) $(foreign) ## Show two nodes sharing an address, and a capture replayed
 	@$(lab) demo
 	@echo; echo "A capture of two nodes that once took the same port (lab replay):"
 	@$(lab) replay tests-user/captures/tcp-two-nodes.pcap \
 		--shared 192.0.2.10 2001:db8::10
 
-cluster = $(module) $(driver) $(lab) $(clinetadm) $(clinetd)
+cluster = $(module) $(driver) $(programs)
 
 demo-cluster: $(cluster) ## Show a cluster: who dies, and what becomes of its ports (two minutes)
 	@tools/etcd $(lab) cluster
@@ -74,8 +77,14 @@ chaos: $(cluster) ## Let faults happen to a cluster, and judge (15 minutes; CHAO
 bench-cluster: $(cluster) ## Measure a cluster: takeover, join, etcd, agent
 	@tools/etcd $(lab) bench-cluster --json "$(CURDIR)/build/bench-cluster.json"
 
-test: fmt lint check-illumos doc headers columns scripts man check-module reproducible $(foreign) $(rust_provider) $(cluster) ## Run all checks and tests
-	$T tools/etcd tools/run-tests
+# What is for the host and what is for illumos have folders of their own, and are
+# compiled beside each other.
+test: $(crates) ## Run all checks and tests
+	@$(MAKE) --no-print-directory --jobs=2 checks
+	$T tools/etcd tools/linted tools/run-tests
+
+checks: $(programs) $(module) $(driver) $(foreign) $(rust_provider) fmt headers \
+	columns scripts man lint-kernel check-illumos doc check-module reproducible
 
 bench: $(module) ## Measure the registry beside its peers (BENCH=--help: options)
 	$T cargo bench --locked -p clinet-bench -- \
@@ -89,25 +98,31 @@ check-module: $(module) $(driver) $(lab) ## Check the module files against the k
 fmt: ## Check the format of the Rust sources
 	$T cargo fmt --all --check
 
-lint: $(crates) ## Lint for the host and for the kernel target
+lint: lint-kernel ## Lint for the host and for the kernel target
 	$T cargo clippy --locked --release --workspace --all-targets -- -D warnings
+
+lint-kernel: $(crates)
 	$T tools/kernel-cargo clippy --package clinet --package clinetctl --lib \
 		-- -D warnings
 
 # In the module's profile, whose build scripts are compiled for RUSTC_BOOTSTRAP, too:
 # in another one they would be compiled again and again.
+illumos = --locked --profile module -Z build-std=std,panic_abort \
+	--target x86_64-unknown-illumos --no-default-features \
+	-p clinet-control -p clinet-slices -p clinetadm -p clinetd
 check-illumos: $(crates) ## Check that the programs for nodes compile for illumos
-	$T env RUSTC_BOOTSTRAP=1 cargo check --locked --profile module -Z build-std=std,panic_abort \
-		--target x86_64-unknown-illumos --no-default-features \
-		-p clinet-control -p clinet-slices -p clinetadm -p clinetd
+	$T env RUSTC_BOOTSTRAP=1 cargo check $(illumos)
 
-doc: $(crates) ## Build the documentation in target/doc, the modules' in target/x86_64-unknown-illumos/doc
-	$T env RUSTDOCFLAGS="-D warnings" \
-		cargo doc --locked --release --workspace --exclude clinet \
-		--exclude clinetctl --no-deps
+doc: $(crates) ## Build the documentation of modules and programs in target/x86_64-unknown-illumos/doc
+	$T env RUSTDOCFLAGS="-D warnings" RUSTC_BOOTSTRAP=1 cargo doc $(illumos) --no-deps
 	$T env RUSTDOCFLAGS="-D warnings" \
 		tools/kernel-cargo doc --package clinet --package clinetctl \
 		--lib --no-deps --document-private-items
+
+doc-lab: $(crates) ## Build that of the lab and the tests in target/doc
+	$T env RUSTDOCFLAGS="-D warnings" \
+		cargo doc --locked --release --workspace --exclude clinet \
+		--exclude clinetctl --no-deps
 
 # What users of the headers have: two compilers and languages, with and without
 # the kernel's part, and ip's variables of the same names beside clinet.h.
@@ -141,10 +156,10 @@ man: ## Lint the manual pages
 # The kernel looks for modules in few places, so there is no prefix, only
 # DESTDIR; pkg/clinet.p5m is the list.
 # Programs are for the system that compiles them: on illumos they are installed, too.
-programs = $(if $(filter SunOS,$(shell uname -s)),$(clinetadm) $(clinetd) completions)
-install: $(module) $(driver) $(programs) ## Install below DESTDIR, or on illumos into the system
+node = $(if $(filter SunOS,$(shell uname -s)),$(clinetadm) $(clinetd) completions)
+install: $(module) $(driver) $(node) ## Install below DESTDIR, or on illumos into the system
 	@tools/install-files pkg/clinet.p5m "$(DESTDIR)"
-	@test -z "$(programs)" || tools/install-files pkg/clinet-node.p5m "$(DESTDIR)"
+	@test -z "$(node)" || tools/install-files pkg/clinet-node.p5m "$(DESTDIR)"
 
 completions: $(clinetadm) ## Write the completions of clinetadm for bash and zsh to build/completions
 	@mkdir -p build/completions
@@ -232,9 +247,13 @@ $(rust_provider): FORCE $(crates)
 	@$Q build/provider.log "Compiling the Rust example" \
 		tools/build-module provider-rust examples/provider-rust/provider.map $@
 
-$(lab) $(clinetadm) $(clinetd): FORCE $(crates)
-	@$Q $@.log "Compiling $(what)" cargo build --locked --release $(packages)
-	@cmp -s target/release/$(@F) $@ || cp target/release/$(@F) $@
+$(programs) &: FORCE $(crates)
+	@$Q build/programs.log "Compiling $(what)" \
+		$(linted) cargo build --locked --release $(packages)
+	@for program in $(programs); do \
+		built="target/release/$${program##*/}"; \
+		cmp -s "$$built" "$$program" || cp "$$built" "$$program"; \
+	done
 
 build/foreign/%: tests-user/foreign/%.c tests-user/foreign/recorder.h \
 		include/*.h include/kern/*/*.h kmod/cflags

@@ -26,6 +26,8 @@ struct Sender {
     client: Socket,
     server: Socket,
     listener: Socket,
+    /// How often it tried.
+    tries: AtomicU64,
 }
 
 impl Sender {
@@ -46,6 +48,7 @@ impl Sender {
             client,
             server,
             listener,
+            tries: AtomicU64::new(0),
         }
     }
 
@@ -75,11 +78,11 @@ impl Sender {
     }
 
     /// What it does while the addresses are there, and afterwards.
-    fn run(&self, node: &Node, is_fenced: &Over, tries: &AtomicU64) {
+    fn run(&self, node: &Node, is_fenced: &Over) {
         let mut arrived = 0;
         while !is_fenced.is_set() {
             arrived += self.try_all(node);
-            tries.fetch_add(1, Ordering::SeqCst);
+            self.tries.fetch_add(1, Ordering::SeqCst);
         }
         assert!(arrived > 0);
         // The grace: what was past the check.
@@ -99,14 +102,15 @@ fn nothing_leaves_after_the_fence_while_eight_threads_send() {
     let node = Node::new(&[]);
     node.grant(1, 10);
     let senders: Vec<Sender> = (0..8).map(|number| Sender::new(&node, number)).collect();
-    let tries = AtomicU64::new(0);
     together::scope(|threads| {
-        let (node, tries) = (&node, &tries);
+        let node = &node;
         for sender in &senders {
-            threads.spawn(move |is_fenced| sender.run(node, is_fenced, tries));
+            threads.spawn(move |is_fenced| sender.run(node, is_fenced));
         }
-        while tries.load(Ordering::SeqCst) < 100 {
-            thread::yield_now();
+        for sender in &senders {
+            while sender.tries.load(Ordering::SeqCst) < 10 {
+                thread::yield_now();
+            }
         }
         let deadline = node.state().cst_deadline;
         while node.fence_state() != abi::CLINETCTL_FENCED {
