@@ -93,7 +93,7 @@ fn work() -> Duration {
     let now = time::seconds();
     attach::work(now);
     builtin::maintain(now);
-    watch::notice_missed();
+    watch::notice();
     events::tell();
     Duration::from_secs(1)
 }

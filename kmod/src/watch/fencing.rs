@@ -105,7 +105,7 @@ pub fn take_away() -> Result<(), Errno> {
     grants.lapse(now());
     WANTED.store(WANT_FENCE, Ordering::Release);
     TASK.wake();
-    wait_for(Fence::Fenced, 0)
+    wait_until_away()
 }
 
 /// Brings the addresses back. `clean`: after the connections have been ended.
@@ -114,8 +114,8 @@ pub fn take_away() -> Result<(), Errno> {
 /// # Errors
 ///
 /// `ENXIO` without the provider, `ESTALE`, `EAGAIN`: the deadline has passed,
-/// `EBUSY`: somebody else waits for the fence, `ETIME`: it is not done in time, and
-/// the addresses are taken away again.
+/// `EBUSY`: somebody else waits for the fence, `ETIME`: it cannot be done, or not in
+/// time, and the addresses are taken away again.
 pub fn bring_back(epoch: u64, sequence: u64, clean: bool) -> Result<(), Errno> {
     let grants = answering()?;
     grants.may_unfence(epoch, sequence, now()).map_err(errno)?;
@@ -132,27 +132,49 @@ pub fn bring_back(epoch: u64, sequence: u64, clean: bool) -> Result<(), Errno> {
         .map_err(|_| Errno::BUSY)?;
     TASK.wake();
     let ending = if clean { ENDING } else { 0 };
-    wait_for(Fence::Unfenced, ending).inspect_err(|_| done(want))
+    let result = wait(ending, || WANTED.load(Ordering::Acquire) != want);
+    done(want);
+    result?;
+    match fence() {
+        Fence::Unfenced => Ok(()),
+        _ if grants.snapshot().has_lapsed(now()) => Err(Errno::AGAIN),
+        _ => Err(Errno::TIME),
+    }
 }
 
-/// Waits until the fence is there, so much longer than a fence may take.
-pub fn wait_for(wanted: Fence, longer: u64) -> Result<(), Errno> {
+/// Waits until the addresses are away. Sleeps.
+///
+/// # Errors
+///
+/// `ETIME`: they are not in time, and it goes on.
+pub fn wait_until_away() -> Result<(), Errno> {
+    wait(0, || {
+        fence() == Fence::Fenced && WANTED.load(Ordering::Acquire) == NOTHING
+    })
+}
+
+/// Waits until something is over, so much longer than a fence may take.
+fn wait(longer: u64, is_over: impl Fn() -> bool) -> Result<(), Errno> {
     let patience = patience().saturating_add(GRACE).saturating_add(longer);
     let until = now().saturating_add(patience);
-    loop {
-        if fence() == wanted && WANTED.load(Ordering::Acquire) == NOTHING {
-            return Ok(());
-        }
+    while !is_over() {
         if now() >= until {
             return Err(Errno::TIME);
         }
         time::sleep_a_tick();
     }
+    Ok(())
 }
 
 /// What a fence may take, in nanoseconds.
 fn patience() -> u64 {
     u64::from(policy::FENCE_SECONDS.get()).saturating_mul(1_000_000_000)
+}
+
+/// When a fence since a deadline has to be done, which passed a moment ago, or was
+/// moved to another clock.
+fn due(since: u64, now: u64) -> u64 {
+    since.min(now).saturating_add(patience())
 }
 
 /// Takes the step that is to be taken. Not inline: it has a jump table.
@@ -165,13 +187,8 @@ pub fn act(snapshot: &Snapshot, now: u64) {
         (Fence::Unfenced | Fence::Unfencing, _) => {
             let down = lapsed && policy::FENCE_ACTION.get() == policy::DOWN;
             if down || wanted == WANT_FENCE {
-                // The deadline may have passed a moment ago.
-                let since = if lapsed {
-                    snapshot.terms.deadline.min(now)
-                } else {
-                    now
-                };
-                DUE.store(since.saturating_add(patience()), Ordering::Relaxed);
+                let due = due(if lapsed { snapshot.terms.deadline } else { now }, now);
+                DUE.store(due, Ordering::Relaxed);
                 begin_fence();
             }
             done(wanted);
@@ -214,21 +231,33 @@ fn begin_fence() {
 /// Tries to take the addresses away.
 fn go_on() {
     let result = fence::take_down();
-    notice_missed();
+    if let Some(grants) = builtin::grants() {
+        notice_missed(&grants.snapshot());
+    }
     if result.is_ok() {
         count(&COUNTS.fences);
         set_fence(Fence::Fenced);
     }
 }
 
-/// Says so if a fence was not done in time. For any thread that may sleep: the one
-/// that fences may hang.
-pub fn notice_missed() {
-    if fence() != Fence::Fencing || now() < DUE.load(Ordering::Relaxed) {
+/// Says so if the addresses are not away in time: for any thread that may sleep, since
+/// the one that fences may hang.
+pub fn notice_missed(snapshot: &Snapshot) {
+    let (fence, now) = (fence(), now());
+    let begun = DUE.load(Ordering::Relaxed);
+    let due = match fence {
+        Fence::Fencing => begun,
+        // The deadline passed while they were brought back.
+        Fence::Unfencing if snapshot.has_lapsed(now) => {
+            due(snapshot.terms.deadline, now).max(begun)
+        }
+        _ => return,
+    };
+    if now < due {
         return;
     }
-    let (fencing, missed) = (Fence::Fencing as u32, Fence::Missed as u32);
-    let changed = FENCE.compare_exchange(fencing, missed, Ordering::AcqRel, Ordering::Relaxed);
+    let (fence, missed) = (fence as u32, Fence::Missed as u32);
+    let changed = FENCE.compare_exchange(fence, missed, Ordering::AcqRel, Ordering::Relaxed);
     if changed.is_ok() {
         count(&COUNTS.missed);
         log::warn(MISSED);
@@ -241,8 +270,9 @@ const MISSED: &CStr =
 
 /// Brings the addresses back, or takes them away again.
 fn unfence(wanted: u32) {
+    // However long connections take to end: nothing is up before they have.
+    DUE.store(u64::MAX, Ordering::Relaxed);
     set_fence(Fence::Unfencing);
-    // However long this takes: nothing is up before it is done.
     let ended = match wanted {
         WANT_CLEAN_UNFENCE => fence::abort_connections(),
         _ => Ok(()),

@@ -31,7 +31,7 @@ mod clock;
 mod fencing;
 
 pub use clock::now;
-pub use fencing::{Fence, bring_back, fence, notice_missed, take_away};
+pub use fencing::{Fence, bring_back, fence, take_away};
 
 /// The thread.
 pub static TASK: Task = Task::new(work);
@@ -218,7 +218,7 @@ pub fn disarm(force: bool) -> Result<(), Errno> {
     TASK.wake();
     match policy::FENCE_ACTION.get() {
         policy::NONE => Ok(()),
-        _ => fencing::wait_for(Fence::Fenced, 0),
+        _ => fencing::wait_until_away(),
     }
 }
 
@@ -244,7 +244,10 @@ fn work() -> Duration {
     tend(grants);
     let snapshot = grants.snapshot();
     let now = now();
-    notice_lapsed(&snapshot, now);
+    match snapshot.has_lapsed(now) {
+        true => notice_lapsed(&snapshot),
+        false => TOLD.store(false, Ordering::Relaxed),
+    }
     fencing::act(&snapshot, now);
     rest(&snapshot)
 }
@@ -276,11 +279,21 @@ fn tend(grants: &NodeGrants) {
     grants.tend(now);
 }
 
+/// Says what the thread should have said, which may hang. For another thread that may
+/// sleep.
+pub fn notice() {
+    if let Some(grants) = builtin::grants() {
+        let snapshot = grants.snapshot();
+        if snapshot.has_lapsed(now()) {
+            notice_lapsed(&snapshot);
+        }
+        fencing::notice_missed(&snapshot);
+    }
+}
+
 /// Says so once when the deadline has passed, or panics if that is wanted.
-fn notice_lapsed(snapshot: &Snapshot, now: u64) {
-    if !snapshot.has_lapsed(now) {
-        TOLD.store(false, Ordering::Relaxed);
-    } else if !TOLD.swap(true, Ordering::Relaxed) {
+fn notice_lapsed(snapshot: &Snapshot) {
+    if !TOLD.swap(true, Ordering::Relaxed) {
         count(&COUNTS.lapses);
         log::warn(c"clinet: the deadline of the grants has passed");
         events::happened(sys::CLINETCTL_EVENT_LAPSED, snapshot.terms.deadline);
