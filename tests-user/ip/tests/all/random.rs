@@ -221,9 +221,8 @@ fn run(mode: Mode, seed: u64) {
             node.udp_bind(tuple.local).unwrap().close();
         }
         assert_eq!(node.stats().tuples, 0, "{context}");
-        // Endpoints go a few sweeps later than their entries, and one that still
-        // counts as bound when it is as old as they may get; then the module's thread
-        // gives memory back.
+        // Endpoints go a few sweeps later than their entries. One whose only question
+        // was refused has none, and goes when it is as old as entries may get.
         for _ in 0..30 {
             node.stats();
             node.kernel().advance(Duration::from_secs(600));

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use clinet_module_tests::{EADDRNOTAVAIL, Loaded, Tuple, UDP};
+use clinet_module_tests::{Control, EADDRNOTAVAIL, Loaded, Tuple, UDP};
 
 use super::*;
 
@@ -277,4 +277,25 @@ fn the_dead_are_swept_by_the_module_itself() {
         purge(10, 2);
     }
     purge(60_000, 12);
+}
+
+/// Its socket may be bound to another address: nobody says when it goes.
+#[test]
+fn an_endpoint_whose_only_question_was_refused_goes_when_it_is_old() {
+    let loaded = Loaded::new(&[("clinet_udp_age", 100)]);
+    let tuple = Tuple::v4(UDP, 1, 2);
+    assert_eq!(loaded.other_node("clinet_install", 4, &tuple), 0);
+    // The first one brings memory, where there is none yet for an endpoint.
+    for _ in 0..2 {
+        assert_ne!(loaded.connect2(true, &tuple), 0);
+    }
+    let endpoints = || {
+        loaded.kernel.settle();
+        let state = loaded.state();
+        (state.cst_endpoints, state.cst_tuples)
+    };
+    loaded.kernel.advance(Duration::from_secs(50));
+    assert_eq!(endpoints(), (1, 1));
+    loaded.kernel.advance(Duration::from_secs(100));
+    assert_eq!(endpoints(), (0, 1));
 }
