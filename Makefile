@@ -24,10 +24,12 @@ cflags = --target=x86_64-pc-solaris2.11 $(shell cat kmod/cflags) \
 # The programs are compiled together, each dependency once and with one set of
 # features. The harness is for Linux.
 programs = $(clinetadm) $(clinetd) $(if $(filter SunOS,$(shell uname -s)),,$(lab))
-packages = $(addprefix --package ,$(patsubst lab,clinet-lab,$(notdir $(programs))))
+packages = --release $(addprefix --package ,$(patsubst lab,clinet-lab,$(notdir $(programs))))
+profile = release
 what = the programs
-# With their tests, and linted by the way, in `make test`.
+# Those of `make test` are compiled with their tests, and linted on the way.
 checks: packages = --workspace --exclude clinet-slices --lib --bins --tests --bench registry
+checks: profile = debug
 checks: what = the programs and their tests
 checks: linted = tools/linted
 
@@ -99,7 +101,7 @@ fmt: ## Check the format of the Rust sources
 	$T cargo fmt --all --check
 
 lint: lint-kernel ## Lint for the host and for the kernel target
-	$T cargo clippy --locked --release --workspace --all-targets -- -D warnings
+	$T cargo clippy --locked --workspace --all-targets -- -D warnings
 
 lint-kernel: $(crates)
 	$T tools/kernel-cargo clippy --package clinet --package clinetctl --lib \
@@ -121,7 +123,7 @@ doc: $(crates) ## Build the documentation of modules and programs in target/x86_
 
 doc-lab: $(crates) ## Build that of the lab and the tests in target/doc
 	$T env RUSTDOCFLAGS="-D warnings" \
-		cargo doc --locked --release --workspace --exclude clinet \
+		cargo doc --locked --workspace --exclude clinet \
 		--exclude clinetctl --no-deps
 
 # What users of the headers have: two compilers and languages, with and without
@@ -249,9 +251,9 @@ $(rust_provider): FORCE $(crates)
 
 $(programs) &: FORCE $(crates)
 	@$Q build/programs.log "Compiling $(what)" \
-		$(linted) cargo build --locked --release $(packages)
+		$(linted) cargo build --locked $(packages)
 	@for program in $(programs); do \
-		built="target/release/$${program##*/}"; \
+		built="target/$(profile)/$${program##*/}"; \
 		cmp -s "$$built" "$$program" || cp "$$built" "$$program"; \
 	done
 

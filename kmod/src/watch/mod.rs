@@ -107,11 +107,12 @@ pub unsafe fn fini() {
 }
 
 /// Sets the callout for a gate that is due to be shut.
-fn set_callout(callout: &mut Callout<Shut>, due: Option<u64>, now: u64) {
+fn set_callout(grants: &NodeGrants, callout: &mut Callout<Shut>, due: Option<u64>, now: u64) {
     match due {
         Some(due) if due > now => callout.set(Duration::from_nanos(due - now)),
-        // Without a deadline, or shut already.
-        _ => callout.cancel(),
+        // One that is about to come stays: this thread may be stopped right here.
+        Some(_) => grants.shut_if_due(now),
+        None => callout.cancel(),
     }
 }
 
@@ -123,11 +124,11 @@ fn change(
     change: impl FnOnce(&NodeGrants) -> Result<(), Refused>,
 ) -> Result<(), Errno> {
     let mut callout = CALLOUT.lock();
-    set_callout(&mut callout, grants.due(deadline), now());
+    set_callout(grants, &mut callout, grants.due(deadline), now());
     let result = change(grants);
     if result.is_err() {
         let deadline = grants.snapshot().terms.deadline;
-        set_callout(&mut callout, grants.due(deadline), now());
+        set_callout(grants, &mut callout, grants.due(deadline), now());
         // The callout that was taken back may have been about to.
         grants.shut_if_due(now());
     }
@@ -275,7 +276,7 @@ fn tend(grants: &NodeGrants) {
     let mut callout = CALLOUT.lock();
     let (deadline, at) = (grants.snapshot().terms.deadline, now());
     let due = grants::due(deadline, at.saturating_add(TENDED));
-    set_callout(&mut callout, due, at);
+    set_callout(grants, &mut callout, due, at);
     grants.tend(now);
 }
 
