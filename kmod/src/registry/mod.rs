@@ -18,7 +18,7 @@
 //!   shard      a lock and a table; a call takes one lock at a time
 //!     table      buckets in segments, linear probing; growth, layout, reserve
 //!       bucket     five entries in two cache lines; entry, hash
-//!   names      intern tables of local addresses and nodes
+//!   names      intern tables of local addresses and nodes; collect, tallies
 //!   pool       how many entries there may be
 //!   shared     which local addresses are shared
 //! ```
@@ -55,6 +55,7 @@ pub mod shard;
 pub mod shared;
 mod sweep;
 mod table;
+mod tallies;
 pub mod uncounted;
 
 use crate::flow::{Addr, FiveTuple};

@@ -8,7 +8,7 @@
 //! Entries hold the number. A name is looked up without a lock; a new one is
 //! added under one. Entries are counted by name, so that a number comes back when
 //! the last entry that has it is gone. The counts are kept by shards
-//! ([`Tallies`]) and added up only when numbers are looked for
+//! ([`super::tallies::Tallies`]) and added up only when numbers are looked for
 //! ([`Names::collect`]), since a count that every call writes would be the only
 //! thing that all processors have in common.
 
@@ -119,43 +119,6 @@ impl<E: Env> Numbered<'_, E> {
     }
 }
 
-/// What a shard has added to and taken from the entries of a few names, and not
-/// told yet.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tallies([Tally; 4]);
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    number: u16,
-    entries: i32,
-}
-
-impl Tallies {
-    /// One entry of this number more, or less.
-    #[inline]
-    pub fn count<E: Env>(&mut self, names: &Names<E>, number: u16, change: i32) {
-        let [a, b, c, d] = &mut self.0;
-        let tally = match number % 4 {
-            0 => a,
-            1 => b,
-            2 => c,
-            _ => d,
-        };
-        if tally.number != number {
-            names.add_entries(tally);
-            tally.number = number;
-        }
-        tally.entries = tally.entries.wrapping_add(change);
-    }
-
-    /// Tells everything.
-    pub fn tell<E: Env>(&mut self, names: &Names<E>) {
-        for tally in &mut self.0 {
-            names.add_entries(tally);
-        }
-    }
-}
-
 /// The names of one kind.
 pub struct Names<E: Env> {
     pub(super) names: E::Names,
@@ -193,16 +156,6 @@ impl<E: Env> Names<E> {
         }
     }
 
-    #[inline(never)]
-    fn add_entries(&self, tally: &mut Tally) {
-        let change = core::mem::take(&mut tally.entries);
-        if let Some(name) = self.names.get(usize::from(tally.number))
-            && change != 0
-        {
-            name.entries.add(i64::from(change).cast_unsigned());
-        }
-    }
-
     /// The number of a name.
     #[inline(always)]
     pub fn find(&self, meaning: &Meaning) -> Option<Numbered<'_, E>> {
@@ -236,15 +189,17 @@ impl<E: Env> Names<E> {
             let state = name.state.load();
             match state & STATE {
                 FREE => return None,
-                LEAVING if (state >> 32) as u32 == meaning.tag => {
-                    self.keep(name);
+                LIVE | LEAVING if name.meaning(state) == *meaning => {
+                    if state & STATE == LEAVING {
+                        self.keep(name);
+                    }
+                    if let Some(found) = self.at(number, meaning) {
+                        return Some(found);
+                    }
+                    // It began to leave in between, or is gone: another look.
                 }
-                _ => {}
+                _ => number = (number + 1) % NAMES,
             }
-            if let Some(found) = self.at(number, meaning) {
-                return Some(found);
-            }
-            number = (number + 1) % NAMES;
         }
         None
     }

@@ -17,8 +17,8 @@ use super::growth::BATCH;
 use super::hash::Hash;
 use super::key::Key;
 use super::layout::Layout;
-use super::names::Tallies;
 use super::pool::Credit;
+use super::tallies::Tallies;
 
 /// Buckets behind the last home. With five eighths of the places in use the chance
 /// that an entry of a shard would need one more is 1e-12 (a queue of five

@@ -5,6 +5,7 @@
 //! Numbers whose meaning changes under a call.
 
 use super::super::names::{at, rival_nodes, rivals};
+use super::super::tallies::Tallies;
 use super::*;
 
 /// Either the one who adds the name sees that its address is not shared any
@@ -103,6 +104,43 @@ fn a_number_gets_no_second_meaning_under_an_install() {
     while_the_number_changes_hands(|registry| {
         assert_ne!(registry.install(2, &one()), Err(NotInstalled::Invalid));
     });
+}
+
+/// Its entry is not told yet when it begins to leave. (It has the place behind the one
+/// that it wants.)
+#[test]
+fn a_name_that_begins_to_leave_is_found() {
+    fn find(registry: &Registry<World>) -> Option<u16> {
+        let name = local(0, &two().local.addr);
+        registry.locals.find(&name).map(|found| found.number)
+    }
+    fn tell(registry: &Registry<World>, number: u16, change: i32) {
+        let mut tallies = Tallies::default();
+        tallies.count(&registry.locals, number, change);
+        tallies.tell(&registry.locals);
+    }
+    Scene::new(&[one().local.addr, two().local.addr]).play(
+        |registry| {
+            connect(registry, &one());
+            connect(registry, &two());
+            assert_eq!(registry.end(0, &two()), Some(true));
+            registry.tell_tallies();
+        },
+        (find, |registry| {
+            let number = find(registry).unwrap();
+            let is_told = Cell::new(false);
+            assert!(registry.locals.collect(|| {
+                if is_told.replace(true) {
+                    tell(registry, number, 1);
+                }
+            }));
+            number
+        }),
+        |registry, found, number| {
+            assert_eq!(found, Some(number));
+            tell(registry, number, -1);
+        },
+    );
 }
 
 #[test]
