@@ -204,21 +204,21 @@ impl<E: Env> Registry<E> {
     /// of a specific address goes with an unspecified one. False: unknown.
     pub fn unbind(&self, stack: StackId, endpoint: &Endpoint) -> bool {
         let meaning = local(stack, &endpoint.addr);
-        let apart = || (meaning, endpoint.port);
+        // First, so that none stays behind beside an endpoint that is there.
+        if self.uncounted.take(|| (meaning, endpoint.port), 1) > 0 {
+            return true;
+        }
         for _ in 0..ROUNDS {
             let Some(local) = self.locals.find(&meaning) else {
-                return self.uncounted.take(apart, 1) > 0;
+                return false;
             };
             let key = Key::endpoint(local.number, endpoint.port);
             let hash = key.hash(&self.secret);
             let Some(mut table) = self.lock(hash, local) else {
                 continue;
             };
-            let Some(at) = table.find(hash, &key) else {
-                drop(table);
-                return self.uncounted.take(apart, 1) > 0;
-            };
-            let Some(entry) = table.get_mut(at) else {
+            let found = table.find(hash, &key);
+            let Some((at, entry)) = found.and_then(|at| Some((at, table.get_mut(at)?))) else {
                 return false;
             };
             let mut bound = Bound::from(&*entry);

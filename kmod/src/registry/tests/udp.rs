@@ -229,6 +229,23 @@ fn binds_without_room_end_and_are_limited() {
     assert!(!registry.unbind(0, &endpoint(100)));
 }
 
+/// A bind came four times when the address was about to get another number, and was
+/// counted apart although its endpoint is there.
+#[test]
+fn a_bind_beside_its_endpoint_ends() {
+    let Fixture(registry) = Fixture::new(SETTINGS, 1);
+    let flow = from_port(99);
+    assert_eq!(registry.bind(0, &endpoint(99), 0), Some(true));
+    let apart = (local(0, &flow.local.addr), flow.local.port);
+    assert!(registry.uncounted.add(apart));
+    assert_eq!(connect(&registry, &flow), Verdict::Registered);
+    assert!(registry.unbind(0, &endpoint(99)));
+    assert_eq!(verdict(&registry, &flow), Verdict::Repeated);
+    assert!(registry.unbind(0, &endpoint(99)));
+    assert_eq!(verdict(&registry, &flow), Verdict::Registered);
+    assert_eq!(registry.uncounted.used(), 0);
+}
+
 /// Nobody else gets the binds when the address's number goes to another one.
 #[test]
 fn a_bind_without_room_is_that_of_an_address() {
