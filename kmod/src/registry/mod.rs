@@ -55,7 +55,7 @@ pub mod shard;
 pub mod shared;
 mod sweep;
 mod table;
-mod tallies;
+pub mod tallies;
 pub mod uncounted;
 
 use crate::flow::{Addr, FiveTuple};
