@@ -25,11 +25,11 @@ cflags = --target=x86_64-pc-solaris2.11 $(shell cat kmod/cflags) \
 # features. The harness is for Linux.
 programs = $(clinetadm) $(clinetd) $(if $(filter SunOS,$(shell uname -s)),,$(lab))
 packages = --release $(addprefix --package ,$(patsubst lab,clinet-lab,$(notdir $(programs))))
-profile = release
+folder = release
 what = the programs
 # Those of `make test` are compiled with their tests, and linted on the way.
 checks: packages = --workspace --exclude clinet-slices --lib --bins --tests --bench registry
-checks: profile = debug
+checks: folder = debug
 checks: what = the programs and their tests
 checks: linted = tools/linted
 
@@ -253,7 +253,7 @@ $(programs) &: FORCE $(crates)
 	@$Q build/programs.log "Compiling $(what)" \
 		$(linted) cargo build --locked $(packages)
 	@for program in $(programs); do \
-		built="target/$(profile)/$${program##*/}"; \
+		built="target/$(folder)/$${program##*/}"; \
 		cmp -s "$$built" "$$program" || cp "$$built" "$$program"; \
 	done
 

@@ -284,8 +284,8 @@ typedef struct clinetctl_deadline {
  * CLINETCTL_RECORDS_KEPT, what was granted may belong to another node by now:
  * the module then ends the TCP connections of the shared addresses first, and
  * the caller has made sure that no UDP socket is bound to a lost port.  ESTALE
- * as for the deadline; EAGAIN if the deadline has passed; ETIME if it was not
- * done in time (the module goes on with a fence).
+ * as for the deadline; EAGAIN if the deadline has passed; ETIME if it cannot be
+ * done, or was not in time (the module goes on with a fence).
  */
 #define	CLINETCTL_RECORDS_KEPT	0x1
 

@@ -132,9 +132,8 @@ pub fn bring_back(epoch: u64, sequence: u64, clean: bool) -> Result<(), Errno> {
         .map_err(|_| Errno::BUSY)?;
     TASK.wake();
     let ending = if clean { ENDING } else { 0 };
-    let result = wait(ending, || WANTED.load(Ordering::Acquire) != want);
-    done(want);
-    result?;
+    let is_over = || WANTED.load(Ordering::Acquire) != want;
+    wait(ending, is_over).inspect_err(|_| done(want))?;
     match fence() {
         Fence::Unfenced => Ok(()),
         _ if grants.snapshot().has_lapsed(now()) => Err(Errno::AGAIN),
@@ -171,8 +170,7 @@ fn patience() -> u64 {
     u64::from(policy::FENCE_SECONDS.get()).saturating_mul(1_000_000_000)
 }
 
-/// When a fence since a deadline has to be done, which passed a moment ago, or was
-/// moved to another clock.
+/// When a fence that is needed `since` has to be done; since now, if that is to come.
 fn due(since: u64, now: u64) -> u64 {
     since.min(now).saturating_add(patience())
 }

@@ -280,8 +280,8 @@ fn tend(grants: &NodeGrants) {
     grants.tend(now);
 }
 
-/// Says what the thread should have said, which may hang. For another thread that may
-/// sleep.
+/// Says that the deadline has passed or a fence is missed, in case the thread that
+/// fences hangs. For another thread that may sleep.
 pub fn notice() {
     if let Some(grants) = builtin::grants() {
         let snapshot = grants.snapshot();

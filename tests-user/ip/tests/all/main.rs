@@ -12,7 +12,7 @@ mod cluster_udp;
 mod common;
 mod interfaces;
 mod module;
-#[allow(dead_code, reason = "of the userspace kernel's tests")]
+#[allow(dead_code, reason = "the userspace kernel's tests use the rest")]
 #[path = "../../../kernel/tests/all/common/mod.rs"]
 mod modules_in_c;
 mod random;
