@@ -5,6 +5,8 @@
 //! What the directory said, and when that was seen.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clinet_slices::names::{Key, Names};
@@ -30,19 +32,46 @@ pub struct Change {
     pub value: Option<Value>,
 }
 
-/// Watches the directory through any of these members.
-pub fn watch(urls: Vec<String>, names: Names) -> Watching<Change> {
-    let mut known: BTreeMap<Key, (u64, Value)> = BTreeMap::new();
-    let mut member = 0;
-    let mut last = 0;
-    Watching::start(LOOK, move || {
-        let begun = now();
-        let Ok(directory) = read(&urls[member], &names) else {
-            member = (member + 1) % urls.len();
-            return Vec::new();
-        };
-        changes(&mut known, directory, std::mem::replace(&mut last, begun))
-    })
+/// Watches the directory.
+pub struct History {
+    changes: Watching<Change>,
+    read_until: Arc<AtomicU64>,
+}
+
+impl History {
+    /// Reads it again and again through any of these members.
+    pub fn watch(urls: Vec<String>, names: Names) -> Self {
+        let read_until = Arc::new(AtomicU64::new(0));
+        let published = read_until.clone();
+        let mut known: BTreeMap<Key, (u64, Value)> = BTreeMap::new();
+        let mut member = 0;
+        let mut last = 0;
+        let changes = Watching::start(LOOK, move || {
+            // What the last look found is in the list by now.
+            published.store(last, Ordering::Release);
+            let begun = now();
+            let Ok(directory) = read(&urls[member], &names) else {
+                member = (member + 1) % urls.len();
+                return Vec::new();
+            };
+            changes(&mut known, directory, std::mem::replace(&mut last, begun))
+        });
+        Self {
+            changes,
+            read_until,
+        }
+    }
+
+    /// Until when all changes are in the list. etcd may not answer for a while, so
+    /// this may be long ago.
+    pub fn read_until(&self) -> u64 {
+        self.read_until.load(Ordering::Acquire)
+    }
+
+    /// The changes so far.
+    pub fn changes(&self) -> Vec<Change> {
+        self.changes.seen()
+    }
 }
 
 /// What is new, which is known then.

@@ -15,7 +15,7 @@ use clinet_slices::names::Name;
 
 use crate::clock::now;
 use crate::cluster::Cluster;
-use crate::history::{self, Change};
+use crate::history::{Change, History};
 use crate::member::Member;
 use crate::observer::{self, Seen};
 use crate::oracle::{Boot, Evidence, Node, Restored, Word, packets};
@@ -32,7 +32,7 @@ pub struct Run {
     /// The programs, one for each node that was there when they were started.
     pub traffic: Vec<Traffic>,
     observers: Vec<Watching<Seen>>,
-    history: Watching<Change>,
+    history: History,
     fenced: Vec<Word>,
     restored: Vec<Restored>,
 }
@@ -40,7 +40,7 @@ pub struct Run {
 impl Run {
     /// Starts all nodes of a cluster that has been founded, and who observes.
     pub fn start(mut cluster: Cluster) -> anyhow::Result<Self> {
-        let history = history::watch(cluster.etcd.endpoints(), cluster.settings.names()?);
+        let history = History::watch(cluster.etcd.endpoints(), cluster.settings.names()?);
         for member in 0..cluster.members.len() {
             cluster.start_member(member)?;
         }
@@ -130,18 +130,21 @@ impl Run {
 
     /// What the directory said so far.
     pub fn changes(&self) -> Vec<Change> {
-        self.history.seen()
+        self.history.changes()
     }
 
     /// What was seen so far.
     pub fn evidence(&self) -> anyhow::Result<Evidence> {
         let shared = &self.cluster.settings.addresses;
+        // Before the changes, which are at least those until then.
+        let read_until = self.history.read_until();
         // What is told was seen before the packets are read, or not long after.
         let members = self.cluster.members.iter().zip(&self.observers);
         let nodes = members.map(|(member, observer)| node(member, observer.seen(), shared));
         Ok(Evidence {
             settings: self.cluster.settings.clone(),
-            changes: self.history.seen(),
+            changes: self.history.changes(),
+            read_until,
             fenced: self.fenced.clone(),
             restored: self.restored.clone(),
             nodes: nodes.collect::<anyhow::Result<_>>()?,

@@ -89,6 +89,7 @@ fn fair() -> Evidence {
             record(5, Tenure::Quarantine(owner(0))),
             record(20, Tenure::Own(owner(1))),
         ],
+        read_until: 100 * SECOND,
         fenced: Vec::new(),
         restored: Vec::new(),
     }
@@ -137,6 +138,26 @@ fn a_deadline_that_was_counted_from_an_answer() {
     let mut evidence = fair();
     // T after the quarantine is second 11.
     evidence.nodes[0].seen.push(seen(6, 6));
+    assert_eq!(broken(&evidence), ["I3"]);
+}
+
+#[test]
+fn what_the_directory_said_since_it_was_read_last_is_not_known() {
+    let mut evidence = fair();
+    // The second node owns the slice by now, and nobody saw it.
+    evidence.changes.truncate(2);
+    evidence.read_until = 19 * SECOND;
+    assert_eq!(judge(&evidence), []);
+    evidence.read_until = 22 * SECOND;
+    assert_eq!(broken(&evidence), ["I2"]);
+    // The first one has retaken it, and nobody saw that.
+    let mut evidence = fair();
+    evidence.changes.truncate(2);
+    evidence.nodes.truncate(1);
+    evidence.nodes[0].seen.push(seen(6, 6));
+    evidence.read_until = 6 * SECOND;
+    assert_eq!(judge(&evidence), []);
+    evidence.read_until = 7 * SECOND;
     assert_eq!(broken(&evidence), ["I3"]);
 }
 

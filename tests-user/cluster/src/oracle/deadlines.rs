@@ -92,7 +92,8 @@ fn renewals(evidence: &Evidence, node: &Node) -> Vec<Violation> {
         };
         let mut later = evidence.changes[index + 1..].iter();
         let next = later.find(|other| other.key == change.key);
-        let until = next.map_or(end, |next| end.min(next.after.saturating_sub(LATE)));
+        let unchanged = next.map_or(evidence.read_until, |next| next.after);
+        let until = end.min(unchanged.saturating_sub(LATE));
         if !evidence.counts(change.after, until.min(change.at + lifetime)) {
             continue;
         }

@@ -77,6 +77,8 @@ pub struct Evidence {
     pub nodes: Vec<Node>,
     /// What the directory said.
     pub changes: Vec<Change>,
+    /// Until when that is all: it says nothing of what came later.
+    pub read_until: u64,
     /// Nodes that were said to be off.
     pub fenced: Vec<Word>,
     /// Times of a restored directory.

@@ -152,7 +152,9 @@ fn senders(evidence: &Evidence, phases: &Phases) -> Vec<Violation> {
                         && owner.boot == boot.id
                 };
                 let list = phases.get(&key).map(Vec::as_slice).unwrap_or_default();
-                if evidence.counts(packet.at, packet.at) && !was_own(list, packet.at, is_own) {
+                let is_known =
+                    packet.at <= evidence.read_until && evidence.counts(packet.at, packet.at);
+                if is_known && !was_own(list, packet.at, is_own) {
                     found.push(Violation {
                         rule: "I2",
                         at: packet.at,
