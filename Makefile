@@ -147,10 +147,11 @@ columns: ## Refuse lines of C with more than 80 columns
 		} END { exit bad }' || bad=1; \
 	done; exit $${bad:-0}
 
-scripts: ## Lint the shell scripts, and compile the Perl one
-	$T shellcheck tools/* kmod/link .ci/run tests-user/captures/*-capture* \
+scripts: ## Lint the shell scripts, and compile those in Perl
+	$T shellcheck -xa tools/* kmod/link .ci/run tests-user/captures/*-capture* \
 		tests-user/pkg/tests/fake-vm tests-user/pkg/tests/fake-apt
 	$T perl -c pkg/vm/sockets.pl
+	$T perl -c pkg/vm/device.pl
 
 man: ## Lint the manual pages
 	$T mandoc -T lint -W warning pkg/man/*
@@ -187,8 +188,8 @@ package: ## Publish the IPS package to REPO (on OmniOS)
 	pkgsend -s "$(REPO)" publish -d . build/clinet.p5m
 	pkgsend -s "$(REPO)" publish -d . build/clinet-node.p5m
 
-vm-test: $(if $(VM),$(module) build/foreign/vm_helper) ## Try the module on an OmniOS (VM=root@HOST)
-	@VM="$(VM)" tools/vm-test $(module) build/foreign/vm_helper
+vm-test: $(if $(VM),$(module) $(driver) build/foreign/vm_helper) ## Try both modules on an OmniOS (VM=root@HOST)
+	@VM="$(VM)" tools/vm-test $(module) $(driver) build/foreign/vm_helper
 
 reproducible: build/again/clinet ## Compare the modules with those built elsewhere
 

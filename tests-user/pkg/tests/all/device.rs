@@ -5,9 +5,10 @@
 //! The manual page of the control device, against its header and its driver.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use super::man::{items, section, set};
-use clinet_pkg_tests::{manifest, read};
+use clinet_pkg_tests::{command, manifest, read};
 
 const PAGE: &str = "pkg/man/clinetctl.4d";
 
@@ -92,4 +93,30 @@ fn the_node_is_linked_under_the_name_of_the_header() {
     assert!(driver.attribute("devlink").ends_with("\\tclinet"));
     let conf = read("kmod/drv/clinetctl.conf");
     assert!(conf.contains("name=\"clinetctl\" parent=\"pseudo\" instance=0;"));
+}
+
+/// The program of the VM test, at a device that has no ioctl at all.
+#[test]
+fn the_program_in_perl_reads_the_header_and_tells_errnos() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let header = folder.path().join("clinetctl.h");
+    let program = folder.path().join("device.pl");
+    fs::write(&program, read("pkg/vm/device.pl")).expect("written");
+    let run = |words: &[&str]| {
+        let mut perl = command("perl");
+        let output = perl.arg(&program).arg("/dev/null").args(words).output();
+        let output = output.expect("perl runs");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).expect("text"))
+    };
+    let (status, said) = run(&["version"]);
+    assert_eq!(status, Some(2), "{said}");
+    fs::write(&header, read("include/clinetctl.h")).expect("written");
+    // ENOTTY, which is 25 on illumos, too.
+    for what in ["version", "unknown", "stranger"] {
+        assert_eq!(run(&[what]), (Some(0), "errno 25\n".to_owned()), "{what}");
+    }
+    assert_eq!(run(&["hold", "true"]).0, Some(0));
+    assert_eq!(run(&["hold", "false"]).0, Some(1));
+    assert_eq!(run(&["other"]).0, Some(2));
 }
