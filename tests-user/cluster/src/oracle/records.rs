@@ -192,6 +192,9 @@ fn said(phases: &[Phase], at: u64) -> String {
     };
     let since = (at - phase.change.at) / 1_000_000;
     match phase.owner() {
+        Some(owner) if phase.is_quarantine() => {
+            format!("which waits since {since} ms after {}", owner.node)
+        }
         Some(owner) => format!(
             "which is {}'s since {since} ms, boot {}",
             owner.node, owner.boot
