@@ -108,8 +108,11 @@ lint-kernel: $(crates)
 		-- -D warnings
 
 # In the module's profile, whose build scripts are compiled for RUSTC_BOOTSTRAP, too:
-# in another one they would be compiled again and again.
-illumos = --locked --profile module -Z build-std=std,panic_abort \
+# in another one they would be compiled again and again. std, which is compiled and
+# not only checked, is not optimised.
+illumos = --locked --profile module --config profile.module.opt-level=0 \
+	--config profile.module.lto=false --config profile.module.codegen-units=16 \
+	-Z build-std=std,panic_abort \
 	--target x86_64-unknown-illumos --no-default-features \
 	-p clinet-control -p clinet-slices -p clinetadm -p clinetd
 check-illumos: $(crates) ## Check that the programs for nodes compile for illumos
