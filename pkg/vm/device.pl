@@ -33,7 +33,7 @@ while (<$header>) {
 	    if /^#define\s+CLINETCTL_(\w+)\s+(?:CLINETCTL_\()?(\d+)\)?\s/;
 }
 close($header);
-for my $name ('VERSION', 'GET_VERSION') {
+for my $name ('VERSION', 'GET_VERSION', 'GET_CLOCK') {
 	unusable("clinetctl.h has no CLINETCTL_$name") if !$number{$name};
 }
 
@@ -47,31 +47,37 @@ unusable("usage: device.pl DEVICE version|unknown|stranger|hold COMMAND...")
 my ($path, $what, @command) = @ARGV;
 sysopen(my $device, $path, O_RDONLY) or unusable("$path: $!");
 
-# clinetctl_version_t: what the caller was compiled for, the size of it all, the
-# driver's present and previous version, and two texts.
-my $LAYOUT = 'L4 Z32 Z8';
-
-# Asks for the versions as a caller of $version does.
-sub ask {
-	my ($number, $version) = @_;
-	my $answer = pack($LAYOUT, $version, length(pack($LAYOUT)), 0, 0, '', '');
-	if (!ioctl($device, command($number), $answer)) {
+# Calls the driver with a structure: its head, which has the caller's version and
+# the size of it all, and the rest. Answers what came back.
+sub answer {
+	my ($number, $version, $rest) = @_;
+	my $structure = pack('L2', $version, 8 + length($rest)) . $rest;
+	if (!ioctl($device, command($number), $structure)) {
 		print 'errno ', $! + 0, "\n";
 		exit 0;
 	}
-	my (undef, undef, $current, undef, undef, $contract) =
-	    unpack($LAYOUT, $answer);
-	print "interface $current, contract $contract\n";
-	exit 0;
+	return substr($structure, 8);
 }
+
+# clinetctl_version_t: the driver's present and previous version, and two texts.
+my $VERSION = 'L2 Z32 Z8';
+# clinetctl_clock_t: a time.
+my $CLOCK = 'Q';
 
 if ($what eq 'hold') {
 	exit(system(@command) >> 8);
 } elsif ($what eq 'version') {
-	ask($number{GET_VERSION}, $number{VERSION});
+	my ($current, undef, undef, $contract) = unpack($VERSION,
+	    answer($number{GET_VERSION}, $number{VERSION},
+	    pack($VERSION, 0, 0, '', '')));
+	print "interface $current, contract $contract\n";
 } elsif ($what eq 'unknown') {
-	ask(255, $number{VERSION});
+	answer(255, $number{VERSION}, pack($CLOCK, 0));
+	print "accepted\n";
 } elsif ($what eq 'stranger') {
-	ask($number{GET_VERSION}, $number{VERSION} + 1);
+	# Every caller may ask for the versions, and for nothing else.
+	answer($number{GET_CLOCK}, $number{VERSION} + 1, pack($CLOCK, 0));
+	print "accepted\n";
+} else {
+	unusable("$what is none of version, unknown, stranger, hold");
 }
-unusable("$what is none of version, unknown, stranger, hold");

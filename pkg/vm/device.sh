@@ -21,6 +21,7 @@ install_driver() {
 }
 
 remove_driver() {
+	! is_loaded clinetctl || unload clinetctl
 	vm "rem_drv clinetctl"
 	vm "rm -f $drivers/amd64/clinetctl $drivers/clinetctl.conf" &&
 		driver_installed=
