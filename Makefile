@@ -111,7 +111,6 @@ lint-kernel: $(crates)
 # in another one they would be compiled again and again. std, which is compiled and
 # not only checked, is not optimised.
 illumos = --locked --profile module --config profile.module.opt-level=0 \
-	--config profile.module.lto=false --config profile.module.codegen-units=16 \
 	-Z build-std=std,panic_abort \
 	--target x86_64-unknown-illumos --no-default-features \
 	-p clinet-control -p clinet-slices -p clinetadm -p clinetd
