@@ -13,7 +13,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process_group, set_parent_process_death_signal, waitid,
+};
 
 /// How often somebody looks whether what he waits for has come.
 pub const LOOK: Duration = Duration::from_millis(20);
@@ -70,6 +72,16 @@ impl Process {
     pub fn signal(&self, signal: Signal) {
         // One that has ended gets none, which is as well.
         let _ = kill_process_group(Pid::from_child(&self.child), signal);
+    }
+
+    /// Stops it, and waits until none of its threads runs any more, or it has ended.
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+        let id = WaitId::Pid(Pid::from_child(&self.child));
+        // The signal cannot be refused, so this is short. What is waited for is left
+        // to others.
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let _ = waitid(id, options);
     }
 
     /// Ends it without warning, and waits until it is gone.
@@ -137,5 +149,28 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_is_stopped_does_not_run_any_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for _ in 0..20 {
+            let mut command = Command::new("sh");
+            command.args(["-c", "while :; do :; done"]);
+            let log = folder.path().join("log");
+            let process = Process::start("a loop", &mut command, &log).expect("it starts");
+            process.stop();
+            let path = format!("/proc/{}/stat", process.child.id());
+            let stat = fs::read_to_string(path).expect("it is there");
+            let state = stat.rsplit(") ").next().expect("fields");
+            assert!(state.starts_with('T'), "{stat}");
+        }
     }
 }

@@ -266,7 +266,10 @@ fn signal_machine(run: &Run, node: usize, signal: Signal) {
 /// machine goes on, which no machine can help.
 fn stop_machine(run: &Run, node: usize) {
     let _quiet = run.traffic[node].pause();
-    signal_machine(run, node, Signal::STOP);
+    if let Some(machine) = run.cluster.members[node].machine() {
+        // A thread that still runs would take what the program asks next.
+        machine.stop();
+    }
 }
 
 fn set_clock_rate(run: &Run, node: usize, ppm: i32) {
