@@ -10,6 +10,7 @@
 dir=
 helper_loaded=
 driver_installed=
+ports_divided=
 addresses=
 # It answered once.
 reached=
@@ -126,6 +127,9 @@ clean_up() {
 	ends_with=$?
 	trap - EXIT HUP INT TERM
 	reached=
+	if [ -n "$ports_divided" ]; then
+		divide_nothing
+	fi
 	if [ -n "$driver_installed" ]; then
 		remove_driver
 	fi
