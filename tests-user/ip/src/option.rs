@@ -244,6 +244,11 @@ impl SocketOption {
         self.level == IPPROTO_IP
     }
 
+    /// Is it one for IPv4 that a socket of IPv6 may have too?
+    pub(crate) fn is_ipv4_for_ipv6(self) -> bool {
+        matches!(self, Self::IP_TOS | Self::IP_TTL | Self::IP_DONTFRAG)
+    }
+
     /// Is it one for IPv6 alone?
     pub(crate) fn is_ipv6(self) -> bool {
         self.level == IPPROTO_IPV6

@@ -30,6 +30,11 @@ impl Release {
         self == Self::Y2021
     }
 
+    /// A socket of IPv6 takes some options of IPv4 while it sends IPv4.
+    pub(crate) fn takes_ipv4_options_for_ipv6(self) -> bool {
+        self == Self::Y2021
+    }
+
     /// Is there the option UDP_SND_TO_CONNECTED?
     pub(crate) fn sends_to_connected(self) -> bool {
         self == Self::Y2021

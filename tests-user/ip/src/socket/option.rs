@@ -5,7 +5,7 @@
 //! Options of sockets.
 
 use super::{Kind, Socket};
-use crate::address::{AF_INET, AF_INET6};
+use crate::address::{AF_INET, AF_INET6, IpVersion};
 use crate::conn::Conn;
 use crate::error::Errno;
 use crate::option::{Argument, SocketOption};
@@ -22,7 +22,9 @@ impl Socket {
     ///
     /// As [`Socket::bind`].
     pub fn set_option(&self, option: SocketOption, value: i64) -> Result<(), Errno> {
-        self.set(option, value, || self.check_option(option, value))
+        self.set(option, value, |version| {
+            self.check_option(option, value, version)
+        })
     }
 
     /// `setsockopt` with a structure that fits the option.
@@ -31,14 +33,14 @@ impl Socket {
     ///
     /// As [`Socket::bind`].
     pub fn set_structure(&self, option: SocketOption) -> Result<(), Errno> {
-        self.set(option, 1, || self.check_kind(option))
+        self.set(option, 1, |version| self.check_kind(option, version))
     }
 
     fn set(
         &self,
         option: SocketOption,
         value: i64,
-        check: impl FnOnce() -> Result<(), Errno>,
+        check: impl FnOnce(IpVersion) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
         match &self.kind {
             Kind::Tcp(id) => {
@@ -46,27 +48,41 @@ impl Socket {
                 set_tcp_option(squeue.conn(*id), option, value, check)
             }
             Kind::Udp(udp) => udp.set_option(&self.stack, option, value, check),
-            Kind::Raw(raw) => raw.set_option(check),
+            Kind::Raw(raw) => raw.set_option(|| check(IpVersion::of_family(self.family))),
         }
     }
 
-    /// Does the protocol have the option, for this address family?
-    fn check_kind(&self, option: SocketOption) -> Result<(), Errno> {
+    /// Does the protocol have the option, for this address family and the packets
+    /// that it sends?
+    fn check_kind(&self, option: SocketOption, version: IpVersion) -> Result<(), Errno> {
         let is_tcp = matches!(self.kind, Kind::Tcp(_));
         if !option.is_of(is_tcp, self.stack.release) {
             return Err(Errno::ENOPROTOOPT);
         }
-        let wrong_family = option.is_ipv4() && self.family == AF_INET6
-            || option.is_ipv6() && self.family == AF_INET;
+        let sends_ipv4 = version == IpVersion::V4;
+        let takes_ipv4 = self.family == AF_INET
+            || sends_ipv4
+                && option.is_ipv4_for_ipv6()
+                && self.stack.release.takes_ipv4_options_for_ipv6();
+        let takes_ipv6 = self.family == AF_INET6 && !(is_tcp && sends_ipv4);
+        let wrong_family = option.is_ipv4() && !takes_ipv4 || option.is_ipv6() && !takes_ipv6;
         if wrong_family {
             return Err(Errno::EINVAL);
+        }
+        if option == SocketOption::UDP_NAT_T_ENDPOINT && self.family == AF_INET6 {
+            return Err(Errno::EAFNOSUPPORT);
         }
         Ok(())
     }
 
     /// What the protocol says of an option before it takes it.
-    fn check_option(&self, option: SocketOption, value: i64) -> Result<(), Errno> {
-        self.check_kind(option)?;
+    fn check_option(
+        &self,
+        option: SocketOption,
+        value: i64,
+        version: IpVersion,
+    ) -> Result<(), Errno> {
+        self.check_kind(option, version)?;
         let is_loopback = |value: i64| matches!(value, 0 | LOOPBACK_INDEX);
         match option.argument() {
             Argument::Int(_, _) if value == 0 && option == SocketOption::IPV6_UNICAST_HOPS => {
@@ -114,7 +130,7 @@ fn set_tcp_option(
     conn: &mut Conn,
     option: SocketOption,
     value: i64,
-    check: impl FnOnce() -> Result<(), Errno>,
+    check: impl FnOnce(IpVersion) -> Result<(), Errno>,
 ) -> Result<(), Errno> {
     let Some(sonode) = &mut conn.sonode else {
         return Err(Errno::EBADF);
@@ -122,7 +138,7 @@ fn set_tcp_option(
     if sonode.cannot_send {
         return Err(Errno::EINVAL);
     }
-    check()?;
+    check(conn.version)?;
     match option {
         SocketOption::SO_REUSEADDR => sonode.reuseaddr = value != 0,
         SocketOption::SO_EXCLBIND | SocketOption::TCP_EXCLBIND => conn.exclbind = value != 0,

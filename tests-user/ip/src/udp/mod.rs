@@ -273,7 +273,7 @@ impl Udp {
         stack: &Stack,
         option: SocketOption,
         value: i64,
-        check: impl FnOnce() -> Result<(), Errno>,
+        check: impl FnOnce(IpVersion) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
         let mut conn = lock(&self.0);
         if conn.closed {
@@ -282,10 +282,12 @@ impl Udp {
         if conn.cannot_send {
             return Err(Errno::EINVAL);
         }
-        check()?;
+        check(conn.version)?;
         let on = value != 0;
         match option {
-            SocketOption::SO_ALLZONES if conn.state != UdpState::Unbound => {
+            SocketOption::SO_ALLZONES | SocketOption::SO_MAC_EXEMPT
+                if conn.state != UdpState::Unbound =>
+            {
                 return Err(Errno::EINVAL);
             }
             SocketOption::SO_REUSEADDR => conn.reuseaddr = on,

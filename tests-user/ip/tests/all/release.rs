@@ -4,7 +4,7 @@
 
 //! What differs between the kernels of 2015 and of 2021.
 
-use crate::common::{LOCAL, Lab, OTHER, send_to};
+use crate::common::{LOCAL, Lab, OTHER, mapped, send_to};
 use clinet_ip::*;
 
 fn both() -> [(Release, Lab); 2] {
@@ -88,4 +88,50 @@ fn a_connected_socket_of_2021_may_send_to_its_peer_by_address() {
         .expect("it is set");
     assert_eq!(send_to(&socket, LOCAL, 7001), Err(Errno::EISCONN));
     assert!(lab.calls().is_empty(), "nobody is asked");
+}
+
+/// The options of IPv4 that a socket of IPv6 may have in 2021.
+const OF_IPV4: [SocketOption; 3] = [
+    SocketOption::IP_TOS,
+    SocketOption::IP_TTL,
+    SocketOption::IP_DONTFRAG,
+];
+
+#[test]
+fn a_socket_of_ipv6_that_sends_ipv4_has_options_of_ipv4_in_2021() {
+    for (release, lab) in both() {
+        for option in OF_IPV4 {
+            let socket = lab.udp6();
+            assert_eq!(socket.set_option(option, 1), Err(Errno::EINVAL));
+            let bound = socket.bind(Some(mapped(LOCAL)), 15001);
+            bound.expect("the port is free");
+            send_to(&socket, mapped(OTHER), 7001).expect("accepted");
+            lab.calls();
+            let is_taken = release == Release::Y2021;
+            let set = socket.set_option(option, 1);
+            assert_eq!(set.is_ok(), is_taken, "{release} {option:?}");
+            send_to(&socket, mapped(OTHER), 7001).expect("accepted");
+            let is_asked = !lab.calls().is_empty();
+            assert_eq!(is_asked, is_taken, "{release} {option:?}");
+            let other = socket.set_option(SocketOption::IP_BOUND_IF, 0);
+            assert_eq!(other, Err(Errno::EINVAL));
+            socket.close();
+        }
+    }
+}
+
+#[test]
+fn a_connection_of_ipv6_over_ipv4_has_no_options_of_ipv6() {
+    for (release, lab) in both() {
+        let _listener = lab.listener();
+        let client = lab.tcp6();
+        let hops = SocketOption::IPV6_UNICAST_HOPS;
+        assert_eq!(client.set_option(hops, 9), Ok(()));
+        client.connect(mapped(LOCAL), 5001).expect("a listener");
+        assert_eq!(client.set_option(hops, 9), Err(Errno::EINVAL));
+        for option in OF_IPV4 {
+            let set = client.set_option(option, 1);
+            assert_eq!(set.is_ok(), release == Release::Y2021, "{option:?}");
+        }
+    }
 }

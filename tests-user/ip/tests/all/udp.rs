@@ -239,6 +239,12 @@ fn options_are_refused_as_their_protocol_does() {
         (&udp6, SocketOption::IPV6_UNICAST_HOPS, 0, Errno::EINVAL),
         (&udp6, SocketOption::IPV6_MULTICAST_IF, 9, Errno::EINVAL),
         (&udp6, SocketOption::IP_TTL, 30, Errno::EINVAL),
+        (
+            &udp6,
+            SocketOption::UDP_NAT_T_ENDPOINT,
+            1,
+            Errno::EAFNOSUPPORT,
+        ),
         (&tcp, SocketOption::IP_MULTICAST_LOOP, 1, Errno::ENOPROTOOPT),
         (&tcp, SocketOption::SO_LINGER, 1, Errno::EINVAL),
     ];
@@ -247,10 +253,15 @@ fn options_are_refused_as_their_protocol_does() {
         assert_eq!(result, Err(errno), "{option:?} {value}");
     }
     assert_eq!(udp.set_option(SocketOption::IP_MULTICAST_LOOP, 0), Ok(()));
-    assert_eq!(udp.set_option(SocketOption::SO_ALLZONES, 1), Ok(()));
+    let unbound = [SocketOption::SO_ALLZONES, SocketOption::SO_MAC_EXEMPT];
+    for option in unbound {
+        assert_eq!(udp.set_option(option, 1), Ok(()), "{option:?}");
+    }
     udp.bind(None, 7001).expect("the port is free");
-    let bound = udp.set_option(SocketOption::SO_ALLZONES, 1);
-    assert_eq!(bound, Err(Errno::EINVAL));
+    for option in unbound {
+        let bound = udp.set_option(option, 1);
+        assert_eq!(bound, Err(Errno::EINVAL), "{option:?}");
+    }
 }
 
 #[test]
