@@ -30,7 +30,7 @@ extern "C" {
  * The version of this header.  The driver compares it with its own when it is
  * attached, and does not attach to another.
  */
-#define	CLINET_CONTROL_VERSION	1
+#define	CLINET_CONTROL_VERSION	2
 extern const uint32_t clinet_control_version;
 
 /* The version of the module, such as "0.1.0". */
@@ -74,13 +74,15 @@ extern int clinet_control_delete(const clinetctl_tuple_t *, uint32_t stack,
     uint32_t flags);
 
 /*
- * Events.  From the first open to the last close they are recorded; `wake' is
- * called after new ones came, by a thread of clinet that may sleep and holds no
- * lock but the one that clinet_control_events_close() waits for.  One `wake' at
- * a time: EBUSY for another one.  *cursor becomes where reading begins.
+ * Events.  What an open wants by its mask, as in CLINETCTL_EVENTS, is recorded
+ * until a close with the same mask; `wake' is called after new ones came, once in
+ * a tick at most, by a thread of clinet that may sleep and holds no lock but the
+ * one that clinet_control_events_close() waits for.  One `wake' at a time: EBUSY
+ * for another one.  *cursor becomes where reading begins.
  */
-extern int clinet_control_events_open(void (*wake)(void), uint64_t *cursor);
-extern void clinet_control_events_close(void);
+extern int clinet_control_events_open(void (*wake)(void), uint32_t mask,
+    uint64_t *cursor);
+extern void clinet_control_events_close(uint32_t mask);
 
 /*
  * Up to *count events that the mask wants, from the cursor on, which moves on.

@@ -68,7 +68,7 @@ fn bindings(out: &Path) -> Result<(), Box<dyn Error>> {
         .allowlist_function("clinetctl_.*|clinet_(control_.*|list|set_addrs|attach_ip|audit)")
         .allowlist_function("clinet_(sweep|install|withdraw|purge|resync_.*|log)")
         .allowlist_function("kmem_zalloc|kmem_free|mutex_(init|destroy|enter|exit)")
-        .allowlist_function("cv_(init|destroy|broadcast|wait_sig)|pollwakeup")
+        .allowlist_function("cv_(init|destroy|broadcast|wait_sig)|pollwakeup|pollhead_clean")
         .allowlist_function("ddi_(copyin|copyout|create_minor_node|remove_minor_node)|uiomove")
         .allowlist_function("getmajor|getminor|makedevice|crgetzoneid|secpolicy_.*")
         .allowlist_type("clinetctl_.*|clinet_(entry|cursor)_t|modldrv|modlinkage|uio|zoneid_t")

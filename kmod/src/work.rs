@@ -16,6 +16,15 @@ use crate::{attach, builtin, events, watch};
 /// The thread.
 pub static TASK: Task = Task::new(work);
 
+/// How soon readers of events are told of those that came after the last ones.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The registry needs memory before the second is over.
+static SHORT: AtomicBool = AtomicBool::new(false);
+
+/// When the registry was maintained last, in seconds since boot.
+static MAINTAINED: AtomicU32 = AtomicU32::new(u32::MAX);
+
 /// The module is loaded: attaching is allowed.
 static OPEN: AtomicBool = AtomicBool::new(false);
 
@@ -92,10 +101,23 @@ fn work() -> Duration {
     }
     let now = time::seconds();
     attach::work(now);
-    builtin::maintain(now);
+    // Not whenever the thread was woken, since that may be as often as something is
+    // refused.
+    let is_due = MAINTAINED.swap(now, Ordering::Relaxed) != now;
+    if SHORT.swap(false, Ordering::AcqRel) || is_due {
+        builtin::maintain(now);
+    }
     watch::notice();
-    events::tell();
-    Duration::from_secs(1)
+    match events::tell() {
+        true => TICK,
+        false => Duration::from_secs(1),
+    }
+}
+
+/// Has the registry's memory seen to. Any context; see [`Task::wake`].
+pub fn bring_memory() {
+    SHORT.store(true, Ordering::Release);
+    TASK.wake();
 }
 
 #[inline(never)]

@@ -26,6 +26,7 @@ typedef struct pollhead {
 } pollhead_t;
 
 extern void pollwakeup(pollhead_t *, short);
+extern void pollhead_clean(pollhead_t *);
 
 #ifdef	__cplusplus
 }

@@ -246,9 +246,13 @@ c_function! {
         device: dev_t, wanted: c_short, anyyet: c_int, come: *mut c_short,
         pollhead: *mut *mut pollhead_t,
     ) -> c_int {
-        let is_ready = match events::is_ready(minor_of(device)) {
+        let minor = minor_of(device);
+        let is_ready = match events::is_ready(minor) {
             Ok(is_ready) => is_ready,
             Err(error) => return error.number(),
+        };
+        let Some(waiting) = files::pollhead(minor) else {
+            return Errno::NXIO.number();
         };
         let readable = (sys::POLLIN | sys::POLLRDNORM) as c_short;
         let found = if is_ready { wanted & readable } else { 0 };
@@ -256,7 +260,7 @@ c_function! {
         unsafe { come.write(found) };
         if (found == 0 && anyyet == 0) || wanted & POLLET != 0 {
             // SAFETY: as above.
-            unsafe { pollhead.write(files::POLLHEAD.as_ptr()) };
+            unsafe { pollhead.write(waiting.as_ptr()) };
         }
         0
     }

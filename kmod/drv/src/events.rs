@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use crate::call::{Call, only};
-use crate::files::{self, POLLHEAD, WOKEN};
+use crate::files::{self, WOKEN};
 use crate::kernel::buffer::Buffer;
 use crate::kernel::clinet;
 use crate::kernel::errno::Errno;
@@ -33,28 +33,25 @@ pub fn choose(call: &Call<'_>, events: &sys::clinetctl_events_t) -> Result<(), E
 
 /// Wants these from now on.
 fn start(minor: u32, mask: u32) -> Result<(), Errno> {
+    let cursor = clinet::events_open(wake, mask)?;
     let mut files = files::lock();
-    let file = files.file(minor)?;
-    if file.is_recording {
-        file.mask = mask;
-        return Ok(());
-    }
-    drop(files);
-    let cursor = clinet::events_open(wake)?;
-    let mut files = files::lock();
-    let file = files.file(minor)?;
-    file.mask = mask;
-    let is_late = file.is_recording;
-    if !is_late {
-        file.is_recording = true;
+    let file = match files.file(minor) {
+        Ok(file) => file,
+        Err(error) => {
+            drop(files);
+            clinet::events_close(mask);
+            return Err(error);
+        }
+    };
+    let before = core::mem::replace(&mut file.mask, mask);
+    if before == 0 {
         file.cursor = cursor;
         // Some may have come since.
         file.is_ready = true;
     }
     drop(files);
-    if is_late {
-        // Another thread of the program was faster.
-        clinet::events_close();
+    if before != 0 {
+        clinet::events_close(before);
     }
     wake();
     Ok(())
@@ -68,12 +65,11 @@ fn start(minor: u32, mask: u32) -> Result<(), Errno> {
 pub fn stop(minor: u32) -> Result<(), Errno> {
     let mut files = files::lock();
     let file = files.file(minor)?;
-    let was_recording = core::mem::take(&mut file.is_recording);
-    file.mask = 0;
+    let before = core::mem::take(&mut file.mask);
     file.is_ready = false;
     drop(files);
-    if was_recording {
-        clinet::events_close();
+    if before != 0 {
+        clinet::events_close(before);
     }
     Ok(())
 }
@@ -83,11 +79,11 @@ pub extern "C" fn wake() {
     let mut files = files::lock();
     files.wakes = files.wakes.wrapping_add(1);
     for file in files.all() {
-        file.is_ready = file.is_recording;
+        file.is_ready = file.mask != 0;
     }
     WOKEN.wake_all();
     drop(files);
-    POLLHEAD.wake((sys::POLLIN | sys::POLLRDNORM) as i16);
+    files::wake_pollers((sys::POLLIN | sys::POLLRDNORM) as i16);
 }
 
 /// May a read(2) find something now?
@@ -157,6 +153,6 @@ fn put_back(minor: u32, taken: u64, start: u64) {
         && file.cursor == taken
     {
         file.cursor = start;
-        file.is_ready = file.is_recording;
+        file.is_ready = file.mask != 0;
     }
 }

@@ -19,11 +19,9 @@ pub const NODE: u32 = 0;
 #[derive(Clone, Copy)]
 pub struct File {
     is_open: bool,
-    /// clinet records events on its account.
-    pub is_recording: bool,
     /// There may be events that it has not looked for.
     pub is_ready: bool,
-    /// The events that it wants, as bits.
+    /// The events that it wants, as bits; clinet records them on its account.
     pub mask: u32,
     /// Where it goes on to read.
     pub cursor: u64,
@@ -31,7 +29,6 @@ pub struct File {
 
 const CLOSED: File = File {
     is_open: false,
-    is_recording: false,
     is_ready: false,
     mask: 0,
     cursor: 0,
@@ -55,8 +52,8 @@ static FILES: KMutex<Files> = KMutex::new(Files {
 /// Who waits in read(2).
 pub static WOKEN: Condvar = Condvar::zeroed();
 
-/// Who waits in poll(2).
-pub static POLLHEAD: Pollhead = Pollhead::zeroed();
+/// Who waits in poll(2), for each file by its place.
+static POLLHEADS: [Pollhead; MOST] = [const { Pollhead::zeroed() }; MOST];
 
 /// Sets them up.
 ///
@@ -89,14 +86,34 @@ impl Files {
     ///
     /// [`Errno::NXIO`] if there is none.
     pub fn file(&mut self, minor: u32) -> Result<&mut File, Errno> {
-        let index = usize::try_from(minor).ok().and_then(|it| it.checked_sub(1));
-        let file = index.and_then(|index| self.files.get_mut(index));
+        let file = place_of(minor).and_then(|place| self.files.get_mut(place));
         file.filter(|file| file.is_open).ok_or(Errno::NXIO)
     }
 
     /// All that are open.
     pub fn all(&mut self) -> impl Iterator<Item = &mut File> {
         self.files.iter_mut().filter(|file| file.is_open)
+    }
+}
+
+/// Where what belongs to a minor number is.
+fn place_of(minor: u32) -> Option<usize> {
+    usize::try_from(minor).ok()?.checked_sub(1)
+}
+
+/// Who waits in poll(2) for the open file of a minor number.
+pub fn pollhead(minor: u32) -> Option<&'static Pollhead> {
+    POLLHEADS.get(place_of(minor)?)
+}
+
+/// Wakes who waits in poll(2) for a file that events are recorded for. No lock of
+/// this driver may be held.
+pub fn wake_pollers(events: i16) {
+    for (minor, pollhead) in (1..).zip(&POLLHEADS) {
+        let is_waiting = lock().file(minor).is_ok_and(|file| file.mask != 0);
+        if is_waiting {
+            pollhead.wake(events);
+        }
     }
 }
 
@@ -124,8 +141,12 @@ pub fn open() -> Result<u32, Errno> {
     Err(Errno::AGAIN)
 }
 
-/// Closes one, with the role that it has. Its events are stopped by now.
+/// Closes one, with the role that it has. Its events are stopped by now. Sleeps.
 pub fn close(minor: u32) {
+    // While the number is not given to another one.
+    if let Some(pollhead) = pollhead(minor) {
+        pollhead.clean();
+    }
     let mut files = lock();
     if files.control == minor {
         files.control = NODE;

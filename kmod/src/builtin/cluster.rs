@@ -8,7 +8,7 @@ use super::BUILTIN;
 use crate::events;
 use crate::flow::FiveTuple;
 use crate::kernel::errno::Errno;
-use crate::kernel::probe;
+use crate::kernel::{probe, sys};
 use crate::registry::{Full, Node, NotInstalled, TooMany};
 use crate::stats::{self, counters};
 
@@ -43,7 +43,7 @@ pub fn install(owner: Node, tuple: &FiveTuple) -> Result<(), Errno> {
                 (tuple.foreign.addr.v6_form(), tuple.foreign.port),
                 holder,
             );
-            if events::are_wanted() {
+            if events::are_wanted(sys::CLINETCTL_EVENT_CONFLICT) {
                 events::conflict(tuple, holder);
             }
             Err(Errno::ADDRINUSE)

@@ -284,7 +284,7 @@ fn refuse((stack, tuple, direction): Question<'_>, refusal: &Refusal) -> Result<
     if !enforced {
         stats::flow(tuple.protocol, direction).cf_observed.bump();
     }
-    if events::are_wanted() {
+    if events::are_wanted(sys::CLINETCTL_EVENT_REFUSED) {
         events::refused((stack, tuple, direction), (owner, refusal.number), answer);
     }
     answer

@@ -16,16 +16,19 @@ c_function! {
     /// `cursor` is NULL or writable; `wake` may be called until a call of
     /// `clinet_control_events_close` has returned. Thread context, no lock held.
     fn clinet_control_events_open(
-        wake: Option<unsafe extern "C" fn()>, cursor: *mut u64,
+        wake: Option<unsafe extern "C" fn()>, mask: u32, cursor: *mut u64,
     ) -> c_int {
         // SAFETY: NULL, or valid and used by nobody else during the call: the caller promises it.
         let (Some(wake), Some(cursor)) = (wake, unsafe { cursor.as_mut() }) else {
             return Errno::INVAL.number();
         };
+        if mask == 0 || mask & !sys::CLINETCTL_EVENTS_ALL != 0 {
+            return Errno::INVAL.number();
+        }
         if !builtin::is_set_up() {
             return Errno::NXIO.number();
         }
-        errno::to_c(events::open(wake).map(|next| *cursor = next))
+        errno::to_c(events::open(wake, mask).map(|next| *cursor = next))
     }
 }
 
@@ -33,8 +36,8 @@ c_function! {
     /// # Safety
     ///
     /// Thread context, no lock held.
-    fn clinet_control_events_close() {
-        events::close();
+    fn clinet_control_events_close(mask: u32) {
+        events::close(mask);
     }
 }
 

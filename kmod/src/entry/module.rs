@@ -33,7 +33,7 @@ fn init(tunables: &sys::clinet_tunables_t) -> Result<(), Errno> {
         unsafe { take_down() };
         return result;
     }
-    builtin::set_waker(|| TASK.wake());
+    builtin::set_waker(work::bring_memory);
     Ok(())
 }
 

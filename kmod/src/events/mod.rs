@@ -4,16 +4,17 @@
 
 //! What happens, for whoever looks on.
 //!
-//! Nothing is recorded while nobody does: then a call costs one load. What is
+//! Only what somebody wants is recorded: otherwise a call costs one load. What is
 //! recorded goes into a ring of fixed size; the module's thread tells readers,
-//! who have a cursor each.
+//! who have a cursor each: at once, and then once in a tick, however many events
+//! come.
 //!
 //! Two mutexes: that of the ring is innermost and held for one record. That of
 //! the readers comes before it and is taken by threads that may sleep.
 
 pub mod ring;
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use crate::flow::{Direction, FiveTuple, Protocol};
 use crate::kernel::errno::Errno;
@@ -32,26 +33,53 @@ type Event = sys::clinetctl_event_t;
 /// What a reader is woken by.
 pub type Wake = unsafe extern "C" fn();
 
-/// Somebody looks on.
-static WANTED: AtomicBool = AtomicBool::new(false);
+/// What somebody wants, a bit for each kind of events.
+static WANTED: AtomicU32 = AtomicU32::new(0);
 
 /// The number of the next event while there is no ring.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// There are events that readers were not told of.
-static UNTOLD: AtomicBool = AtomicBool::new(false);
+/// Whether readers know of all events: one of the three below.
+static TELLING: AtomicU8 = AtomicU8::new(QUIET);
+
+/// They do, and the module's thread rests until it is woken.
+const QUIET: u8 = 0;
+/// They do, and the module's thread comes by in a tick.
+const TOLD: u8 = 1;
+/// They do not.
+const UNTOLD: u8 = 2;
 
 static RING: KMutex<Option<Ring<KmemSlice<Event>>>> = KMutex::new(None);
 
 struct Readers {
     wake: Option<Wake>,
-    count: u32,
+    /// How many want each kind of events.
+    counts: [u32; u32::BITS as usize],
 }
 
 static READERS: KMutex<Readers> = KMutex::new(Readers {
     wake: None,
-    count: 0,
+    counts: [0; u32::BITS as usize],
 });
+
+impl Readers {
+    /// Changes the number of those who want what `mask` says; returns what somebody
+    /// wants then.
+    fn change(&mut self, mask: u32, change: impl Fn(u32) -> u32) -> u32 {
+        let mut wanted = 0;
+        for (kind, count) in self.counts.iter_mut().enumerate() {
+            let bit = 1 << kind;
+            if mask & bit != 0 {
+                *count = change(*count);
+            }
+            if *count > 0 {
+                wanted |= bit;
+            }
+        }
+        WANTED.store(wanted, Ordering::Release);
+        wanted
+    }
+}
 
 /// Sets the mutexes up. Does not sleep.
 ///
@@ -80,10 +108,16 @@ pub unsafe fn fini() {
     }
 }
 
-/// Does anybody look on? One load. Any context.
+/// The bit of a kind of events in a mask.
+const fn bit(kind: u32) -> u32 {
+    1_u32.wrapping_shl(kind)
+}
+
+/// Does anybody want events of this kind, `CLINETCTL_EVENT_REFUSED` and so on? One
+/// load. Any context.
 #[inline]
-pub fn are_wanted() -> bool {
-    WANTED.load(Ordering::Relaxed)
+pub fn are_wanted(kind: u32) -> bool {
+    WANTED.load(Ordering::Relaxed) & bit(kind) != 0
 }
 
 const NOTHING: Event = Event {
@@ -120,7 +154,7 @@ fn record(event: Event) {
         ev_time: watch::now(),
         ..event
     });
-    if !UNTOLD.swap(true, Ordering::AcqRel) {
+    if TELLING.swap(UNTOLD, Ordering::AcqRel) == QUIET {
         work::TASK.wake();
     }
 }
@@ -176,7 +210,7 @@ pub fn conflict(tuple: &FiveTuple, holder: Node) {
 /// Something else happened: one of `CLINETCTL_EVENT_LAPSED` and so on, and what
 /// belongs to it.
 pub fn happened(kind: u32, value: u64) {
-    if are_wanted() {
+    if are_wanted(kind) {
         record(Event {
             ev_type: kind,
             ev_value: value,
@@ -185,27 +219,24 @@ pub fn happened(kind: u32, value: u64) {
     }
 }
 
-/// Somebody looks on from now, is woken by `wake`, and begins to read where this
-/// says. Sleeps.
+/// Somebody wants the events of a mask from now on, is woken by `wake`, and begins
+/// to read where this says. Sleeps.
 ///
 /// # Errors
 ///
 /// `EBUSY`: another one wakes. `ENOMEM`.
-pub fn open(wake: Wake) -> Result<u64, Errno> {
+pub fn open(wake: Wake, mask: u32) -> Result<u64, Errno> {
     let mut readers = READERS.lock();
     match readers.wake {
         Some(other) if !core::ptr::fn_addr_eq(other, wake) => return Err(Errno::BUSY),
-        Some(_) => {
-            readers.count = readers.count.saturating_add(1);
-            return Ok(next());
+        Some(_) => {}
+        None => {
+            let slots = KmemSlice::from_fn(KEPT, |_| NOTHING).ok_or(Errno::NOMEM)?;
+            *RING.lock() = Some(Ring::new(slots, NEXT.load(Ordering::Relaxed)));
+            readers.wake = Some(wake);
         }
-        None => {}
     }
-    let slots = KmemSlice::from_fn(KEPT, |_| NOTHING).ok_or(Errno::NOMEM)?;
-    *RING.lock() = Some(Ring::new(slots, NEXT.load(Ordering::Relaxed)));
-    readers.wake = Some(wake);
-    readers.count = 1;
-    WANTED.store(true, Ordering::Release);
+    readers.change(mask, |count| count.saturating_add(1));
     Ok(next())
 }
 
@@ -213,15 +244,14 @@ fn next() -> u64 {
     RING.lock().as_ref().map_or(0, Ring::next)
 }
 
-/// One of those who look on does so no longer; after the last one, nobody is woken
-/// any more. Sleeps.
-pub fn close() {
+/// One of those who wanted the events of a mask does so no longer; after the last
+/// one, nobody is woken any more. Sleeps.
+pub fn close(mask: u32) {
     let mut readers = READERS.lock();
-    readers.count = readers.count.saturating_sub(1);
-    if readers.count > 0 || readers.wake.is_none() {
+    let wanted = readers.change(mask, |count| count.saturating_sub(1));
+    if wanted != 0 || readers.wake.is_none() {
         return;
     }
-    WANTED.store(false, Ordering::Release);
     readers.wake = None;
     let ring = RING.lock().take();
     if let Some(ring) = ring {
@@ -246,17 +276,18 @@ pub fn read(cursor: &mut u64, mask: u32, mut put: impl FnMut(Event) -> bool) {
             ev_value: count,
             ..NOTHING
         }),
-        Read::Event(event) => {
-            let bit = 1_u32.checked_shl(event.ev_type).unwrap_or(0);
-            mask & bit == 0 || put(*event)
-        }
+        Read::Event(event) => mask & bit(event.ev_type) == 0 || put(*event),
     });
 }
 
-/// Tells readers of new events. For the module's thread.
-pub fn tell() {
-    if !UNTOLD.swap(false, Ordering::AcqRel) {
-        return;
+/// Tells readers of new events. For the module's thread, which is to come by again
+/// in a tick if this says so.
+pub fn tell() -> bool {
+    if TELLING.swap(TOLD, Ordering::AcqRel) != UNTOLD {
+        // Who recorded something since has not woken the thread.
+        return TELLING
+            .compare_exchange(TOLD, QUIET, Ordering::AcqRel, Ordering::Acquire)
+            .is_err();
     }
     let readers = READERS.lock();
     if let Some(wake) = readers.wake {
@@ -264,4 +295,5 @@ pub fn tell() {
         // this mutex.
         unsafe { wake() };
     }
+    true
 }

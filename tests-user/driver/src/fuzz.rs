@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clinet_control::abi::{self, command};
-use clinet_kernel::{Cred, Model, OpenFile, OpenFlags, Privileges, UserMemory};
+use clinet_kernel::{Cred, Model, OpenFile, OpenFlags, PollSet, Privileges, UserMemory};
 use clinet_module_tests::{TCP, Tuple, UDP};
 use zerocopy::IntoBytes;
 
@@ -128,8 +128,8 @@ impl Report {
 }
 
 /// The errnos that `clinetctl.h` and `clinet.h` name.
-const KNOWN: [i32; 20] = [
-    0, 1, 2, 4, 6, 11, 12, 13, 14, 16, 22, 25, 28, 48, 62, 120, 124, 125, 126, 151,
+const KNOWN: [i32; 21] = [
+    0, 1, 2, 4, 6, 11, 12, 13, 14, 16, 22, 25, 28, 48, 62, 73, 120, 124, 125, 126, 151,
 ];
 
 /// Files that are open at once.
@@ -139,6 +139,8 @@ const FILES: usize = 6;
 struct Session {
     machine: Machine,
     files: Vec<OpenFile>,
+    /// They outlive the files that are in them.
+    poll_sets: Vec<PollSet>,
     report: Report,
 }
 
@@ -153,6 +155,7 @@ pub fn run(source: &mut Source<'_>, most: u64) -> Report {
     let mut session = Session {
         machine: Machine::new(&[("clinet_max_tuples", 2000)]),
         files: Vec::new(),
+        poll_sets: Vec::new(),
         report: Report::default(),
     };
     while session.report.calls < most && session.step(source).is_some() {}
@@ -187,6 +190,12 @@ impl Session {
                 let events = source.word()? as i16;
                 let result = self.files[index].poll(events, Duration::ZERO);
                 self.report.note(result.map(drop));
+            }
+            6 if source.once_in(4)? => {
+                let events = source.word()? as i16;
+                if let Ok(Some(set)) = self.files[index].add_to_poll_set(events) {
+                    self.poll_sets.push(set);
+                }
             }
             6..9 => self.connect(source)?,
             9 => self.machine.kernel.settle(),

@@ -169,7 +169,7 @@ pub(crate) fn collect(machine: &Machine, record: &Record) -> Leaks {
     if machine.devices.forget_operations(record.base_name()) {
         leaks.push(Leak::Operations(record.base_name().to_owned()));
     }
-    if let Some(pollhead) = machine.polls.within(record.data.clone()) {
+    if let Some(pollhead) = machine.polls.take_within(&record.data) {
         let name = machine.variable_at(pollhead);
         leaks.push(Leak::Pollhead(
             name.unwrap_or_else(|| format!("{pollhead:#x}")),

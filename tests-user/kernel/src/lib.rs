@@ -65,7 +65,7 @@ pub use kernel::Kernel;
 pub use leak::{Leak, Leaks};
 pub use module::{ModinfoEntry, ModloadError, Module, ModunloadError};
 pub use network::IpControl;
-pub use open_file::{OpenFile, OpenFlags};
+pub use open_file::{OpenFile, OpenFlags, PollSet};
 pub use record::Symbol;
 pub use stack::STACK_SIZE;
 pub use thunk::kernel_symbols;

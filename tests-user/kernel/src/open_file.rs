@@ -258,19 +258,41 @@ impl OpenFile {
         if come != 0 || timeout.is_zero() {
             return Ok(come);
         }
-        let machine = &self.machine;
-        let added = machine.as_kernel(&Context::thread(), || {
-            machine.polls.add(machine, pollhead, events)
-        });
-        let id = added.unwrap_or_else(|fault| panic!("{fault}"));
-        let _listed = Listed { machine, id };
+        let listed = self.list(pollhead, events);
         loop {
             // Also once before the first wait: an event may have come before
             // this thread was listed.
             let (come, _) = self.ask_poll(events)?;
-            if come != 0 || !machine.polls.wait(machine, id, end) {
+            if come != 0 || !self.machine.polls.wait(&self.machine, listed.id, end) {
                 return Ok(come);
             }
+        }
+    }
+
+    /// Puts the file into a set of /dev/poll, which waits for events and keeps the
+    /// file's pollhead until it is dropped: also after the file was closed. `None`:
+    /// an event is there already.
+    ///
+    /// # Errors
+    ///
+    /// The errno of illumos.
+    ///
+    /// # Panics
+    ///
+    /// With the fault if the machine panicked.
+    pub fn add_to_poll_set(&self, events: i16) -> Result<Option<PollSet>, i32> {
+        let (come, pollhead) = self.ask_poll(events)?;
+        Ok((come == 0).then(|| self.list(pollhead, events)))
+    }
+
+    fn list(&self, pollhead: u64, events: i16) -> PollSet {
+        let machine = &self.machine;
+        let added = machine.as_kernel(&Context::thread(), || {
+            machine.polls.add(machine, pollhead, events)
+        });
+        PollSet {
+            machine: Arc::clone(machine),
+            id: added.unwrap_or_else(|fault| panic!("{fault}")),
         }
     }
 
@@ -368,13 +390,30 @@ impl Drop for OpenFile {
     }
 }
 
-/// A poller that is listed until dropped.
-struct Listed<'a> {
-    machine: &'a Machine,
+/// What waits for events of one file, until it is dropped.
+pub struct PollSet {
+    machine: Arc<Machine>,
     id: u64,
 }
 
-impl Drop for Listed<'_> {
+impl fmt::Debug for PollSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PollSet")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PollSet {
+    /// Was it woken since this was asked last?
+    pub fn was_woken(&self) -> bool {
+        self.machine
+            .polls
+            .wait(&self.machine, self.id, Instant::now())
+    }
+}
+
+impl Drop for PollSet {
     fn drop(&mut self) {
         self.machine.polls.remove(self.id);
     }

@@ -234,21 +234,22 @@ pub fn list(
     }
 }
 
-/// Has events recorded; `wake` is called after new ones came. Returns where
-/// reading begins.
-pub fn events_open(wake: extern "C" fn()) -> Result<u64, Errno> {
+/// Has the events of a mask recorded; `wake` is called after new ones came. Returns
+/// where reading begins.
+pub fn events_open(wake: extern "C" fn(), mask: u32) -> Result<u64, Errno> {
     let mut cursor = 0;
     // SAFETY: a function of this driver that anybody may call; the driver stays
     // until `events_close`, since it is not detached while a file is open. A
     // number that nobody else uses.
-    Errno::check(unsafe { sys::clinet_control_events_open(Some(wake), &mut cursor) })?;
+    Errno::check(unsafe { sys::clinet_control_events_open(Some(wake), mask, &mut cursor) })?;
     Ok(cursor)
 }
 
-/// Takes one `events_open` back. Waits until nobody is in `wake` any more.
-pub fn events_close() {
+/// Takes one `events_open` of this mask back. Waits until nobody is in `wake` any
+/// more.
+pub fn events_close(mask: u32) {
     // SAFETY: there is nothing to promise.
-    unsafe { sys::clinet_control_events_close() };
+    unsafe { sys::clinet_control_events_close(mask) };
 }
 
 /// The events from a cursor on that a mask wants; the cursor moves on. Returns

@@ -31,6 +31,14 @@ impl Pollhead {
         self.0.get()
     }
 
+    /// Takes off whoever still waits: a set of /dev/poll keeps what was closed, and
+    /// would look here when it is closed itself. Sleeps; no lock that chpoll takes
+    /// may be held.
+    pub fn clean(&self) {
+        // SAFETY: zeroed, and alive as long as self.
+        unsafe { sys::pollhead_clean(self.0.get()) };
+    }
+
     /// Wakes who waits for one of `events`. No lock that chpoll takes may be
     /// held.
     pub fn wake(&self, events: i16) {

@@ -72,6 +72,37 @@ fn it_does_not_detach_while_it_is_open() {
     machine.driver.unload().expect("it unloads");
 }
 
+/// A program closes the device and keeps the set of /dev/poll that it was in.
+#[test]
+fn a_poll_set_that_outlives_its_file_keeps_nothing_of_the_driver() {
+    const POLLIN: i16 = 1;
+    let machine = Machine::new(&[]);
+    let (device, other) = (machine.open(), machine.open());
+    let set = device
+        .file
+        .add_to_poll_set(POLLIN)
+        .expect("it is polled")
+        .expect("no event");
+    let others = other
+        .file
+        .add_to_poll_set(POLLIN)
+        .expect("it is polled")
+        .expect("no event");
+    drop(device);
+    assert_eq!(other.choose(1 << abi::CLINETCTL_EVENT_MODE), Ok(()));
+    assert!(
+        others.was_woken(),
+        "another file's close is none of its own"
+    );
+    assert!(!set.was_woken());
+    drop(other);
+    machine
+        .driver
+        .unload()
+        .expect("it unloads, and leaves nothing");
+    drop((set, others));
+}
+
 #[test]
 fn it_comes_and_goes_while_clinet_stays() {
     let machine = Machine::new(&[]);
@@ -120,7 +151,7 @@ fn another_version_of_clinet_is_refused_with_both_numbers() {
     }
     let log = kernel.log();
     let said = &log.last().expect("a message").text;
-    let expected = "clinetctl: not attached: it wants version 1 of misc/clinet's interface, \
+    let expected = "clinetctl: not attached: it wants version 2 of misc/clinet's interface, \
                     which has version 42";
     assert_eq!(said, expected);
 }

@@ -2,7 +2,7 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! `pollwakeup`, and who waits on which `pollhead_t`.
+//! `pollwakeup`, `pollhead_clean`, and who waits on which `pollhead_t`.
 //!
 //! A pollhead that nobody waits on is all zeros. While somebody does, its
 //! first word is not: as in a kernel, whose list begins there.
@@ -27,6 +27,7 @@ const ALWAYS: i16 = 0x0008 | 0x0010;
 
 struct Poller {
     id: u64,
+    /// 0 for one that was taken off.
     pollhead: u64,
     events: i16,
     woken: bool,
@@ -69,9 +70,19 @@ impl Polls {
             return;
         };
         let pollhead = state.pollers.remove(index).pollhead;
-        if state.pollers.iter().all(|other| other.pollhead != pollhead) {
+        if pollhead != 0 && state.pollers.iter().all(|other| other.pollhead != pollhead) {
             memory::write(pollhead, 0_u64);
         }
+    }
+
+    fn clean(&self, pollhead: u64) {
+        let mut state = lock(&self.state);
+        for poller in &mut state.pollers {
+            if poller.pollhead == pollhead {
+                poller.pollhead = 0;
+            }
+        }
+        memory::write(pollhead, 0_u64);
     }
 
     /// Sleeps until somebody wakes this poller, or until `end`; returns
@@ -106,11 +117,18 @@ impl Polls {
         self.changed.notify_all();
     }
 
-    /// The first pollhead in a range that somebody waits on.
-    pub fn within(&self, range: std::ops::Range<u64>) -> Option<u64> {
-        let state = lock(&self.state);
-        let mut pollheads = state.pollers.iter().map(|poller| poller.pollhead);
-        pollheads.find(|pollhead| range.contains(pollhead))
+    /// The first pollhead in a range that somebody waits on; all who wait there
+    /// are taken off.
+    pub fn take_within(&self, range: &std::ops::Range<u64>) -> Option<u64> {
+        let mut state = lock(&self.state);
+        let mut first = None;
+        for poller in &mut state.pollers {
+            if range.contains(&poller.pollhead) {
+                let pollhead = std::mem::take(&mut poller.pollhead);
+                first = first.or(Some(pollhead));
+            }
+        }
+        first
     }
 }
 
@@ -133,5 +151,12 @@ imports! {
         // A lock that chpoll takes must not be held here.
         machine.locks.check_named(POLL_LOCK);
         machine.polls.wake(pollhead, events as i16);
+    }
+
+    fn pollhead_clean(pollhead: u64) {
+        let machine = here().machine;
+        check_pollhead("pollhead_clean", machine, pollhead);
+        machine.locks.check_named(POLL_LOCK);
+        machine.polls.clean(pollhead);
     }
 }

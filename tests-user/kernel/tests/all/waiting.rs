@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use crate::common::compile_driver;
-use clinet_kernel::{Context, Cred, Driver, Kernel, OpenFile, OpenFlags, UserMemory, together};
+use clinet_kernel::{
+    Context, Cred, Driver, Kernel, ModunloadError, OpenFile, OpenFlags, UserMemory, together,
+};
 
 const EFAULT: i32 = 14;
 const EINTR: i32 = 4;
@@ -61,6 +63,7 @@ const LETTERS: &str = "
         pollwakeup(&pollhead, 1);
         mutex_exit(&lock);
     }
+    void clean(void) { pollhead_clean(&pollhead); }
     void spoil(void) { pollhead.list = &lock; }";
 
 fn letters() -> (Kernel, Driver) {
@@ -148,6 +151,39 @@ fn a_poll_ends_when_it_is_woken() {
     });
     assert_eq!(file.poll(POLLIN, Duration::ZERO), Ok(POLLIN));
     assert_eq!(file.poll(POLLOUT, Duration::ZERO), Ok(0));
+}
+
+#[test]
+fn a_poll_set_is_woken_until_its_pollhead_is_cleaned() {
+    let (_kernel, driver) = letters();
+    let file = open(&driver);
+    let set = file
+        .add_to_poll_set(POLLIN)
+        .expect("it is polled")
+        .expect("no event");
+    assert!(!set.was_woken());
+    call(&driver, "give", u64::from(b'e'));
+    assert!(set.was_woken());
+    call(&driver, "clean", 0);
+    call(&driver, "give", u64::from(b'f'));
+    assert!(!set.was_woken());
+    drop((file, set));
+    driver.unload().expect("nobody waits");
+}
+
+#[test]
+fn a_pollhead_that_a_poll_set_still_has_is_a_leak() {
+    let (_kernel, driver) = letters();
+    let set = open(&driver)
+        .add_to_poll_set(POLLIN)
+        .expect("it is polled")
+        .expect("no event");
+    let leaks = match driver.unload() {
+        Err(ModunloadError::Leaks { leaks, .. }) => leaks.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert!(leaks.contains("pollhead"), "{leaks}");
+    drop(set);
 }
 
 #[test]

@@ -30,11 +30,21 @@ extern "C" fn wake() {
     WAKES.fetch_add(1, Ordering::SeqCst);
 }
 
+static COUNTED: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn count() {
+    COUNTED.fetch_add(1, Ordering::SeqCst);
+}
+
 extern "C" fn another() {}
 
 impl Watched {
     fn new() -> Self {
-        let loaded = Loaded::new(&[("clinet_fence", 2)]);
+        Self::with(&[("clinet_fence", 2)], wake)
+    }
+
+    fn with(tunables: &[(&str, u64)], wake: extern "C" fn()) -> Self {
+        let loaded = Loaded::new(tunables);
         let functions = [
             ("wake", wake as *const ()),
             ("another", another as *const ()),
@@ -51,15 +61,24 @@ impl Watched {
     }
 
     fn open(&self) -> u64 {
+        self.open_for(ALL)
+    }
+
+    fn open_for(&self, mask: u32) -> u64 {
         let mut cursor = u64::MAX;
-        let args = [self.wake, ptr_mut(&mut cursor)];
+        let args = [self.wake, mask.into(), ptr_mut(&mut cursor)];
         let error = self.loaded.control("clinet_control_events_open", &args);
         assert_eq!(error, 0);
         cursor
     }
 
     fn close(&self) {
-        let _ = self.loaded.control("clinet_control_events_close", &[]);
+        self.close_for(ALL);
+    }
+
+    fn close_for(&self, mask: u32) {
+        let args = [mask.into()];
+        let _ = self.loaded.control("clinet_control_events_close", &args);
     }
 
     /// Up to `room` events that the mask wants.
@@ -115,6 +134,59 @@ fn a_refusal_is_told_and_readers_are_woken() {
     let mut again = watched.open();
     assert_eq!((again, again), (cursor, event.ev_sequence + 1));
     assert_eq!(watched.read(&mut again, ALL, 9).len(), 0);
+    watched.close();
+}
+
+/// What somebody wants is not pushed out of the ring by what nobody wants.
+#[test]
+fn only_what_somebody_wants_is_recorded() {
+    const MODE: u32 = 1 << abi::CLINETCTL_EVENT_MODE;
+    const REFUSED: u32 = 1 << abi::CLINETCTL_EVENT_REFUSED;
+    let watched = Watched::new();
+    let start = watched.open_for(MODE);
+    watched.refuse(1);
+    assert_eq!(watched.open_for(REFUSED), start, "nobody wanted it");
+    watched.refuse(2);
+    let mut cursor = start;
+    assert_eq!(watched.read(&mut cursor, ALL, 9).len(), 1);
+    // A second one who wants refusals goes, and then the first.
+    watched.open_for(REFUSED);
+    watched.close_for(REFUSED);
+    watched.refuse(3);
+    watched.close_for(REFUSED);
+    watched.refuse(4);
+    assert_eq!(watched.read(&mut cursor, ALL, 9).len(), 1);
+    watched.close_for(MODE);
+}
+
+/// Questions that are refused and told as events neither have memory looked for nor
+/// keep the module's thread busy.
+#[test]
+fn a_flood_of_refusals_keeps_nobody_busy() {
+    let tunables = [("clinet_max_tuples", 65536), ("clinet_full_refuse", 1)];
+    let watched = Watched::with(&tunables, count);
+    let loaded = &watched.loaded;
+    loaded.kernel.fail_allocations(true);
+    let ask = |port| loaded.connect2(true, &Tuple::v4(TCP, port, 80));
+    let refused: Vec<u16> = (1..=60_000).filter(|port| ask(*port) != 0).collect();
+    assert!(refused.len() > 2000, "{} refused", refused.len());
+    loaded.kernel.settle();
+    loaded.kernel.fail_allocations(false);
+    watched.open();
+    loaded.kernel.fail_allocations(true);
+    let (asked, told) = (
+        loaded.kernel.kmem_allocations(),
+        COUNTED.load(Ordering::SeqCst),
+    );
+    for port in refused.into_iter().take(2000) {
+        assert_ne!(ask(port), 0);
+        loaded.kernel.settle();
+    }
+    let asked = loaded.kernel.kmem_allocations() - asked;
+    let told = COUNTED.load(Ordering::SeqCst) - told;
+    assert!(asked <= 2, "{asked} allocations for 2000 questions");
+    assert!((1..=2).contains(&told), "{told} times in one tick");
+    loaded.kernel.fail_allocations(false);
     watched.close();
 }
 
@@ -224,7 +296,7 @@ fn one_function_wakes_all_readers() {
     let another = loaded.kernel.symbol("drv/reader", "another").unwrap();
     let in_use = loaded.kernel.kmem_in_use();
     let mut cursor = watched.open();
-    let other = [another, ptr_mut(&mut cursor)];
+    let other = [another, ALL.into(), ptr_mut(&mut cursor)];
     assert_eq!(loaded.control("clinet_control_events_open", &other), EBUSY);
     watched.open();
     watched.close();
@@ -235,14 +307,16 @@ fn one_function_wakes_all_readers() {
     assert!(loaded.kernel.kmem_in_use() < in_use + 50_000);
     assert_eq!(loaded.control("clinet_control_events_open", &other), 0);
     watched.close();
-    let bad = [0, ptr_mut(&mut cursor)];
-    assert_eq!(loaded.control("clinet_control_events_open", &bad), EINVAL);
+    for (wake, mask) in [(0, ALL), (watched.wake, 0), (watched.wake, ALL + 1)] {
+        let bad = [wake, mask.into(), ptr_mut(&mut cursor)];
+        assert_eq!(loaded.control("clinet_control_events_open", &bad), EINVAL);
+    }
     assert_eq!(
         loaded.control("clinet_control_events", &[0, 0, 0, 0]),
         EINVAL
     );
     let none = Loaded::new(&[("clinet_provider", 0)]);
-    let nobody = [watched.wake, ptr_mut(&mut cursor)];
+    let nobody = [watched.wake, ALL.into(), ptr_mut(&mut cursor)];
     assert_eq!(none.control("clinet_control_events_open", &nobody), ENXIO);
 }
 

@@ -78,6 +78,7 @@ extern int secpolicy_ip_config(const void *, int);
 extern uint32_t getmajor(uint64_t), getminor(uint64_t);
 extern uint64_t makedevice(uint32_t, uint32_t);
 extern void pollwakeup(pollhead_t *, short);
+extern void pollhead_clean(pollhead_t *);
 extern int cv_wait_sig(kcondvar_t *, kmutex_t *);
 extern void cv_broadcast(kcondvar_t *);
 #define NODE(dip, name) ddi_create_minor_node(dip, name, 0x2000, 0, "ddi_pseudo", 0)
