@@ -8,6 +8,7 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 
+use crate::kernel::errno::Errno;
 use crate::kernel::task::Task;
 use crate::kernel::{log, sys, time};
 use crate::settings::{self, Mode, Settings};
@@ -126,22 +127,29 @@ fn follow_tunables() {
         let mode = Mode::from_number(number).ok_or(
             c"clinet: clinet_mode is not 0 (off), 1 (observe) or 2 (enforce); not changed",
         )?;
-        if mode != Mode::Enforce && watch::is_armed() {
-            return Err(c"clinet: clinet_mode stays 2 while ports are granted to this node");
-        }
-        change_mode(mode);
-        Ok(())
+        let change = || {
+            change_mode(mode);
+            Ok(())
+        };
+        let changed = match mode {
+            Mode::Enforce => change(),
+            Mode::Off | Mode::Observe => watch::disarm(false, change),
+        };
+        changed.map_err(|_| c"clinet: clinet_mode stays 2 while ports are granted to this node")
     });
     DETACH.follow(|number| {
-        // Each has said in the log what is wrong.
-        let _ = match number {
-            0 => attach::attach(),
-            1 if watch::is_armed() => {
-                return Err(c"clinet: clinet_detach stays 0 while ports are granted to this node");
+        match number {
+            // It has said in the log what is wrong.
+            0 => drop(attach::attach()),
+            1 => {
+                if watch::disarm(false, attach::detach) == Err(Errno::BUSY) {
+                    return Err(
+                        c"clinet: clinet_detach stays 0 while ports are granted to this node",
+                    );
+                }
             }
-            1 => attach::detach(),
             _ => return Err(c"clinet: clinet_detach is not 0 or 1; not changed"),
-        };
+        }
         Ok(())
     });
     if AUDIT_NOW().swap(0, Ordering::Relaxed) != 0 {

@@ -23,6 +23,7 @@
 #define	ENOSPC		28
 #define	ENOTSUP		48
 #define	ETIME		62
+#define	ENOTACTIVE	73
 #define	EPROTONOSUPPORT	120
 #define	EAFNOSUPPORT	124
 #define	EADDRINUSE	125

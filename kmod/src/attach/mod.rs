@@ -284,6 +284,7 @@ impl Attachment {
             hooks += 1;
         }
         state::set(State::Attached, c"", hooks);
+        state::set_taken(false);
         Ok(())
     }
 
@@ -307,6 +308,10 @@ impl Attachment {
             log::warn(reason);
         }
         state::set(State::Attached, reason, hooks);
+        let asked = variables
+            .clone()
+            .any(|variable| variable.hook() == Hook::Connect2 && variable.asks());
+        state::set_taken(!asked);
     }
 
     /// Finds ip's variables and looks whether all that are wanted are free.
@@ -339,6 +344,7 @@ impl Attachment {
             false => State::Refused,
         };
         state::set(state, refusal.reason, 0);
+        state::set_taken(refusal.errno == Errno::BUSY);
     }
 
     /// Replaces our functions by those that accept everything: the question

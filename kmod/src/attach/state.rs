@@ -48,6 +48,28 @@ impl State {
     }
 }
 
+/// Another one has the hook by which ip asks.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Is it another one whom ip asks, as was seen last?
+pub fn is_taken() -> bool {
+    TAKEN.load(Ordering::Acquire)
+}
+
+/// Remembers that.
+pub fn set_taken(is_taken: bool) {
+    TAKEN.store(is_taken, Ordering::Release);
+}
+
+/// May ip ask? If its hooks were never looked for or are not there, it may know the
+/// contract.
+pub fn may_ask() -> bool {
+    match get() {
+        State::Attached | State::Never | State::Refused => !is_taken(),
+        State::Partial | State::Detached => false,
+    }
+}
+
 static STATE: AtomicU8 = AtomicU8::new(State::Never as u8);
 static REASON: AtomicPtr<c_char> = AtomicPtr::new(c"".as_ptr().cast_mut());
 static HOOKS: AtomicU64 = AtomicU64::new(0);

@@ -34,7 +34,7 @@ c_function! {
     ///
     /// Thread context, no lock held.
     fn clinet_detach_ip() -> c_int {
-        errno::to_c(watch::disarm(false).and_then(|()| attach::detach()))
+        errno::to_c(watch::disarm(false, attach::detach))
     }
 }
 

@@ -175,11 +175,14 @@ fn is_forced(flags: u32) -> Result<bool, Errno> {
 fn set_mode(value: u64, force: bool) -> Result<(), Errno> {
     let number = u32::try_from(value).map_err(|_| Errno::INVAL)?;
     let mode = Mode::from_number(number).ok_or(Errno::INVAL)?;
-    if mode != Mode::Enforce {
-        watch::disarm(force)?;
+    let change = || {
+        work::set_mode(mode);
+        Ok(())
+    };
+    match mode {
+        Mode::Enforce => change(),
+        Mode::Off | Mode::Observe => watch::disarm(force, change),
     }
-    work::set_mode(mode);
-    Ok(())
 }
 
 fn set(property: u32, value: u64, flags: u32) -> Result<(), Errno> {
@@ -211,9 +214,7 @@ c_function! {
     /// Thread context, no lock held.
     fn clinet_control_detach(flags: u32) -> c_int {
         errno::to_c(
-            is_forced(flags)
-                .and_then(watch::disarm)
-                .and_then(|()| attach::detach()),
+            is_forced(flags).and_then(|force| watch::disarm(force, attach::detach)),
         )
     }
 }

@@ -27,6 +27,8 @@ impl Errno {
     pub const NOTSUP: Self = Self(sys::ENOTSUP as i32);
     /// It was not done in time.
     pub const TIME: Self = Self(sys::ETIME as i32);
+    /// It is switched off.
+    pub const NOTACTIVE: Self = Self(sys::ENOTACTIVE as i32);
     /// Something newer is there.
     pub const STALE: Self = Self(sys::ESTALE as i32);
     /// Not now.

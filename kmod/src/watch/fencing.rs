@@ -113,7 +113,7 @@ pub fn take_away() -> Result<(), Errno> {
 ///
 /// # Errors
 ///
-/// `ENXIO` without the provider, `ESTALE`, `EAGAIN`: the deadline has passed,
+/// `ENXIO` and `ENOTACTIVE` as for a grant, `ESTALE`, `EAGAIN`: the deadline has passed,
 /// `EBUSY`: somebody else waits for the fence, `ETIME`: it cannot be done, or not in
 /// time, and the addresses are taken away again.
 pub fn bring_back(epoch: u64, sequence: u64, clean: bool) -> Result<(), Errno> {

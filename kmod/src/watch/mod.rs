@@ -12,7 +12,9 @@
 //! gate, and waits for nothing.
 //!
 //! One mutex serialises what sets the callout. Only threads that may sleep take it,
-//! and of ours only that of the grants is taken with it.
+//! and of ours only that of the grants is taken with it. Another one, which comes
+//! before it and before that of the hooks, is held for a change that grants and for
+//! one after which nothing is refused, so that neither overtakes the other.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
@@ -24,8 +26,8 @@ use crate::kernel::errno::Errno;
 use crate::kernel::mutex::KMutex;
 use crate::kernel::task::Task;
 use crate::kernel::{log, sys};
-use crate::settings::policy;
-use crate::{builtin, events};
+use crate::settings::{self, Mode, policy};
+use crate::{attach, builtin, events};
 
 mod clock;
 mod fencing;
@@ -53,6 +55,9 @@ impl Handler for Shut {
 }
 
 static CALLOUT: KMutex<Callout<Shut>> = KMutex::new(Callout::unset());
+
+/// Serialises what grants with what disarms the grants.
+static ARMING: KMutex<()> = KMutex::new(());
 
 /// How often something happened since the module was loaded.
 pub struct Counts {
@@ -84,14 +89,17 @@ fn count(counter: &AtomicU64) {
 /// It was told that the deadline has passed.
 static TOLD: AtomicBool = AtomicBool::new(false);
 
-/// Sets the callout's mutex up, and compares the clocks for the first time.
+/// Sets the mutexes up, and compares the clocks for the first time.
 ///
 /// # Safety
 ///
 /// Called by `_init`, once, before anybody else is in the module.
 pub unsafe fn init() {
-    // SAFETY: nobody has used the mutex.
-    unsafe { CALLOUT.init() };
+    // SAFETY: nobody has used the mutexes.
+    unsafe {
+        CALLOUT.init();
+        ARMING.init();
+    }
     clock::init();
 }
 
@@ -102,8 +110,11 @@ pub unsafe fn init() {
 /// Nobody else is in the module or will be; the thread is gone.
 pub unsafe fn fini() {
     CALLOUT.lock().cancel();
-    // SAFETY: nobody uses it any more.
-    unsafe { CALLOUT.destroy() };
+    // SAFETY: nobody uses them any more.
+    unsafe {
+        CALLOUT.destroy();
+        ARMING.destroy();
+    }
 }
 
 /// Sets the callout for a gate that is due to be shut.
@@ -150,8 +161,10 @@ fn errno(refused: Refused) -> Errno {
 ///
 /// # Errors
 ///
-/// `ESTALE`, `EINVAL`; `ENXIO` if the built-in provider does not answer.
+/// `ESTALE`, `EINVAL`; `ENXIO` if the built-in provider does not answer, and
+/// `ENOTACTIVE` if it refuses nothing.
 pub fn set_grants(terms: &Terms, ports: [&[u64]; 2]) -> Result<(), Errno> {
+    let _arming = ARMING.lock();
     let grants = answering()?;
     change(grants, terms.deadline, |grants| {
         grants.replace(terms, ports, now)
@@ -176,6 +189,7 @@ pub fn configure(terms: &Terms, ports: [&[u64]; 2]) -> Result<(), Errno> {
 ///
 /// As for [`set_grants`].
 pub fn set_deadline(epoch: u64, sequence: u64, deadline: u64) -> Result<(), Errno> {
+    let _arming = ARMING.lock();
     let grants = answering()?;
     change(grants, deadline, |grants| {
         grants.set_deadline(epoch, sequence, deadline, now)
@@ -184,12 +198,16 @@ pub fn set_deadline(epoch: u64, sequence: u64, deadline: u64) -> Result<(), Errn
     Ok(())
 }
 
-/// The grants, if the provider that they are of is the one that answers.
+/// The grants, if the provider that they are of is the one that answers, and what it
+/// refuses is refused.
 fn answering() -> Result<&'static NodeGrants, Errno> {
     let grants = builtin::grants().ok_or(Errno::NXIO)?;
-    match builtin::is_associated() {
+    if !builtin::is_associated() {
+        return Err(Errno::NXIO);
+    }
+    match settings::mode() == Mode::Enforce && attach::state::may_ask() {
         true => Ok(grants),
-        false => Err(Errno::NXIO),
+        false => Err(Errno::NOTACTIVE),
     }
 }
 
@@ -201,26 +219,26 @@ pub fn is_armed() -> bool {
     })
 }
 
-/// Makes sure that nothing is granted before nobody is asked any more. With `force`
-/// what is granted lapses, and what then happens is waited for. Sleeps.
+/// Makes a change after which nothing is refused any more, while nothing is granted.
+/// With `force` what is granted lapses, and what then happens is waited for. Sleeps.
 ///
 /// # Errors
 ///
 /// `EBUSY`: something is granted. `ETIME`: what happens is not done in time, and
-/// goes on.
-pub fn disarm(force: bool) -> Result<(), Errno> {
-    let Some(grants) = builtin::grants().filter(|_| is_armed()) else {
-        return Ok(());
-    };
-    if !force {
-        return Err(Errno::BUSY);
+/// goes on. That of the change.
+pub fn disarm(force: bool, change: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+    let _arming = ARMING.lock();
+    if let Some(grants) = builtin::grants().filter(|_| is_armed()) {
+        if !force {
+            return Err(Errno::BUSY);
+        }
+        grants.lapse(now());
+        TASK.wake();
+        if policy::FENCE_ACTION.get() != policy::NONE {
+            fencing::wait_until_away()?;
+        }
     }
-    grants.lapse(now());
-    TASK.wake();
-    match policy::FENCE_ACTION.get() {
-        policy::NONE => Ok(()),
-        _ => fencing::wait_until_away(),
-    }
+    change()
 }
 
 /// What the thread does.
@@ -238,7 +256,7 @@ fn work() -> Duration {
     }
     if is_armed() && is_replaced() {
         log::warn(
-            c"clinet: another provider has replaced the built-in one: the grants have lapsed",
+            c"clinet: another provider is asked instead of the built-in one: the grants have lapsed",
         );
         grants.lapse(now());
     }
@@ -253,9 +271,9 @@ fn work() -> Duration {
     rest(&snapshot)
 }
 
-/// Has another provider taken the slot?
+/// Has another provider taken the slot, or the hook by which ip asks?
 fn is_replaced() -> bool {
-    builtin::is_associated() && !builtin::answers()
+    (builtin::is_associated() && !builtin::answers()) || attach::state::is_taken()
 }
 
 /// Until when there is nothing to do.

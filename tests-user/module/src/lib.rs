@@ -50,6 +50,8 @@ pub const EBUSY: i32 = 16;
 pub const ENOENT: i32 = 2;
 /// `EAGAIN` of illumos.
 pub const EAGAIN: i32 = 11;
+/// `ENOTACTIVE` of illumos.
+pub const ENOTACTIVE: i32 = 73;
 /// `ESTALE` of illumos.
 pub const ESTALE: i32 = 151;
 /// `ENOTSUP` of illumos.

@@ -47,6 +47,10 @@ fn refused(command: &str, errno: Errno) -> Option<&'static str> {
             "The deadline has passed: clinetadm grants set FILE first."
         }
         Errno::ETIME => "The module goes on with it: clinetadm events -t fenced.",
+        Errno::ENOTACTIVE => {
+            "Refusals are not carried out, or ip does not ask: clinetadm set mode enforce, \
+             clinetadm attach."
+        }
         Errno::ENXIO => {
             "The module answers with another provider, or is not attached: clinetadm show."
         }

@@ -64,6 +64,7 @@ errnos! {
     ENOTSUP 48 "not supported"
     ETIME 62 "not done in time"
     EPROTO 71 "against the protocol"
+    ENOTACTIVE 73 "it refuses nothing now"
     EOVERFLOW 79 "too large a value"
     ENOSYS 89 "not implemented"
     ENOTSOCK 95 "not a socket"
