@@ -41,7 +41,10 @@ extern int clinet_control_state(clinetctl_state_t *);
 /* The stat of this number, from 0; ENOENT after the last. */
 extern int clinet_control_stat(uint32_t, clinetctl_stat_t *);
 
-/* The module's clock in nanoseconds: gethrtime(9F). */
+/*
+ * The module's clock in nanoseconds: gethrtime(9F), ahead by what the time of
+ * day has jumped.
+ */
 extern uint64_t clinet_control_clock(void);
 
 /* Fills what follows cq_incoming. */
@@ -74,11 +77,11 @@ extern int clinet_control_delete(const clinetctl_tuple_t *, uint32_t stack,
     uint32_t flags);
 
 /*
- * Events.  What an open wants by its mask, as in CLINETCTL_EVENTS, is recorded
- * until a close with the same mask; `wake' is called after new ones came, once in
- * a tick at most, by a thread of clinet that may sleep and holds no lock but the
- * one that clinet_control_events_close() waits for.  One `wake' at a time: EBUSY
- * for another one.  *cursor becomes where reading begins.
+ * Events.  What an open wants by its mask, as in CLINETCTL_EVENTS, is
+ * recorded until a close with the same mask; `wake' is called after new ones
+ * came, once in a tick at most, by a thread of clinet that may sleep and holds
+ * no lock but the one that clinet_control_events_close() waits for.  One `wake'
+ * at a time: EBUSY for another one.  *cursor becomes where reading begins.
  */
 extern int clinet_control_events_open(void (*wake)(void), uint32_t mask,
     uint64_t *cursor);
