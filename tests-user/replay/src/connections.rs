@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use crate::decode::TcpHeader;
 use crate::flows::{Moment, Tuple};
-use crate::machines::Mac;
+use crate::mac::Mac;
 use crate::tcp::{Sender, State, Streams};
 
 /// A flow that came in by a MAC address that does not send, until a node answers.

@@ -5,7 +5,7 @@
 //! From packets to nodes, questions and counts.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use foldhash::fast::RandomState;
 
@@ -14,9 +14,11 @@ use crate::capture::{Record, Timestamp};
 use crate::connections::Connections;
 use crate::copies::Copies;
 use crate::decode::{Decoded, Macs, Malformed, Packet, Transport, decode};
-use crate::errno::errno_name;
-use crate::machines::{Mac, Machines, Place};
-use crate::report::{Counters, Refusal, Report};
+use crate::mac::{Mac, NO_MAC, is_group};
+use crate::machines::{Machines, Place};
+use crate::refusals::{Refusals, Refused};
+use crate::report::{Counters, Report};
+use crate::senders::Way;
 use crate::stack::{Answer, Direction, FiveTuple, Protocol, Stack, StackError};
 
 /// How many datagrams to MAC addresses that do not send are remembered until
@@ -68,7 +70,7 @@ fn address(bits: u128) -> IpAddr {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     pub(crate) number: u64,
-    time: Option<Timestamp>,
+    pub(crate) time: Option<Timestamp>,
 }
 
 /// What is behind the two ends of a packet, if they are shared addresses.
@@ -76,18 +78,21 @@ pub(crate) struct Moment {
 pub(crate) struct Ends {
     pub(crate) source: Option<Place>,
     pub(crate) destination: Option<Place>,
-    macs: Option<(Mac, Mac)>,
+    source_mac: Option<Mac>,
+    destination_mac: Option<Mac>,
     /// The packet has passed a router.
     pub(crate) routed: bool,
+    /// The identification of a UDP datagram, or 0.
+    number: u16,
 }
 
 impl Ends {
     pub(crate) fn source_mac(&self) -> Option<Mac> {
-        self.macs.map(|macs| macs.0)
+        self.source_mac
     }
 
     pub(crate) fn destination_mac(&self) -> Option<Mac> {
-        self.macs.map(|macs| macs.1)
+        self.destination_mac
     }
 }
 
@@ -104,8 +109,8 @@ pub(crate) struct Flows<'a> {
     totals: Counters,
     routed_copies: u64,
     not_looked_into: BTreeMap<String, u64>,
-    refusals: Vec<Refusal>,
-    refusals_omitted: u64,
+    pub(crate) no_node: u64,
+    refusals: Refusals,
 }
 
 impl<'a> Flows<'a> {
@@ -121,8 +126,8 @@ impl<'a> Flows<'a> {
             totals: Counters::default(),
             routed_copies: 0,
             not_looked_into: BTreeMap::new(),
-            refusals: Vec::new(),
-            refusals_omitted: 0,
+            no_node: 0,
+            refusals: Refusals::new(options.listed_refusals),
         }
     }
 
@@ -134,20 +139,20 @@ impl<'a> Flows<'a> {
 
     /// What has been found so far.
     pub(crate) fn into_report(mut self) -> Report {
+        self.refusals.withdraw(&mut self.machines, &self.copies);
         let nodes = self.machines.report();
         for node in &nodes {
             self.totals.add_flows_of(&node.counters);
         }
-        // A question may have waited for its answer.
-        self.refusals.sort_by_key(|refusal| refusal.packet);
         Report {
             totals: self.totals,
             routed_copies: self.routed_copies,
             not_looked_into: self.not_looked_into,
             skipped_sections: BTreeMap::new(),
+            no_node: self.no_node,
             nodes,
-            refusals: self.refusals,
-            refusals_omitted: self.refusals_omitted,
+            refusals: self.refusals.list(&self.machines),
+            refusals_omitted: self.refusals.omitted(),
         }
     }
 
@@ -183,7 +188,11 @@ impl<'a> Flows<'a> {
     }
 
     fn is_shared(&self, packet: &Packet) -> bool {
-        self.shared.contains(&packet.source) || self.shared.contains(&packet.destination)
+        self.is_shared_address(packet.source) || self.is_shared_address(packet.destination)
+    }
+
+    pub(crate) fn is_shared_address(&self, address: u128) -> bool {
+        self.shared.contains(&address)
     }
 
     fn shared_packet(&mut self, record: &Record<'_>, packet: &Packet) -> Result<(), StackError> {
@@ -227,6 +236,7 @@ impl<'a> Flows<'a> {
             (packet.destination, destination, original.1),
         ] {
             if self.shared.contains(&shared)
+                && farther != NO_MAC
                 && let Some(Place::Fixed(node) | Place::Node(node)) = self.machines.known(nearer)
             {
                 self.machines.answers(farther, node);
@@ -235,26 +245,42 @@ impl<'a> Flows<'a> {
     }
 
     fn ends(&mut self, moment: Moment, packet: &Packet) -> Result<Ends, StackError> {
-        let macs = match packet.macs {
-            Macs::None => None,
+        let (source_mac, destination_mac) = match packet.macs {
+            Macs::None => (None, None),
             Macs::Ethernet {
                 source,
                 destination,
-            } => Some((source, destination)),
+            } => (
+                Some(source).filter(|mac| *mac != NO_MAC),
+                Some(destination).filter(|mac| *mac != NO_MAC),
+            ),
         };
         let ports = packet.ports();
         let mut place = |address, mac, port| {
-            if self.shared.contains(address) {
-                self.machines.place(self.stack, moment.number, mac, port)
+            if self.shared.contains(&address) {
+                self.machines
+                    .place(self.stack, moment.number, address, mac, port)
             } else {
                 Ok(None)
             }
         };
+        let source = place(packet.source, source_mac, ports.map(|p| p.0))?;
+        // A group is no node.
+        let destination = match destination_mac {
+            Some(mac) if is_group(mac) && self.options.nodes.is_none() => None,
+            _ => place(packet.destination, destination_mac, ports.map(|p| p.1))?,
+        };
+        let number = match packet.transport {
+            Ok(Transport::Udp { .. }) => packet.identity.number(),
+            _ => 0,
+        };
         Ok(Ends {
-            source: place(&packet.source, macs.map(|m| m.0), ports.map(|p| p.0))?,
-            destination: place(&packet.destination, macs.map(|m| m.1), ports.map(|p| p.1))?,
-            macs,
+            source,
+            destination,
+            source_mac,
+            destination_mac,
             routed: packet.is_routed(),
+            number,
         })
     }
 
@@ -288,7 +314,7 @@ impl<'a> Flows<'a> {
                     self.machines.count(node, undecodable);
                 }
             }
-            None => {}
+            None => self.no_node += u64::from(source.is_none()),
         }
         if let Some(Place::Silent(_) | Place::Stands(_)) = ends.destination
             && let Some(mac) = ends.destination_mac()
@@ -311,8 +337,13 @@ impl<'a> Flows<'a> {
         place: Place,
         ends: Ends,
     ) -> Result<usize, StackError> {
-        self.machines
-            .sender(self.stack, place, tuple.local, ends.routed)
+        let way = Way {
+            address: tuple.local,
+            mac: ends.source_mac(),
+            routed: ends.routed,
+            number: ends.number,
+        };
+        self.machines.sender(self.stack, place, way)
     }
 
     fn udp_send(&mut self, moment: Moment, node: usize, flow: &FiveTuple) {
@@ -344,25 +375,14 @@ impl<'a> Flows<'a> {
         owner: Option<usize>,
     ) {
         self.machines.counters(node).refused += 1;
-        if self.refusals.len() >= self.options.listed_refusals {
-            self.refusals_omitted += 1;
-            return;
-        }
         let owner = owner.and_then(|index| self.machines.by_index(index));
-        let guessed = self.machines.is_guessed(node)
-            || owner.is_some_and(|owner| self.machines.is_guessed(owner));
-        self.refusals.push(Refusal {
-            packet: moment.number,
-            time: moment.time.map(|time| time.to_string()),
-            protocol: flow.protocol.to_string(),
-            direction: direction.to_string(),
-            local: SocketAddr::from(flow.local).to_string(),
-            foreign: SocketAddr::from(flow.foreign).to_string(),
+        self.refusals.add(Refused {
+            moment,
+            direction,
+            flow: *flow,
             errno,
-            errno_name: errno_name(errno),
-            owner: owner.map(|owner| self.machines.name(owner)),
-            asker: self.machines.name(node),
-            guessed_nodes: guessed,
+            asker: node,
+            owner,
         });
     }
 }

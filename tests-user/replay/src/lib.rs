@@ -11,7 +11,8 @@
 //!   time.
 //! * `link`, `encapsulation`, `decode`: from link-layer frame to TCP and UDP
 //!   header.
-//! * `copies`, `machines`: which node a packet is of.
+//! * `copies`, `machines`: which node a packet is of; `refusals`: between whom a
+//!   question was refused.
 //! * `tcp`: the life of one TCP flow, `connections`: all of them, `segments`:
 //!   whose a segment is, `questions`: what it means there, `flows`: all packets.
 //! * [`Stack`]: what is driven; [`ModelStack`] is a plain one.
@@ -28,26 +29,37 @@
 //!   answers until the capture's end, and nobody holds the 5-tuple, it is a
 //!   node itself. A virtual address that does send is the node that sent from
 //!   the shared address before.
+//!   A group address as source names nobody and is that node's, too.
 //! * A packet that was seen before with other MAC addresses and another time to
 //!   live, or from the one who had received it, is a copy, seen on both sides
-//!   of a router or relay. It is counted as that and otherwise ignored.
+//!   of a router or relay. So is one with the same identification, above 1, of
+//!   IPv4: a host with a wireless link puts its own MAC address on what its
+//!   virtual machines send, and after that all that it sends again is known. A
+//!   copy is counted as that and otherwise ignored.
 //! * A MAC address that sends a segment of another node's TCP connection, by
 //!   its sequence and acknowledgement numbers, or repeats its SYN, is the same
 //!   machine's. A RST says nothing: who takes an address over sends it too.
+//! * Many machines count what they send in the identification of IPv4. A new
+//!   MAC address whose first UDP datagram goes on with the count of the node
+//!   that sent from there before is that node's: it is damaged, or a router's.
 //! * Packets whose time to live says that they have passed a router bring that
 //!   router's MAC address; two of these from one shared address are one node.
 //!
 //! All these are guesses, and a refusal says whether it rests on them.
 //! [`Options::named`] says which machine has which MAC addresses, and
-//! [`Options::nodes`] that the node is the local port modulo N.
+//! [`Options::nodes`] that the node is the local port modulo N. What was refused
+//! between two nodes that turn out to be one machine is taken back in the end.
 //!
 //! A frame to a group address (multicast, broadcast) names no node: it is
-//! counted and otherwise ignored. A frame between two shared addresses concerns
-//! both nodes.
+//! counted and otherwise ignored, unless it is TCP. Then it is for the node that
+//! has the connection, or that answers its SYN. A frame between two shared
+//! addresses concerns both nodes.
 //!
-//! Raw IP and loopback captures have no MAC addresses. Linux cooked captures
-//! have the sender's only, so a connection's two directions could not be
-//! brought together. In all of them there is one node, called `all`.
+//! Raw IP and loopback captures have no MAC addresses, or zeros. Linux cooked
+//! captures have the sender's only, so a connection's two directions could not
+//! be brought together. In all of them there is one node, called `all`. Where
+//! some interfaces of a capture have MAC addresses, a packet without is of the
+//! node that sent from the shared address before.
 //!
 //! # Tunnels
 //!
@@ -94,11 +106,14 @@ mod encapsulation;
 mod errno;
 mod flows;
 mod link;
+mod mac;
 mod machines;
 mod model;
 mod questions;
+mod refusals;
 mod report;
 mod segments;
+mod senders;
 mod stack;
 mod tcp;
 

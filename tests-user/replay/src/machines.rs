@@ -9,24 +9,10 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use crate::Options;
+use crate::mac::{Mac, is_no_own};
 use crate::report::{Counters, NodeReport};
+use crate::senders::{Sender, Way};
 use crate::stack::{NodeId, Stack, StackError};
-
-/// A MAC address.
-pub(crate) type Mac = [u8; 6];
-
-/// Is it an address that several machines may have in turn? Of VRRP and CARP
-/// (RFC 9568 section 7.3), HSRP and GLBP.
-fn is_virtual(mac: Mac) -> bool {
-    matches!(
-        mac,
-        [0x00, 0x00, 0x5e, 0x00, 0x01 | 0x02, _]
-            | [0x00, 0x00, 0x0c, 0x07, 0xac, _]
-            | [0x00, 0x00, 0x0c, 0x9f, 0xf0..=0xff, _]
-            | [0x00, 0x05, 0x73, 0xa0, 0x00..=0x0f, _]
-            | [0x00, 0x07, 0xb4, 0x00, _, _]
-    )
-}
 
 /// What stands behind a MAC address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +55,8 @@ pub(crate) struct Machines {
     by_mac: HashMap<Mac, Place, RandomState>,
     named: HashMap<Mac, NodeId>,
     silent: Vec<Silent>,
-    /// Which node sent from a shared address last, and whether by a router.
-    senders: HashMap<u128, (usize, bool), RandomState>,
+    /// By shared address.
+    senders: HashMap<u128, Sender, RandomState>,
 }
 
 impl Machines {
@@ -91,11 +77,12 @@ impl Machines {
     }
 
     /// What is behind a shared address, given its MAC address and its port.
-    /// `None`: a group address, or no port to go by.
+    /// `None`: no port to go by.
     pub(crate) fn place(
         &mut self,
         stack: &mut dyn Stack,
         packet: u64,
+        address: u128,
         mac: Option<Mac>,
         port: Option<u16>,
     ) -> Result<Option<Place>, StackError> {
@@ -104,8 +91,11 @@ impl Machines {
                 Some(port) => NodeId::Modulo(u32::from(port) % nodes),
                 None => return Ok(None),
             },
-            (None, None) => NodeId::All,
-            (None, Some(mac)) if mac[0] & 1 != 0 => return Ok(None),
+            // Another interface of the capture may have had MAC addresses.
+            (None, None) => match self.senders.get(&address) {
+                Some(sender) => return Ok(Some(Place::Fixed(self.machine(sender.node)))),
+                None => NodeId::All,
+            },
             (None, Some(mac)) => {
                 if let Some(place) = self.by_mac.get(&mac) {
                     return Ok(Some(*place));
@@ -179,26 +169,77 @@ impl Machines {
         &mut self,
         stack: &mut dyn Stack,
         place: Place,
-        address: u128,
-        routed: bool,
+        way: Way,
     ) -> Result<usize, StackError> {
-        let before = self.senders.get(&address).copied();
-        if let Some((before, was_routed)) = before {
-            if routed && was_routed {
-                self.is_way_to(place, before);
-            } else if let Place::Silent(silent) = place {
-                self.be_virtual(silent, before);
-            }
+        let before = self.senders.get(&way.address).copied();
+        if let (Some(before), Some(mac)) = (before, way.mac) {
+            self.compare(place, mac, &before, way);
         }
-        let place = match place {
-            Place::Silent(silent) => self.by_mac[&self.silent[silent].mac],
-            place => place,
+        let place = match (place, way.mac) {
+            (Place::Fixed(_), _) | (_, None) => place,
+            (_, Some(mac)) => self.by_mac[&mac],
         };
         let node = self.node_at(stack, place)?;
-        if before != Some((node, routed)) {
-            self.senders.insert(address, (node, routed));
-        }
+        let mut sender = before.unwrap_or(Sender::new(node));
+        (sender.node, sender.routed) = (node, way.routed);
+        sender.note(way.number);
+        self.senders.insert(way.address, sender);
         Ok(node)
+    }
+
+    /// Is what sends from a shared address now the node that did before?
+    fn compare(&mut self, place: Place, mac: Mac, before: &Sender, way: Way) {
+        if matches!(place, Place::Fixed(_)) {
+            return;
+        }
+        if self.nodes[before.node].id == NodeId::All {
+            self.rename_all(place, mac, before.node);
+        } else if is_no_own(mac) && self.names_another(place, before.node) {
+            self.stands(mac, place, before.node);
+        } else if way.routed && before.routed {
+            self.is_way_to(place, before.node);
+        } else if let Place::Silent(silent) = place {
+            self.show_own(silent, before.node);
+            if before.counts_to(way.number) {
+                self.answers(mac, before.node);
+            }
+        }
+    }
+
+    fn names_another(&self, place: Place, node: usize) -> bool {
+        match place {
+            Place::Fixed(other) | Place::Node(other) | Place::Stands(other) => {
+                self.machine(other) != self.machine(node)
+            }
+            Place::Silent(_) => true,
+        }
+    }
+
+    fn stands(&mut self, mac: Mac, place: Place, node: usize) {
+        if let Place::Silent(silent) = place {
+            self.add_silent(silent, node);
+        }
+        self.by_mac.insert(mac, Place::Stands(node));
+    }
+
+    /// The machine of which some interface has no MAC addresses shows one.
+    fn rename_all(&mut self, place: Place, mac: Mac, all: usize) {
+        match place {
+            Place::Silent(silent) => {
+                self.by_id.remove(&NodeId::All);
+                self.by_id.insert(NodeId::Mac(mac), all);
+                self.nodes[all].id = NodeId::Mac(mac);
+                self.by_mac.insert(mac, Place::Node(all));
+                self.add_silent(silent, all);
+            }
+            Place::Node(other) | Place::Stands(other) => {
+                let (a, b) = (self.machine(other), self.machine(all));
+                if a != b {
+                    self.nodes[a.max(b)].same_as = Some(a.min(b));
+                }
+            }
+            Place::Fixed(_) => {}
+        }
     }
 
     fn is_way_to(&mut self, place: Place, node: usize) {
@@ -209,26 +250,24 @@ impl Machines {
         }
     }
 
-    /// If one of a new MAC address and the node that sent before is virtual,
-    /// the other is the same machine.
-    fn be_virtual(&mut self, silent: usize, before: usize) {
-        let mac = self.silent[silent].mac;
-        if is_virtual(mac) {
-            self.answers(mac, before);
-        } else if let NodeId::Mac(known) = self.nodes[before].id
-            && is_virtual(known)
+    /// A node that was known by an address that is no machine's own has sent
+    /// with another one, which was not seen before.
+    fn show_own(&mut self, silent: usize, before: usize) {
+        if let NodeId::Mac(known) = self.nodes[before].id
+            && is_no_own(known)
         {
-            self.rename(before, known, mac);
+            self.rename(before, known, self.silent[silent].mac);
             self.add_silent(silent, before);
         }
     }
 
-    /// A node that was known by a virtual MAC address shows its own.
     fn rename(&mut self, node: usize, known: Mac, own: Mac) {
         self.by_id.remove(&NodeId::Mac(known));
         self.by_id.insert(NodeId::Mac(own), node);
         self.nodes[node].id = NodeId::Mac(own);
-        self.by_mac.insert(known, Place::Stands(node));
+        if self.by_mac.get(&known) == Some(&Place::Node(node)) {
+            self.by_mac.insert(known, Place::Stands(node));
+        }
         self.by_mac.insert(own, Place::Node(node));
     }
 
@@ -307,6 +346,14 @@ impl Machines {
     /// The name of the machine that a node is.
     pub(crate) fn name(&self, node: usize) -> String {
         self.nodes[self.machine(node)].id.to_string()
+    }
+
+    /// The MAC address by which a node is known, if by nothing else.
+    pub(crate) fn mac(&self, node: usize) -> Option<Mac> {
+        match self.nodes[node].id {
+            NodeId::Mac(mac) => Some(mac),
+            _ => None,
+        }
     }
 
     /// Was a node found by its MAC address only?

@@ -148,6 +148,10 @@ pub struct Report {
     pub not_looked_into: BTreeMap<String, u64>,
     /// Parts of a pcapng file that were skipped, by their version: `2.0`.
     pub skipped_sections: BTreeMap<String, u64>,
+    /// Packets of shared addresses that name no node: frames to a group address
+    /// (multicast, broadcast), or, where ports tell nodes, packets without one.
+    /// They count in `totals.packets` and nowhere else.
+    pub no_node: u64,
     /// Each node, in the order in which they appear in the capture.
     pub nodes: Vec<NodeReport>,
     /// The refusals, in the capture's order; not all, if there are very many.

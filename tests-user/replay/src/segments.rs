@@ -7,7 +7,8 @@
 use crate::connections::{Entry, Waiting};
 use crate::decode::TcpHeader;
 use crate::flows::{Ends, Flows, Moment, Tuple};
-use crate::machines::{Mac, Place};
+use crate::mac::{Mac, is_group};
+use crate::machines::Place;
 use crate::stack::{Direction, StackError};
 use crate::tcp::{Sender, State, Streams};
 
@@ -38,7 +39,7 @@ impl Flows<'_> {
         };
         let receiver = match ends.destination {
             Some(place) => Some(self.receiver(&received, place, ends.destination_mac(), header)?),
-            None => None,
+            None => self.in_group(&received, ends, header),
         };
         self.count(source, receiver, ends.destination);
         // It answers what a refused flow would have sent.
@@ -86,8 +87,21 @@ impl Flows<'_> {
             (Some(Receiver::Unknown(_)), Some(Place::Stands(node))) => {
                 self.machines.count(node, false);
             }
-            _ => {}
+            (_, _) => self.no_node += u64::from(source.is_none()),
         }
+    }
+
+    /// Which node of a group receives this segment: the one with that
+    /// connection, or which answers.
+    fn in_group(&self, tuple: &Tuple, ends: Ends, header: &TcpHeader) -> Option<Receiver> {
+        let mac = ends.destination_mac().filter(|mac| is_group(*mac))?;
+        if !self.is_shared_address(tuple.local) {
+            return None;
+        }
+        if let Some(node) = self.fitting(tuple, Sender::Foreign, header) {
+            return Some(Receiver::Node(node));
+        }
+        header.is_first().then_some(Receiver::Unknown(mac))
     }
 
     /// The node of a machine that has a flow with this 5-tuple.

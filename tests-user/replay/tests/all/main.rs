@@ -11,6 +11,7 @@ mod common;
 mod formats;
 mod headers;
 mod nodes;
+mod relays;
 mod resets;
 mod rules;
 mod tunnels;
