@@ -71,6 +71,9 @@ fn pppoe(rest: &[u8]) -> Carried<'_> {
     let inside = match rest {
         [_, 0, _, _, _, _, 0x00, 0x21, packet @ ..] => Some(Inside::Typed(IPV4, packet)),
         [_, 0, _, _, _, _, 0x00, 0x57, packet @ ..] => Some(Inside::Typed(IPV6, packet)),
+        // Compressed to one byte, which is odd then, RFC 1661 section 6.5.
+        [_, 0, _, _, _, _, 0x21, packet @ ..] => Some(Inside::Typed(IPV4, packet)),
+        [_, 0, _, _, _, _, 0x57, packet @ ..] => Some(Inside::Typed(IPV6, packet)),
         [_, 0, _, _, _, _, high, _, ..] if *high >= 0x80 => return Carried::Other,
         _ => None,
     };
@@ -101,7 +104,8 @@ fn mpls(mut rest: &[u8]) -> Option<Inside<'_>> {
 /// for a fragment that is not the first.
 pub(crate) fn of_protocol(protocol: IpNumber, payload: Option<&[u8]>) -> Option<Tunnel<'_>> {
     let (name, inside) = match protocol {
-        ip_number::IPV4 | ip_number::IPV6 => ("IP-in-IP", payload.map(Inside::Ip)),
+        ip_number::IPV4 => ("IP-in-IP", payload.map(|ip| Inside::Typed(IPV4, ip))),
+        ip_number::IPV6 => ("IP-in-IP", payload.map(|ip| Inside::Typed(IPV6, ip))),
         ip_number::GRE => ("GRE", payload.and_then(gre)),
         ip_number::ENCAP_SEC => ("ESP", None),
         ip_number::LAYER2_TUNNELING_PROTOCOL => ("L2TP", None),
@@ -121,14 +125,17 @@ fn gre(packet: &[u8]) -> Option<Inside<'_>> {
             rest = rest.get(4..)?;
         }
     }
-    typed(EtherType(u16::from_be_bytes([*high, *low])), rest)
+    match (u16::from_be_bytes([*high, *low]), flags & 0x10 != 0) {
+        // ERSPAN: with a sequence number eight bytes come before the frame.
+        (0x88be, true) => rest.get(8..).map(Inside::Ethernet),
+        (0x88be, false) => Some(Inside::Ethernet(rest)),
+        (ether_type, _) => typed(EtherType(ether_type), rest),
+    }
 }
 
 fn typed(ether_type: EtherType, rest: &[u8]) -> Option<Inside<'_>> {
     match ether_type {
         BRIDGED => Some(Inside::Ethernet(rest)),
-        // ERSPAN with a sequence number: eight bytes before the frame.
-        EtherType(0x88be) => rest.get(8..).map(Inside::Ethernet),
         IPV4 | IPV6 | EtherType(0x8847) => Some(Inside::Typed(ether_type, rest)),
         _ => None,
     }
@@ -137,8 +144,9 @@ fn typed(ether_type: EtherType, rest: &[u8]) -> Option<Inside<'_>> {
 /// The tunnel that a UDP datagram to this port is, if its header agrees.
 pub(crate) fn of_udp(destination: u16, payload: &[u8]) -> Option<Tunnel<'_>> {
     let (name, inside) = match (destination, payload) {
-        // RFC 7348; 8472 is what Linux took before there was a number.
-        (4789 | 8472, [0x08, 0, 0, 0, _, _, _, _, frame @ ..]) => {
+        // RFC 7348: one bit says that it is one, the others are to be ignored.
+        // 8472 is what Linux took before there was a number.
+        (4789 | 8472, [flags, _, _, _, _, _, _, _, frame @ ..]) if flags & 0x08 != 0 => {
             ("VXLAN", Some(Inside::Ethernet(frame)))
         }
         // RFC 8926.

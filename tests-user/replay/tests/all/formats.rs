@@ -114,6 +114,7 @@ fn unknown_types_are_named() {
         "link type 105 (IEEE 802.11) is not supported; supported are Ethernet",
     );
     says(&pcap(9999, &[]), "link type 9999 is not supported");
+    says(&pcap(8, &[]), "link type 8 (SLIP) is not supported");
     says(
         &snoop(8, &[]),
         "snoop datalink type 8 (FDDI) is not supported",

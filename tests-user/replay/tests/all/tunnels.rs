@@ -62,6 +62,14 @@ fn tunnels_are_counted_by_name_and_looked_into_on_request() {
             ethernet(0x8864, &with(&[0x11, 0, 0, 1, 0, 62, 0, 0x57], &inner6())),
         ),
         (
+            "PPPoE",
+            ethernet(0x8864, &with(&[0x11, 0, 0, 1, 0, 41, 0x21], &inner())),
+        ),
+        (
+            "PPPoE",
+            ethernet(0x8864, &with(&[0x11, 0, 0, 1, 0, 61, 0x57], &inner6())),
+        ),
+        (
             "MPLS",
             ethernet(0x8847, &with(&[0, 1, 0, 64, 0, 2, 1, 64], &inner())),
         ),
@@ -104,6 +112,10 @@ fn tunnels_are_counted_by_name_and_looked_into_on_request() {
                 ),
             ),
         ),
+        (
+            "GRE",
+            ethernet(0x0800, &ipv4(47, &with(&[0, 0, 0x88, 0xbe], &inside))),
+        ),
         ("IP-in-IP", ethernet(0x0800, &ipv4(4, &inner()))),
         ("IP-in-IP", ethernet(0x0800, &ipv4(41, &inner6()))),
         ("IP-in-IP", ethernet(0x86dd, &ipv6(4, &inner()))),
@@ -112,6 +124,13 @@ fn tunnels_are_counted_by_name_and_looked_into_on_request() {
         (
             "VXLAN",
             ethernet(0x8100, &with(&[0, 7, 8, 0], &udp(8472, &vxlan))),
+        ),
+        (
+            "VXLAN",
+            ethernet(
+                0x0800,
+                &udp(4789, &with(&[0x88, 1, 2, 3, 0, 0, 7, 9], &inside)),
+            ),
         ),
         (
             "Geneve",
@@ -184,7 +203,7 @@ fn what_looks_like_a_tunnel_is_none() {
         ethernet(0x8863, &[0x11, 9, 0, 0, 0, 0]),
         // Link control of PPP.
         ethernet(0x8864, &[0x11, 0, 0, 1, 0, 6, 0xc0, 0x21, 9, 0, 0, 4]),
-        ethernet(0x0800, &udp(4789, b"not VXLAN")),
+        ethernet(0x0800, &udp(4789, b"VXLAN it is not")),
         ethernet(0x0800, &udp(6081, b"\xffnot Geneve")),
     ] {
         let report = replay_one(frame, true);
@@ -216,5 +235,10 @@ fn a_version_that_the_header_in_front_denies_is_undecodable() {
     for (link, packet) in cases {
         let t = replay_file(&pcap(link, &[packet])).totals;
         assert_eq!((t.undecodable, t.tcp_out), (1, 0), "link type {link}");
+    }
+    for (protocol, packet) in [(41, inner()), (4, inner6())] {
+        let frame = ethernet(0x0800, &ipv4(protocol, &packet));
+        let t = replay_one(frame, true).totals;
+        assert_eq!((t.undecodable, t.tcp_out), (1, 0), "protocol {protocol}");
     }
 }
