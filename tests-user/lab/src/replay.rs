@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clinet_ip::Stats;
-use clinet_replay::{CaptureError, Counters, NamedNode, Options, ReplayFailure, Report, replay};
+use clinet_replay::{
+    CaptureError, Counters, NamedNode, Options, ReplayError, ReplayFailure, Report, replay,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -180,7 +182,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         );
     } else if let Some(failure) = &failure {
         eprintln!("lab: {}: {failure}", arguments.file.display());
-        if !has_begun(&failure.cause) {
+        if !has_begun(failure) {
             return Ok(Outcome::Unusable);
         }
     }
@@ -192,7 +194,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     if arguments.json {
         print_json(&output)?;
     } else {
-        print(&output)?;
+        print(&output, arguments.inner)?;
     }
     Ok(match failure {
         Some(_) if !interrupted => Outcome::Unusable,
@@ -201,10 +203,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 }
 
 /// Was there a capture at all? Then it is reported, even if no packet is whole.
-fn has_begun(failure: &ReplayFailure) -> bool {
-    match failure {
+fn has_begun(failure: &ReplayError) -> bool {
+    match &failure.cause {
         ReplayFailure::Options(_) => false,
         ReplayFailure::Stack { .. } | ReplayFailure::End(_) => true,
+        // Of a pcapng file, packets may have been counted by their link type.
+        ReplayFailure::Capture(CaptureError::Link(_)) => failure.report.totals.packets > 0,
         ReplayFailure::Capture(error) => !matches!(
             error,
             CaptureError::Empty
@@ -212,7 +216,6 @@ fn has_begun(failure: &ReplayFailure) -> bool {
                 | CaptureError::Version { .. }
                 | CaptureError::CutHeader(_)
                 | CaptureError::DamagedHeader(_)
-                | CaptureError::Link(_)
         ),
     }
 }
@@ -232,7 +235,7 @@ fn progress_bar(size: u64) -> ProgressBar {
     bar
 }
 
-fn print(output: &Output<'_>) -> io::Result<()> {
+fn print(output: &Output<'_>, inner: bool) -> io::Result<()> {
     let report = output.report;
     let mut out = io::stdout().lock();
     print_packets(&mut out, report)?;
@@ -254,8 +257,8 @@ fn print(output: &Output<'_>) -> io::Result<()> {
     }
     rows.add_row(cells("all", &report.totals));
     writeln!(out, "\n{}", table::text(&rows))?;
-    if let Some(reason) = silence(report) {
-        writeln!(out, "\nNo packet is from or to a shared address: {reason}")?;
+    if let Some(why) = silence(report, inner) {
+        writeln!(out, "\n{why}")?;
     }
     print_refusals(&mut out, report)?;
     if output.undecided > 0 {
@@ -274,11 +277,17 @@ fn print_packets(out: &mut impl Write, report: &Report) -> io::Result<()> {
     let totals = &report.totals;
     write!(
         out,
-        "{} packets: {} without a shared address, {} undecodable",
-        totals.packets, totals.not_shared, totals.undecodable
+        "{} packet{}: {} without a shared address, {} undecodable",
+        totals.packets,
+        if totals.packets == 1 { "" } else { "s" },
+        totals.not_shared,
+        totals.undecodable
     )?;
     if report.routed_copies > 0 {
-        write!(out, ", {} seen again behind a router", report.routed_copies)?;
+        write!(out, ", {} seen again on another link", report.routed_copies)?;
+    }
+    if report.no_node > 0 {
+        write!(out, ", {} of no node", report.no_node)?;
     }
     writeln!(out)?;
     if !report.not_looked_into.is_empty() {
@@ -302,22 +311,33 @@ fn counts(counts: &BTreeMap<String, u64>) -> String {
     counts.join(", ")
 }
 
-/// Why nothing is reported of any node, if nothing is.
-fn silence(report: &Report) -> Option<&'static str> {
+/// Why nothing is reported of any node, if nothing is. `inner`: tunnels were
+/// looked into.
+fn silence(report: &Report, inner: bool) -> Option<String> {
     let totals = &report.totals;
     let shared = totals.packets - totals.not_shared;
     if totals.packets == 0 || !report.nodes.is_empty() {
         return None;
     }
-    Some(if !report.not_looked_into.is_empty() {
+    if report.no_node > 0 {
+        return Some("No packet names a node: frames to a group do not.".to_owned());
+    }
+    // Link types are told with their number.
+    let is_tunnel = |name: &String| !name.contains("link type");
+    let reason = if report.not_looked_into.keys().any(is_tunnel) && !inner {
         "what was not looked into may have some; --inner looks into tunnels"
+    } else if !report.not_looked_into.is_empty() {
+        "what was not looked into may have some"
     } else if shared == 0 {
         "does --shared name the right ones?"
     } else if totals.undecodable == shared {
         "what is undecodable may have been"
     } else {
         return None;
-    })
+    };
+    Some(format!(
+        "No packet is from or to a shared address: {reason}"
+    ))
 }
 
 fn print_refusals(out: &mut impl Write, report: &Report) -> io::Result<()> {

@@ -185,19 +185,27 @@ fn two_syns() -> Vec<u8> {
     capture
 }
 
-/// A PPPoE frame with nothing that could be read, and one of USB.
+/// Two frames of somebody else, of PPPoE, of MACsec, and to everybody.
 #[test]
 fn silence_is_explained() {
     let mut capture = two_syns();
     let hint = "does --shared name the right ones?";
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("capture.pcap");
-    let replayed = |capture: &[u8]| {
+    let replayed_with = |capture: &[u8], options: &[&str]| {
         fs::write(&path, capture).expect("written");
         let path = path.display().to_string();
-        run(&["replay", &path, "--shared", "192.0.2.10"]).out
+        run(&[&["replay", &path, "--shared", "192.0.2.10"], options].concat()).out
     };
+    let replayed = |capture: &[u8]| replayed_with(capture, &[]);
     assert!(replayed(&capture).contains(hint));
+    let mut to_all = capture[..24 + 16 + 54].to_vec();
+    to_all[24 + 16..24 + 16 + 6].fill(0xff);
+    to_all[24 + 16 + 14 + 16..][..4].copy_from_slice(&[192, 0, 2, 10]);
+    let text = replayed(&to_all);
+    assert!(text.starts_with("1 packet: 0 without"), "{text}");
+    assert!(text.contains("1 of no node") && text.contains("frames to a group"));
+    assert!(!text.contains("No packet is from or to"), "{text}");
     let (first, second) = (24 + 16 + 12, 24 + 16 + 54 + 16 + 12);
     for frame in [first, second] {
         capture[frame..frame + 2].copy_from_slice(&[0x88, 0x64]);
@@ -206,6 +214,36 @@ fn silence_is_explained() {
     let text = replayed(&capture);
     assert!(text.contains("Not looked into: PPPoE: 2"), "{text}");
     assert!(text.contains("--inner") && !text.contains(hint), "{text}");
+    for frame in [first, second] {
+        capture[frame..frame + 2].copy_from_slice(&[0x88, 0xe5]);
+    }
+    assert!(replayed(&capture).contains("--inner"));
+    let text = replayed_with(&capture, &["--inner"]);
+    assert!(text.contains("may have some\n") && !text.contains("--inner"));
+}
+
+/// What was read is told, if only by its link type.
+#[test]
+fn packets_of_an_unsupported_link_type_are_reported() {
+    let word = |number: u32| number.to_le_bytes();
+    let section = [0x0a0d_0d0a, 28, 0x1a2b_3c4d, 1, u32::MAX, u32::MAX, 28];
+    let interface = [1, 20, 105, 0, 20];
+    let packet = [6, 36, 0, 0, 0, 4, 4, 0, 36];
+    let words = [&section[..], &interface, &packet].concat();
+    let capture: Vec<u8> = words.into_iter().flat_map(word).collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("capture.pcapng");
+    fs::write(&path, capture).expect("written");
+    let path = path.display().to_string();
+    let run = run(&["replay", &path, "--json", "--shared", "192.0.2.10"]);
+    assert_eq!(run.status, 2);
+    assert!(
+        run.err.contains("the report covers packet 1"),
+        "{}",
+        run.err
+    );
+    let report: Value = serde_json::from_str(&run.out).expect("JSON");
+    assert_eq!(report["not_looked_into"]["link type 105 (IEEE 802.11)"], 1);
 }
 
 /// Ctrl-C goes to the program that writes the capture as well, which writes
