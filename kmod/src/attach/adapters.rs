@@ -90,10 +90,10 @@ fn end(stack: StackId, tuple: &FiveTuple) {
 fn tell(stack: StackId, event: LocalEvent, endpoint: &Endpoint) {
     match (provider(stack), event) {
         (Some(To::BuiltIn), LocalEvent::Bind) => {
-            builtin::bind(stack, endpoint);
+            builtin::bind(stack, endpoint, Via::Ip);
             state::note_if_late();
         }
-        (Some(To::BuiltIn), LocalEvent::Unbind) => builtin::unbind(stack, endpoint),
+        (Some(To::BuiltIn), LocalEvent::Unbind) => builtin::unbind(stack, endpoint, Via::Ip),
         (Some(To::BuiltIn), LocalEvent::Listen | LocalEvent::Unlisten) | (None, _) => {}
         (Some(To::Foreign(_)), event) => contract::tell(event, endpoint),
     }

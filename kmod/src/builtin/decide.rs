@@ -309,24 +309,24 @@ pub fn disconnect(stack: StackId, tuple: &FiveTuple) -> Ended {
 }
 
 /// A UDP endpoint was bound.
-pub fn bind(stack: StackId, endpoint: &Endpoint) {
+pub fn bind(stack: StackId, endpoint: &Endpoint, via: Via) {
     let Some(builtin) = active() else {
         return;
     };
-    if builtin.registry.bind(stack, endpoint, tick()) == Some(false) {
+    if builtin.registry.bind(stack, endpoint, via, tick()) == Some(false) {
         counters().cs_binds_uncounted.bump();
     }
 }
 
 /// A UDP endpoint was unbound.
-pub fn unbind(stack: StackId, endpoint: &Endpoint) {
+pub fn unbind(stack: StackId, endpoint: &Endpoint, via: Via) {
     if endpoint.addr.is_unspecified() {
         return;
     }
     let Some(builtin) = active() else {
         return;
     };
-    if !builtin.registry.unbind(stack, endpoint) {
+    if !builtin.registry.unbind(stack, endpoint, via) {
         counters().cs_unknown.bump();
     }
 }

@@ -17,7 +17,7 @@ use crate::registry::env::{Directory, Env, Lock, Peek, SEGMENT, Segment, Word};
 use crate::registry::names::Name;
 use crate::registry::reserve::RESERVED;
 use crate::registry::shard::Shard;
-use crate::registry::uncounted::{Binds, UNCOUNTED};
+use crate::registry::uncounted::{Apart, UNCOUNTED};
 use crate::registry::{ASKED, Asked, Memory, Settings, shared};
 
 /// The kernel.
@@ -33,7 +33,7 @@ impl Env for Kernel {
     type Shards = KmemSlice<Shard<Self>>;
     type Names = KmemSlice<Name<Self>>;
     type Words = KmemSlice<AtomicU64>;
-    type Uncounted = KmemSlice<Binds>;
+    type Uncounted = KmemSlice<Apart>;
     type Scratch = KmemSlice<Asked>;
 
     fn segment() -> Option<Self::Segment> {
@@ -160,7 +160,7 @@ pub fn memory(settings: &Settings, shards: usize) -> Option<Memory<Kernel>> {
         owners: names()?,
         shared: KmemSlice::from_fn(shared::WORDS, |_| AtomicU64::new(0))?,
         reserve: KmemSlice::from_fn(RESERVED, |_| None)?,
-        uncounted: KmemSlice::from_fn(UNCOUNTED, |_| Binds::default())?,
+        uncounted: KmemSlice::from_fn(UNCOUNTED, |_| Apart::default())?,
         scratch: KmemSlice::from_fn(ASKED, |_| Asked::default())?,
     })
 }

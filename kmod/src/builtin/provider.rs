@@ -122,7 +122,7 @@ unsafe extern "C" fn bind(
 ) {
     // SAFETY: the caller promises of the pointers all that this asks for.
     match unsafe { Endpoint::read(protocol, family, laddr, lport) } {
-        Ok(endpoint) => decide::bind(GLOBAL, &endpoint),
+        Ok(endpoint) => decide::bind(GLOBAL, &endpoint, Via::Contract),
         Err(reject) => drop(rejected(reject)),
     }
 }
@@ -140,7 +140,7 @@ unsafe extern "C" fn unbind(
 ) {
     // SAFETY: the caller promises of the pointers all that this asks for.
     match unsafe { Endpoint::read(protocol, family, laddr, lport) } {
-        Ok(endpoint) => decide::unbind(GLOBAL, &endpoint),
+        Ok(endpoint) => decide::unbind(GLOBAL, &endpoint, Via::Contract),
         Err(reject) => drop(rejected(reject)),
     }
 }

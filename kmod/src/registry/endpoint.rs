@@ -12,14 +12,62 @@ use super::entry::{Entry, Kind};
 use super::env::{Env, Word};
 use super::key::Key;
 use super::names::Numbered;
-use super::{ROUNDS, Registry, StackId, Verdict, Via, key, local};
+use super::{Pass, ROUNDS, Registry, StackId, Verdict, Via, key, local};
 use crate::flow::{Endpoint, FiveTuple, Protocol};
+
+/// Sockets that are bound to an endpoint, as far as is known, by how that was told:
+/// ends that ip tells concern those of ip only, and are forgotten with its hooks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Binds {
+    ip: u32,
+    /// At most [`MOST_BINDS`].
+    contract: u32,
+}
+
+const MOST_BINDS: u32 = u32::MAX >> 1;
+
+impl Binds {
+    fn of(&mut self, via: Via) -> &mut u32 {
+        match via {
+            Via::Ip => &mut self.ip,
+            Via::Contract => &mut self.contract,
+        }
+    }
+
+    /// Is there none?
+    pub fn is_none(&self) -> bool {
+        (self.ip, self.contract) == (0, 0)
+    }
+
+    /// One more.
+    pub fn add(&mut self, via: Via) {
+        let binds = self.of(via);
+        *binds = binds.saturating_add(1).min(MOST_BINDS);
+    }
+
+    /// One less. False: there was none.
+    pub fn take(&mut self, via: Via) -> bool {
+        let binds = self.of(via);
+        let left = binds.checked_sub(1);
+        *binds = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// Those that a sweep clears are forgotten.
+    pub fn clear(&mut self, pass: Pass) {
+        match pass {
+            Pass::Clear => self.ip = 0,
+            Pass::ClearAll => *self = Self::default(),
+            Pass::Age | Pass::Dead | Pass::Audit => {}
+        }
+    }
+}
 
 /// What is kept of an endpoint, in the place of an entry's address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bound {
-    /// Sockets bound to it, as far as is known.
-    pub binds: u32,
+    /// Sockets bound to it.
+    pub binds: Binds,
     /// The tick when it was last used.
     pub tick: u8,
     /// Entries of this generation count.
@@ -38,12 +86,14 @@ impl Bound {
     /// The entry that keeps it.
     pub fn entry(&self, key: &Key) -> Entry {
         let counts = [
-            u64::from(self.binds) | u64::from(self.pass) << 32,
+            u64::from(self.binds.ip)
+                | u64::from(self.binds.contract) << 32
+                | u64::from(self.empty) << 63,
             u64::from(self.tick)
                 | u64::from(self.generation) << 8
                 | u64::from(self.oldest) << 16
                 | u64::from(self.mark) << 24
-                | u64::from(self.empty) << 32,
+                | u64::from(self.pass) << 32,
         ];
         Entry::endpoint(key, counts)
     }
@@ -81,7 +131,7 @@ impl Bound {
 
     /// Is nothing lost if it is forgotten?
     pub fn is_idle(&self) -> bool {
-        self.binds == 0 && self.empty && self.is_settled()
+        self.binds.is_none() && self.empty && self.is_settled()
     }
 }
 
@@ -89,13 +139,16 @@ impl From<&Entry> for Bound {
     fn from(entry: &Entry) -> Self {
         let [counts, rest] = entry.address;
         Self {
-            binds: counts as u32,
-            pass: (counts >> 32) as u32,
+            binds: Binds {
+                ip: counts as u32,
+                contract: (counts >> 32) as u32 & MOST_BINDS,
+            },
             tick: rest as u8,
             generation: (rest >> 8) as u8,
             oldest: (rest >> 16) as u8,
             mark: (rest >> 24) as u8,
-            empty: rest >> 32 != 0,
+            pass: (rest >> 32) as u32,
+            empty: counts >> 63 != 0,
         }
     }
 }
@@ -168,7 +221,7 @@ impl<E: Env> Registry<E> {
     /// A UDP endpoint was bound. What an earlier one left behind goes, unless
     /// another socket is bound to the same address and port. `Some(false)`: there
     /// was no room to count it; `None`: nobody looks at it.
-    pub fn bind(&self, stack: StackId, endpoint: &Endpoint, tick: u8) -> Option<bool> {
+    pub fn bind(&self, stack: StackId, endpoint: &Endpoint, via: Via, tick: u8) -> Option<bool> {
         if endpoint.protocol != Protocol::Udp {
             return None;
         }
@@ -176,16 +229,16 @@ impl<E: Env> Registry<E> {
         for _ in 0..ROUNDS {
             let local = match self.local(stack, &endpoint.addr) {
                 Ok(local) => local,
-                Err(Verdict::Full(_)) => return Some(self.uncounted.add(apart)),
+                Err(Verdict::Full(_)) => return Some(self.uncounted.add(apart, via, tick)),
                 Err(Verdict::Late) => continue,
                 Err(_) => return None,
             };
             let key = Key::endpoint(local.number, endpoint.port);
             let (bound, grows) = self.with_endpoint(local, &key, tick, |bound| {
-                if bound.binds == 0 {
+                if bound.binds.is_none() {
                     self.drop_entries(bound);
                 }
-                bound.binds = bound.binds.saturating_add(1);
+                bound.binds.add(via);
                 bound.tick = tick;
             });
             if grows {
@@ -197,15 +250,15 @@ impl<E: Env> Registry<E> {
                 Err(_) => break,
             }
         }
-        Some(self.uncounted.add(apart))
+        Some(self.uncounted.add(apart, via, tick))
     }
 
     /// A UDP endpoint was unbound; with the last one its entries go. Nothing
     /// of a specific address goes with an unspecified one. False: unknown.
-    pub fn unbind(&self, stack: StackId, endpoint: &Endpoint) -> bool {
+    pub fn unbind(&self, stack: StackId, endpoint: &Endpoint, via: Via) -> bool {
         let meaning = local(stack, &endpoint.addr);
         // First, so that none stays behind beside an endpoint that is there.
-        if self.uncounted.take(|| (meaning, endpoint.port), 1) > 0 {
+        if self.uncounted.end(|| (meaning, endpoint.port), via) {
             return true;
         }
         for _ in 0..ROUNDS {
@@ -222,8 +275,8 @@ impl<E: Env> Registry<E> {
                 return false;
             };
             let mut bound = Bound::from(&*entry);
-            bound.binds = bound.binds.saturating_sub(1);
-            if bound.binds == 0 {
+            bound.binds.take(via);
+            if bound.binds.is_none() {
                 self.drop_entries(&mut bound);
             }
             *entry = bound.entry(&key);
@@ -320,9 +373,7 @@ impl<E: Env> Registry<E> {
             return (Err(verdict), grows);
         }
         // Now that there is room, it has the binds that were counted apart.
-        bound.binds = self
-            .uncounted
-            .take(|| (local.meaning(), key.lport()), u32::MAX);
+        bound.binds = self.uncounted.take(|| (local.meaning(), key.lport()));
         let result = change(&mut bound);
         if let Some(entry) = table.find(hash, key).and_then(|at| table.get_mut(at)) {
             *entry = bound.entry(key);

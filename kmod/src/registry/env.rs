@@ -12,7 +12,7 @@ use super::bucket::Bucket;
 use super::names::Name;
 use super::shard::Shard;
 use super::sweep::Asked;
-use super::uncounted::Binds;
+use super::uncounted::Apart;
 
 /// A mutual exclusion around a value. In the kernel an adaptive mutex.
 pub trait Lock<T> {
@@ -92,7 +92,7 @@ pub trait Env: Sized + 'static {
     /// Memory for words, handed in once.
     type Words: Deref<Target = [Self::Word]>;
     /// Memory for binds without an entry, handed in once.
-    type Uncounted: DerefMut<Target = [Binds]> + Send + 'static;
+    type Uncounted: DerefMut<Target = [Apart]> + Send + 'static;
     /// Memory for a sweep, handed in once.
     type Scratch: DerefMut<Target = [Asked]> + Send + 'static;
 

@@ -10,7 +10,7 @@
 use core::ops::Range;
 
 use super::bucket::SLOTS;
-use super::endpoint::Bound;
+use super::endpoint::{Binds, Bound};
 use super::entry::{Entry, Kind, TICKS};
 use super::env::{Env, Lock, Word};
 use super::hash::Hash;
@@ -63,7 +63,7 @@ pub enum Pass {
     /// nor the audit before saw, goes.
     Audit,
     /// Drops all entries of this node that came through ip's hooks, and forgets
-    /// who is bound.
+    /// the binds that did.
     Clear,
     /// As `Clear`, however they came.
     ClearAll,
@@ -164,9 +164,7 @@ impl<E: Env> Registry<E> {
             asked: core::mem::replace(&mut *self.scratch.lock(), E::no_scratch()),
             gone,
         };
-        if matches!(pass, Pass::Clear | Pass::ClearAll) {
-            self.uncounted.clear();
-        }
+        self.uncounted.change_all(|binds, _| binds.clear(pass));
         let begun = self.begin(pass);
         for shard in self.shards.iter() {
             match pass {
@@ -333,11 +331,9 @@ impl<E: Env> Registry<E> {
     fn endpoint_fate(&self, entry: &Entry, pass: Pass, tick: u8) -> Fate {
         let mut bound = Bound::from(entry);
         bound.swept(self.begun.load() as u32, self.done.load() as u32);
-        if matches!(pass, Pass::Clear | Pass::ClearAll) {
-            bound.binds = 0;
-        }
+        bound.binds.clear(pass);
         if pass == Pass::ClearAll || self.is_old(bound.tick, tick) {
-            bound.binds = 0;
+            bound.binds = Binds::default();
             if !bound.drop_entries() {
                 // Generations have run out: its entries go after another sweep.
                 self.dirty.store(1);
@@ -346,7 +342,7 @@ impl<E: Env> Registry<E> {
         if bound.is_idle() {
             return Fate::Goes(Why::Endpoint);
         }
-        if bound.binds == 0 && bound.empty {
+        if bound.binds.is_none() && bound.empty {
             // It can go after another sweep.
             self.dirty.store(1);
         }

@@ -6,6 +6,8 @@
 //! limit: their binds, so that none of their entries goes with the bind of another
 //! socket. If even this is full, a bind is counted nowhere.
 
+use super::Via;
+use super::endpoint::Binds;
 use super::env::{Env, Lock, Word};
 use super::names::Meaning;
 
@@ -16,11 +18,23 @@ pub const UNCOUNTED: usize = 64;
 /// port.
 pub type Endpoint = (Meaning, u16);
 
-/// The binds of an endpoint; 0: the place is free.
+/// An endpoint with its binds; without any the place is free.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Binds {
+pub struct Apart {
     of: Endpoint,
-    count: u32,
+    binds: Binds,
+    /// When the last one came.
+    tick: u8,
+}
+
+impl Apart {
+    fn is_free(&self) -> bool {
+        self.binds.is_none()
+    }
+
+    fn is_of(&self, endpoint: &Endpoint) -> bool {
+        !self.is_free() && self.of == *endpoint
+    }
 }
 
 /// The endpoints.
@@ -40,52 +54,59 @@ impl<E: Env> Uncounted<E> {
     }
 
     /// One more bind. False: there is no room.
-    pub fn add(&self, endpoint: Endpoint) -> bool {
+    pub fn add(&self, endpoint: Endpoint, via: Via, tick: u8) -> bool {
         let mut places = self.places.lock();
-        let is_its = |place: &&mut Binds| place.count > 0 && place.of == endpoint;
-        if let Some(place) = places.iter_mut().find(is_its) {
-            place.count = place.count.saturating_add(1);
-            return true;
-        }
-        let Some(place) = places.iter_mut().find(|place| place.count == 0) else {
+        let its = places.iter().position(|place| place.is_of(&endpoint));
+        let place = its.or_else(|| places.iter().position(Apart::is_free));
+        let Some(place) = place.and_then(|place| places.get_mut(place)) else {
             return false;
         };
-        *place = Binds {
-            of: endpoint,
-            count: 1,
-        };
-        self.used.add(1);
+        if place.is_free() {
+            self.used.add(1);
+        }
+        place.of = endpoint;
+        place.tick = tick;
+        place.binds.add(via);
         true
     }
 
-    /// Takes so many binds of an endpoint away, of those that it has. How many.
+    /// One bind less. False: there was none.
     #[inline]
-    pub fn take(&self, endpoint: impl FnOnce() -> Endpoint, binds: u32) -> u32 {
+    pub fn end(&self, endpoint: impl FnOnce() -> Endpoint, via: Via) -> bool {
+        self.used.load() != 0 && self.change(&endpoint(), |binds| binds.take(via))
+    }
+
+    /// Takes all binds of an endpoint.
+    #[inline]
+    pub fn take(&self, endpoint: impl FnOnce() -> Endpoint) -> Binds {
         match self.used.load() {
-            0 => 0,
-            _ => self.take_found(endpoint(), binds),
+            0 => Binds::default(),
+            _ => self.change(&endpoint(), core::mem::take),
         }
     }
 
     #[cold]
-    fn take_found(&self, endpoint: Endpoint, binds: u32) -> u32 {
+    fn change<R: Default>(&self, endpoint: &Endpoint, change: impl FnOnce(&mut Binds) -> R) -> R {
         let mut places = self.places.lock();
-        let is_its = |place: &&mut Binds| place.count > 0 && place.of == endpoint;
-        let Some(place) = places.iter_mut().find(is_its) else {
-            return 0;
+        let Some(place) = places.iter_mut().find(|place| place.is_of(endpoint)) else {
+            return R::default();
         };
-        let taken = binds.min(place.count);
-        place.count -= taken;
-        if place.count == 0 {
+        let result = change(&mut place.binds);
+        if place.is_free() {
             self.used.add(u64::MAX);
         }
-        taken
+        result
     }
 
-    /// Nobody is bound any more.
-    pub fn clear(&self) {
-        for place in self.places.lock().iter_mut() {
-            if core::mem::take(&mut place.count) > 0 {
+    /// Hands the binds of each endpoint to `change`, and when the last one came.
+    pub fn change_all(&self, change: impl Fn(&mut Binds, u8)) {
+        if self.used.load() == 0 {
+            return;
+        }
+        let mut places = self.places.lock();
+        for place in places.iter_mut().filter(|place| !place.is_free()) {
+            change(&mut place.binds, place.tick);
+            if place.is_free() {
                 self.used.add(u64::MAX);
             }
         }

@@ -271,6 +271,17 @@ impl Machine {
         self.through(name, &context, &args);
     }
 
+    /// `clinet_bind` or `clinet_unbind`, as a stack of another module calls it.
+    pub fn tell(&self, function: &str, tuple: &Tuple) {
+        let args = [
+            tuple.protocol.into(),
+            tuple.family.into(),
+            ptr(&tuple.laddr),
+            tuple.lport.into(),
+        ];
+        let _nothing = self.call(function, &args);
+    }
+
     /// `clinet_install` or `clinet_withdraw`.
     #[must_use]
     pub fn other_node(&self, function: &str, owner: u32, tuple: &Tuple) -> i32 {

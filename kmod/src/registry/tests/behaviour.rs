@@ -360,7 +360,7 @@ fn clearing_leaves_what_other_nodes_own() {
         registry.ask(0, &udp(n), true, 0);
         assert!(registry.install(2, &tcp(100 + n)).is_ok());
     }
-    registry.bind(0, &endpoint(7), 0);
+    registry.bind(0, &endpoint(7), Via::Ip, 0);
     registry.sweep(Pass::Clear, 0, |_, _| {}).unwrap();
     // The endpoint that had entries is forgotten when it ages.
     assert_eq!((registry.len(), registry.endpoints()), (10, 1));

@@ -21,7 +21,7 @@ use super::reserve::RESERVED;
 use super::shard::Shard;
 use super::sweep::{ASKED, Asked};
 use super::table::At;
-use super::uncounted::{Binds, UNCOUNTED};
+use super::uncounted::{Apart, UNCOUNTED};
 use super::*;
 use crate::flow::{Direction, Endpoint, Protocol, SockAddr};
 
@@ -153,7 +153,7 @@ impl Env for Std {
     type Directory = Vec<Option<Box<Segment>>>;
     type Peek = ();
     type FreeSegments = Vec<Option<Box<Segment>>>;
-    type Uncounted = Box<[Binds]>;
+    type Uncounted = Box<[Apart]>;
     type Shards = Box<[Shard<Self>]>;
     type Names = Box<[Name<Self>]>;
     type Words = Arc<[AtomicU64]>;
@@ -184,7 +184,7 @@ where
             Directory = Vec<Option<Box<Segment>>>,
             Peek = (),
             FreeSegments = Vec<Option<Box<Segment>>>,
-            Uncounted = Box<[Binds]>,
+            Uncounted = Box<[Apart]>,
             Shards = Box<[Shard<E>]>,
             Names = Box<[Name<E>]>,
             Words = Arc<[<E as Env>::Word]>,
@@ -201,7 +201,7 @@ where
         owners: names(),
         shared: (0..shared::WORDS).map(|_| E::Word::new(0)).collect(),
         reserve: directory(RESERVED),
-        uncounted: vec![Binds::default(); UNCOUNTED].into(),
+        uncounted: vec![Apart::default(); UNCOUNTED].into(),
         scratch: vec![Asked::default(); ASKED].into(),
     }
 }

@@ -29,10 +29,10 @@ fn addresses_that_come_and_go_never_run_out() {
             ..bound
         };
         assert_eq!(fixture.connect(&flow), Verdict::Registered, "{n}");
-        assert_eq!(fixture.0.bind(0, &bound, 0), Some(true), "{n}");
+        assert_eq!(fixture.0.bind(0, &bound, Via::Ip, 0), Some(true), "{n}");
         assert_eq!(fixture.0.install(2 + n, &tcp(n)), Ok(()), "{n}");
         assert_eq!(fixture.0.end(0, &flow), Some(true));
-        assert!(fixture.0.unbind(0, &bound));
+        assert!(fixture.0.unbind(0, &bound, Via::Ip));
         assert_eq!(fixture.0.withdraw(2 + n, &tcp(n)), Some(true));
     }
     fixture.0.collect();
@@ -57,8 +57,8 @@ fn so_many_addresses_may_be_in_use_and_a_number_comes_back_with_its_last_entry()
         protocol: Protocol::Udp,
         ..more.endpoint()
     };
-    assert_eq!(registry.bind(0, &udp, 0), Some(true));
-    assert!(registry.unbind(0, &udp));
+    assert_eq!(registry.bind(0, &udp, Via::Ip, 0), Some(true));
+    assert!(registry.unbind(0, &udp, Via::Ip));
     let not_installed = NotInstalled::Full(Full::Addresses);
     assert_eq!(registry.install(2, &more), Err(not_installed));
     assert_eq!(registry.end(0, &from_address(0)), Some(true));
@@ -106,7 +106,10 @@ fn what_is_not_unicast_is_never_shared() {
         assert!(!fixture.0.is_shared(&addr), "{addr:?}");
         assert_eq!(fixture.connect(&flow), Verdict::NotShared);
         assert_eq!(fixture.0.install(2, &flow), Err(NotInstalled::NotShared));
-        assert_eq!(fixture.0.bind(0, &at(addr, udp(1)).endpoint(), 0), None);
+        assert_eq!(
+            fixture.0.bind(0, &at(addr, udp(1)).endpoint(), Via::Ip, 0),
+            None
+        );
     }
     assert_eq!(fixture.0.addresses(), 0);
     for addr in [Addr::v4([224, 0, 0, 1]), Addr::v4([255; 4]), six(0xff, 2)] {

@@ -87,14 +87,17 @@ fn endpoints_have_as_many_places_as_udp_and_take_none_of_tcp() {
     let registry = &fixture.0;
     let each = |n: u32| tuple(Protocol::Udp, n as u16, n);
     for port in 0..60 {
-        assert_eq!(registry.bind(0, &endpoint(1000 + port), 0), Some(true));
+        assert_eq!(
+            registry.bind(0, &endpoint(1000 + port), Via::Ip, 0),
+            Some(true)
+        );
     }
     assert_eq!(registered(&fixture, (0..200).map(each)), 40);
     assert_eq!(fixture.connect(&each(999)), Verdict::Full(Full::Udp));
     assert_eq!((registry.endpoints(), registry.len_udp()), (100, 40));
     assert_eq!(registered(&fixture, (0..300).map(tcp)), 260);
     for port in 0..60 {
-        assert!(registry.unbind(0, &endpoint(1000 + port)));
+        assert!(registry.unbind(0, &endpoint(1000 + port), Via::Ip));
     }
     assert_eq!(registry.endpoints(), 40);
     invariants::check_of_one_thread(registry);
@@ -125,7 +128,7 @@ fn a_dead_entry_leaves_its_place_to_its_own_5_tuple_at_once() {
         assert_eq!(fixture.connect(&udp(n)), Verdict::Registered);
         assert!(registry.install(2, &tcp(n)).is_ok());
     }
-    assert!(registry.leave(2) && registry.unbind(0, &endpoint(53)));
+    assert!(registry.leave(2) && registry.unbind(0, &endpoint(53), Via::Ip));
     for flow in [udp(9), tcp(9)] {
         assert!(matches!(fixture.connect(&flow), Verdict::Full(_)));
         assert_eq!(verdict(registry, &flow), fixture.connect(&flow));

@@ -44,9 +44,9 @@ fn what_audits_did_not_see_is_told_once() {
 fn what_hung_on_an_endpoint_is_told() {
     let fixture = Fixture::new(SETTINGS, 1);
     let endpoint = udp(1).endpoint();
-    assert_eq!(fixture.0.bind(0, &endpoint, 0), Some(true));
+    assert_eq!(fixture.0.bind(0, &endpoint, Via::Ip, 0), Some(true));
     fixture.connect(&udp(1));
-    assert!(fixture.0.unbind(0, &endpoint));
+    assert!(fixture.0.unbind(0, &endpoint, Via::Ip));
     let expected = (udp(1), Why::Dead, 1, 0);
     assert_eq!(gone(&fixture, Pass::Dead, 0), [expected]);
 }
@@ -82,7 +82,7 @@ fn all_of_this_node_is_told_and_others_stay() {
     fixture.connect(&tcp(1));
     fixture.0.install(2, &tcp(2)).unwrap();
     // An endpoint is no 5-tuple.
-    fixture.0.bind(0, &udp(1).endpoint(), 0);
+    fixture.0.bind(0, &udp(1).endpoint(), Via::Ip, 0);
     let expected = (tcp(1), Why::Cleared, 1, 0);
     assert_eq!(gone(&fixture, Pass::Clear, 0), [expected]);
     assert_eq!(fixture.0.len(), 1);
@@ -97,7 +97,7 @@ fn a_sweep_that_began_a_tick_ago_leaves_what_is_younger() {
             let fixture = Fixture::new(SETTINGS, 1);
             let registry = &fixture.0;
             let next = (now + 1) % 64;
-            registry.bind(0, &endpoint(53), next);
+            registry.bind(0, &endpoint(53), Via::Ip, next);
             registry.ask(0, &udp(1), true, next);
             // So that the shard is looked at.
             registry.ask(0, &udp(2), true, (now + 64 - SETTINGS.age - 1) % 64);

@@ -155,8 +155,8 @@ fn noise(registry: &Registry<Std>, numbers: &mut Numbers) {
     match numbers.next(10) {
         0..3 => drop(registry.ask(0, &noisy, true, tick)),
         3 => drop(registry.end(0, &noisy)),
-        4 => drop(registry.bind(0, &noisy.endpoint(), tick)),
-        5 => drop(registry.unbind(0, &noisy.endpoint())),
+        4 => drop(registry.bind(0, &noisy.endpoint(), Via::Ip, tick)),
+        5 => drop(registry.unbind(0, &noisy.endpoint(), Via::Ip)),
         6 => drop(registry.install(9, &noisy)),
         7 => drop(registry.withdraw(9, &noisy)),
         8 => drop(registry.query(0, &noisy)),

@@ -14,17 +14,17 @@ const AGE: u8 = SETTINGS.age;
 #[test]
 fn the_last_unbind_drops_the_entries_of_this_endpoint_only() {
     let Fixture(registry) = fixture();
-    assert_eq!(registry.bind(0, &endpoint(53), 0), Some(true));
-    assert_eq!(registry.bind(0, &endpoint(53), 0), Some(true));
-    assert_eq!(registry.bind(0, &endpoint(54), 0), Some(true));
+    assert_eq!(registry.bind(0, &endpoint(53), Via::Ip, 0), Some(true));
+    assert_eq!(registry.bind(0, &endpoint(53), Via::Ip, 0), Some(true));
+    assert_eq!(registry.bind(0, &endpoint(54), Via::Ip, 0), Some(true));
     let other = tuple(Protocol::Udp, 54, 1);
     for tuple in [udp(1), udp(2), other, tcp(1)] {
         registry.ask(0, &tuple, true, 0);
     }
     assert!(registry.install(2, &udp(3)).is_ok());
-    assert!(registry.unbind(0, &endpoint(53)));
+    assert!(registry.unbind(0, &endpoint(53), Via::Ip));
     assert_eq!(verdict(&registry, &udp(1)), Verdict::Repeated);
-    assert!(registry.unbind(0, &endpoint(53)));
+    assert!(registry.unbind(0, &endpoint(53), Via::Ip));
     assert_eq!(verdict(&registry, &udp(1)), Verdict::Registered);
     assert_eq!(registry.end(0, &udp(2)), None);
     assert_eq!(verdict(&registry, &udp(3)), Verdict::OwnedBy(2));
@@ -39,14 +39,14 @@ fn the_last_unbind_drops_the_entries_of_this_endpoint_only() {
 fn a_first_bind_clears_leftovers_and_a_second_one_does_not() {
     let Fixture(registry) = fixture();
     registry.ask(0, &udp(1), true, 0);
-    registry.bind(0, &endpoint(53), 0);
+    registry.bind(0, &endpoint(53), Via::Ip, 0);
     assert_eq!(verdict(&registry, &udp(1)), Verdict::Registered);
     registry.ask(0, &udp(2), true, 0);
-    registry.bind(0, &endpoint(53), 0);
+    registry.bind(0, &endpoint(53), Via::Ip, 0);
     assert_eq!(verdict(&registry, &udp(2)), Verdict::Repeated);
-    registry.unbind(0, &endpoint(53));
+    registry.unbind(0, &endpoint(53), Via::Ip);
     assert_eq!(verdict(&registry, &udp(2)), Verdict::Repeated);
-    registry.unbind(0, &endpoint(53));
+    registry.unbind(0, &endpoint(53), Via::Ip);
     assert_eq!(verdict(&registry, &udp(2)), Verdict::Registered);
 }
 
@@ -57,7 +57,7 @@ fn an_entry_of_an_older_generation_is_taken_over_by_anyone() {
         registry.ask(0, &udp(n), true, 0);
         registry.ask(0, &udp(n), true, 0);
     }
-    registry.unbind(0, &endpoint(53));
+    registry.unbind(0, &endpoint(53), Via::Ip);
     assert_eq!(registry.ask(0, &udp(0), true, 0), Verdict::Registered);
     assert_eq!(registry.query(0, &udp(0)), (Verdict::Repeated, 1));
     assert!(registry.install(2, &udp(1)).is_ok());
@@ -77,22 +77,22 @@ fn an_unspecified_endpoint_and_tcp_are_nobodys_business() {
             addr,
             ..endpoint(53)
         };
-        assert_eq!(registry.bind(0, &any, 0), None);
-        assert!(!registry.unbind(0, &any));
+        assert_eq!(registry.bind(0, &any, Via::Ip, 0), None);
+        assert!(!registry.unbind(0, &any, Via::Ip));
     }
     let stream = Endpoint {
         protocol: Protocol::Tcp,
         ..endpoint(80)
     };
-    assert_eq!(registry.bind(0, &stream, 0), None);
-    assert!(!registry.unbind(0, &stream));
+    assert_eq!(registry.bind(0, &stream, Via::Ip, 0), None);
+    assert!(!registry.unbind(0, &stream, Via::Ip));
     let loopback = Endpoint {
         addr: Addr::v4([127, 0, 0, 1]),
         ..endpoint(53)
     };
-    assert_eq!(registry.bind(0, &loopback, 0), None);
-    assert!(!registry.unbind(0, &endpoint(99)));
-    assert!(!registry.unbind(3, &endpoint(53)));
+    assert_eq!(registry.bind(0, &loopback, Via::Ip, 0), None);
+    assert!(!registry.unbind(0, &endpoint(99), Via::Ip));
+    assert!(!registry.unbind(3, &endpoint(53), Via::Ip));
     assert_eq!(registry.endpoints(), 1);
     assert_eq!(verdict(&registry, &udp(1)), Verdict::Repeated);
     assert_eq!(verdict(&registry, &tcp(1)), Verdict::Repeated);
@@ -106,8 +106,8 @@ fn no_number_of_binds_revives_an_old_entry() {
         let Fixture(registry) = fixture();
         registry.ask(0, &udp(1), true, 0);
         for cycle in 0..1000 {
-            assert!(registry.unbind(0, &endpoint(53)));
-            assert_eq!(registry.bind(0, &endpoint(53), 0), Some(true));
+            assert!(registry.unbind(0, &endpoint(53), Via::Ip));
+            assert_eq!(registry.bind(0, &endpoint(53), Via::Ip, 0), Some(true));
             assert_eq!(
                 verdict(&registry, &udp(1)),
                 Verdict::Registered,
@@ -119,7 +119,7 @@ fn no_number_of_binds_revives_an_old_entry() {
                 registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
             }
         }
-        assert!(registry.unbind(0, &endpoint(53)));
+        assert!(registry.unbind(0, &endpoint(53), Via::Ip));
         let left = (0..1002)
             .filter(|n| verdict(&registry, &udp(*n)) == Verdict::Repeated)
             .count();
@@ -135,9 +135,9 @@ fn no_number_of_binds_revives_an_old_entry() {
 fn generations_are_free_again_after_sweeps() {
     let Fixture(registry) = fixture();
     let cycle = || {
-        registry.bind(0, &endpoint(53), 0);
+        registry.bind(0, &endpoint(53), Via::Ip, 0);
         registry.ask(0, &udp(1), true, 0);
-        registry.unbind(0, &endpoint(53));
+        registry.unbind(0, &endpoint(53), Via::Ip);
         verdict(&registry, &udp(1))
     };
     for _ in 0..300 {
@@ -160,7 +160,7 @@ fn bound(endpoints: u16) -> Registry<Std> {
     };
     let Fixture(registry) = Fixture::new(settings, 1);
     for port in 0..endpoints {
-        assert_eq!(registry.bind(0, &endpoint(port), 0), Some(true));
+        assert_eq!(registry.bind(0, &endpoint(port), Via::Ip, 0), Some(true));
     }
     registry
 }
@@ -175,7 +175,7 @@ fn endpoints_have_a_limit_and_their_places_come_back() {
     let full = Verdict::Full(Full::Udp);
     assert_eq!(registry.ask(0, &from_port(99), true, 0), full);
     assert_eq!(connect(&registry, &from_port(3)), Verdict::Registered);
-    assert!(registry.unbind(0, &endpoint(3)));
+    assert!(registry.unbind(0, &endpoint(3), Via::Ip));
     assert_eq!(registry.ask(0, &from_port(99), true, 0), full);
     for _ in 0..4 {
         registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
@@ -183,7 +183,7 @@ fn endpoints_have_a_limit_and_their_places_come_back() {
     assert_eq!(registry.endpoints(), 59);
     assert_eq!(connect(&registry, &from_port(99)), Verdict::Registered);
     // At once, if it had no entries.
-    assert!(registry.unbind(0, &endpoint(4)));
+    assert!(registry.unbind(0, &endpoint(4), Via::Ip));
     assert_eq!(connect(&registry, &from_port(98)), Verdict::Registered);
 }
 
@@ -191,17 +191,17 @@ fn endpoints_have_a_limit_and_their_places_come_back() {
 fn a_bind_without_room_concerns_its_endpoint_only() {
     let registry = bound(60);
     assert_eq!(connect(&registry, &from_port(3)), Verdict::Registered);
-    assert_eq!(registry.bind(0, &endpoint(99), 0), Some(true));
+    assert_eq!(registry.bind(0, &endpoint(99), Via::Ip, 0), Some(true));
     assert_eq!(registry.endpoints(), 60);
-    assert!(registry.unbind(0, &endpoint(3)));
+    assert!(registry.unbind(0, &endpoint(3), Via::Ip));
     assert_eq!(verdict(&registry, &from_port(3)), Verdict::Registered);
     // Now there is room, and it is bound already: another bind clears nothing.
-    assert!(registry.unbind(0, &endpoint(4)));
+    assert!(registry.unbind(0, &endpoint(4), Via::Ip));
     assert_eq!(connect(&registry, &from_port(99)), Verdict::Registered);
-    assert_eq!(registry.bind(0, &endpoint(99), 0), Some(true));
-    assert!(registry.unbind(0, &endpoint(99)));
+    assert_eq!(registry.bind(0, &endpoint(99), Via::Ip, 0), Some(true));
+    assert!(registry.unbind(0, &endpoint(99), Via::Ip));
     assert_eq!(verdict(&registry, &from_port(99)), Verdict::Repeated);
-    assert!(registry.unbind(0, &endpoint(99)));
+    assert!(registry.unbind(0, &endpoint(99), Via::Ip));
     assert_eq!(verdict(&registry, &from_port(99)), Verdict::Registered);
     assert_eq!(registry.uncounted.used(), 0);
 }
@@ -211,22 +211,64 @@ fn binds_without_room_end_and_are_limited() {
     let registry = bound(60);
     for round in 0..2 {
         for port in 100..164 {
-            assert_eq!(registry.bind(0, &endpoint(port), 0), Some(true));
+            assert_eq!(registry.bind(0, &endpoint(port), Via::Ip, 0), Some(true));
         }
-        assert_eq!(registry.bind(0, &endpoint(99), 0), Some(false), "{round}");
-        assert!(!registry.unbind(0, &endpoint(99)));
-        assert_eq!(registry.bind(0, &endpoint(100), 0), Some(true));
-        assert!(registry.unbind(0, &endpoint(100)));
+        assert_eq!(
+            registry.bind(0, &endpoint(99), Via::Ip, 0),
+            Some(false),
+            "{round}"
+        );
+        assert!(!registry.unbind(0, &endpoint(99), Via::Ip));
+        assert_eq!(registry.bind(0, &endpoint(100), Via::Ip, 0), Some(true));
+        assert!(registry.unbind(0, &endpoint(100), Via::Ip));
         for port in 100..164 {
-            assert!(registry.unbind(0, &endpoint(port)));
+            assert!(registry.unbind(0, &endpoint(port), Via::Ip));
         }
         assert_eq!(registry.uncounted.used(), 0);
-        assert!(!registry.unbind(0, &endpoint(100)));
+        assert!(!registry.unbind(0, &endpoint(100), Via::Ip));
     }
     // Whoever is bound is forgotten with the hooks.
-    assert_eq!(registry.bind(0, &endpoint(100), 0), Some(true));
+    assert_eq!(registry.bind(0, &endpoint(100), Via::Ip, 0), Some(true));
     registry.sweep(Pass::Clear, 0, |_, _| {}).unwrap();
-    assert!(!registry.unbind(0, &endpoint(100)));
+    assert!(!registry.unbind(0, &endpoint(100), Via::Ip));
+}
+
+/// A socket of another stack is still bound when ip's hooks are let go.
+#[test]
+fn ip_forgets_the_binds_of_ip_only() {
+    let contract = |registry: &Registry<Std>, flow: &FiveTuple| {
+        registry.connect(0, flow, Direction::Outgoing, Via::Contract, 0)
+    };
+    let registry = bound(60);
+    // Counted in an entry, and apart from those.
+    for port in [3, 99] {
+        let (socket, flow) = (endpoint(port), from_port(port));
+        for via in [Via::Ip, Via::Contract, Via::Contract] {
+            assert_eq!(registry.bind(0, &socket, via, 0), Some(true));
+        }
+        if port == 3 {
+            assert_eq!(contract(&registry, &flow), Verdict::Registered);
+        }
+    }
+    registry.sweep(Pass::Clear, 0, |_, _| {}).unwrap();
+    assert_eq!(registry.uncounted.used(), 1);
+    assert_eq!(contract(&registry, &from_port(99)), Verdict::Registered);
+    for port in [3, 99] {
+        let (socket, flow) = (endpoint(port), from_port(port));
+        // Nobody counts for the other.
+        assert!(registry.unbind(0, &socket, Via::Ip));
+        assert!(registry.unbind(0, &socket, Via::Contract));
+        assert_eq!(verdict(&registry, &flow), Verdict::Repeated, "{port}");
+        assert!(registry.unbind(0, &socket, Via::Contract));
+        assert_eq!(verdict(&registry, &flow), Verdict::Registered, "{port}");
+    }
+    // Whoever begins anew knows of nobody.
+    assert_eq!(registry.bind(0, &endpoint(3), Via::Contract, 0), Some(true));
+    assert_eq!(contract(&registry, &from_port(3)), Verdict::Registered);
+    registry.sweep(Pass::ClearAll, 0, |_, _| {}).unwrap();
+    assert_eq!(contract(&registry, &from_port(3)), Verdict::Registered);
+    registry.unbind(0, &endpoint(3), Via::Contract);
+    assert_eq!(verdict(&registry, &from_port(3)), Verdict::Registered);
 }
 
 /// A bind came four times when the address was about to get another number, and was
@@ -235,13 +277,13 @@ fn binds_without_room_end_and_are_limited() {
 fn a_bind_beside_its_endpoint_ends() {
     let Fixture(registry) = Fixture::new(SETTINGS, 1);
     let flow = from_port(99);
-    assert_eq!(registry.bind(0, &endpoint(99), 0), Some(true));
+    assert_eq!(registry.bind(0, &endpoint(99), Via::Ip, 0), Some(true));
     let apart = (local(0, &flow.local.addr), flow.local.port);
-    assert!(registry.uncounted.add(apart));
+    assert!(registry.uncounted.add(apart, Via::Ip, 0));
     assert_eq!(connect(&registry, &flow), Verdict::Registered);
-    assert!(registry.unbind(0, &endpoint(99)));
+    assert!(registry.unbind(0, &endpoint(99), Via::Ip));
     assert_eq!(verdict(&registry, &flow), Verdict::Repeated);
-    assert!(registry.unbind(0, &endpoint(99)));
+    assert!(registry.unbind(0, &endpoint(99), Via::Ip));
     assert_eq!(verdict(&registry, &flow), Verdict::Registered);
     assert_eq!(registry.uncounted.used(), 0);
 }
@@ -255,17 +297,17 @@ fn a_bind_without_room_is_that_of_an_address() {
         ..endpoint(99)
     };
     let registry = bound(60);
-    assert_eq!(registry.bind(0, &at(one), 0), Some(true));
+    assert_eq!(registry.bind(0, &at(one), Via::Ip, 0), Some(true));
     registry.collect();
-    assert!(registry.unbind(0, &endpoint(4)));
+    assert!(registry.unbind(0, &endpoint(4), Via::Ip));
     let mut flow = from_port(99);
     flow.local.addr = two;
     assert_eq!(connect(&registry, &flow), Verdict::Registered);
-    assert_eq!(registry.bind(0, &at(two), 0), Some(true));
+    assert_eq!(registry.bind(0, &at(two), Via::Ip, 0), Some(true));
     assert_eq!(connect(&registry, &flow), Verdict::Registered);
-    assert!(registry.unbind(0, &at(two)));
+    assert!(registry.unbind(0, &at(two), Via::Ip));
     assert_eq!(verdict(&registry, &flow), Verdict::Registered);
-    assert!(registry.unbind(0, &at(one)));
+    assert!(registry.unbind(0, &at(one), Via::Ip));
     assert_eq!(registry.uncounted.used(), 0);
 }
 
@@ -344,7 +386,7 @@ fn the_old_go_though_the_young_come_beside_them() {
 fn without_an_age_nothing_is_ever_too_old() {
     let Fixture(registry) = Fixture::new(Settings { age: 0, ..SETTINGS }, 1);
     registry.ask(0, &udp(1), true, 0);
-    registry.bind(0, &endpoint(54), 0);
+    registry.bind(0, &endpoint(54), Via::Ip, 0);
     for tick in 0..64 {
         for pass in [Pass::Age, Pass::Dead] {
             assert_eq!(
@@ -359,30 +401,30 @@ fn without_an_age_nothing_is_ever_too_old() {
 #[test]
 fn a_count_that_a_closed_socket_left_behind_ages() {
     let Fixture(registry) = fixture();
-    registry.bind(0, &endpoint(53), 0);
+    registry.bind(0, &endpoint(53), Via::Ip, 0);
     registry.ask(0, &udp(1), true, 0);
     // It is gone and nobody said so. Later another one is bound.
     for tick in 1..=AGE + 8 {
         registry.sweep(Pass::Dead, tick, |_, _| {}).unwrap();
     }
     assert_eq!((registry.len(), registry.endpoints()), (0, 0));
-    registry.bind(0, &endpoint(53), AGE + 8);
+    registry.bind(0, &endpoint(53), Via::Ip, AGE + 8);
     registry.ask(0, &udp(1), true, AGE + 8);
-    assert!(registry.unbind(0, &endpoint(53)));
+    assert!(registry.unbind(0, &endpoint(53), Via::Ip));
     assert_eq!(verdict(&registry, &udp(1)), Verdict::Registered);
 }
 
 #[test]
 fn an_endpoint_in_use_stays_as_long_as_it_is_bound_and_asked_about() {
     let Fixture(registry) = fixture();
-    registry.bind(0, &endpoint(53), 0);
+    registry.bind(0, &endpoint(53), Via::Ip, 0);
     for tick in 0..150_u8 {
         registry.ask(0, &udp(tick.into()), true, tick % 64);
         registry.sweep(Pass::Dead, tick % 64, |_, _| {}).unwrap();
     }
     assert_eq!(registry.endpoints(), 1);
-    registry.bind(0, &endpoint(53), 150 % 64);
-    registry.unbind(0, &endpoint(53));
+    registry.bind(0, &endpoint(53), Via::Ip, 150 % 64);
+    registry.unbind(0, &endpoint(53), Via::Ip);
     assert_eq!(verdict(&registry, &udp(149)), Verdict::Repeated);
 }
 
@@ -404,9 +446,9 @@ fn the_age_is_listed() {
 fn an_endpoint_whose_generations_ran_out_goes_when_it_is_too_old() {
     let Fixture(registry) = fixture();
     for _ in 0..300 {
-        registry.bind(0, &endpoint(53), 0);
+        registry.bind(0, &endpoint(53), Via::Ip, 0);
         registry.ask(0, &udp(1), true, 0);
-        registry.unbind(0, &endpoint(53));
+        registry.unbind(0, &endpoint(53), Via::Ip);
     }
     for tick in 1..AGE + 12 {
         registry.sweep(Pass::Age, tick, |_, _| {}).unwrap();

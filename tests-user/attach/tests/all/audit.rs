@@ -234,6 +234,24 @@ fn entries_of_another_stack_outlive_audits_and_attaching() {
     assert!(!machine.has(&tuple(1)));
 }
 
+/// Nor are the sockets that are bound there: of two the first that goes takes nothing
+/// with it.
+#[test]
+fn binds_of_another_stack_outlive_a_detach() {
+    let machine = attached(&[]);
+    let udp = Tuple::v4(UDP, 1, 80);
+    machine.tell("clinet_bind", &udp);
+    machine.tell("clinet_bind", &udp);
+    machine.local("cl_inet_bind", 0, &udp);
+    assert_eq!(machine.ask(&udp), 0);
+    assert_eq!(machine.call("clinet_detach_ip", &[]), 0);
+    machine.seconds(2);
+    machine.tell("clinet_unbind", &udp);
+    assert!(machine.has(&udp));
+    machine.tell("clinet_unbind", &udp);
+    assert!(!machine.has(&udp));
+}
+
 #[test]
 fn every_stack_is_walked_whatever_the_build_of_the_kernel() {
     use clinet_kernel::NetstackLayout::{Of2015, Of2021};

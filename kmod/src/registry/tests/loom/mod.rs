@@ -108,7 +108,7 @@ impl Env for World {
     type Directory = Vec<Option<Box<Segment>>>;
     type Peek = ();
     type FreeSegments = Vec<Option<Box<Segment>>>;
-    type Uncounted = Box<[Binds]>;
+    type Uncounted = Box<[Apart]>;
     type Shards = Box<[Shard<Self>]>;
     type Names = Box<[Name<Self>]>;
     type Words = Arc<[WorldWord]>;

@@ -46,13 +46,13 @@ fn while_the_number_changes_hands(call: Part<()>) {
     Scene::long(&[one().local.addr, two().local.addr]).play(
         |registry| {
             connect(registry, &one());
-            registry.bind(0, &endpoint_of(one()), 0);
+            registry.bind(0, &endpoint_of(one()), Via::Ip, 0);
         },
         (call, |registry| {
             registry.share(&[two().local.addr.words()]).unwrap();
             registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
             registry.collect();
-            registry.bind(0, &endpoint_of(two()), 0);
+            registry.bind(0, &endpoint_of(two()), Via::Ip, 0);
             connect(registry, &two())
         }),
         |registry, (), verdict| {
@@ -62,9 +62,9 @@ fn while_the_number_changes_hands(call: Part<()>) {
                 protocol: Protocol::Udp,
                 ..two()
             };
-            registry.bind(0, &endpoint_of(two()), 0);
+            registry.bind(0, &endpoint_of(two()), Via::Ip, 0);
             connect(registry, &udp);
-            registry.unbind(0, &endpoint_of(two()));
+            registry.unbind(0, &endpoint_of(two()), Via::Ip);
             assert_eq!(registry.query(0, &udp), (Verdict::Repeated, 1));
             assert_eq!(registry.len(), 2);
         },
@@ -95,7 +95,7 @@ fn a_number_gets_no_second_meaning_under_a_disconnect() {
 #[test]
 fn a_number_gets_no_second_meaning_under_an_unbind() {
     while_the_number_changes_hands(|registry| {
-        let _known = registry.unbind(0, &endpoint_of(one()));
+        let _known = registry.unbind(0, &endpoint_of(one()), Via::Ip);
     });
 }
 
@@ -237,7 +237,7 @@ fn a_bind_beside_a_change_of_the_set_is_counted_or_nobodys() {
             connect(registry, &tcp(1));
         },
         (
-            |registry| registry.bind(0, &endpoint(53), 0),
+            |registry| registry.bind(0, &endpoint(53), Via::Ip, 0),
             |registry| registry.share(&[v4(11).words()]).unwrap(),
         ),
         |registry, counted, ()| {

@@ -42,7 +42,7 @@ fn what_is_registered_after_a_bind_outlives_a_connect_from_before_it() {
         (
             |registry| connect(registry, &udp(1)),
             |registry| {
-                assert_eq!(registry.bind(0, &udp(1).endpoint(), 0), Some(true));
+                assert_eq!(registry.bind(0, &udp(1).endpoint(), Via::Ip, 0), Some(true));
                 connect(registry, &udp(1))
             },
         ),
@@ -66,7 +66,7 @@ fn an_endpoint_moves_on_under_an_install() {
         (
             |registry| registry.install(2, &udp(1)),
             |registry| {
-                assert_eq!(registry.bind(0, &udp(1).endpoint(), 0), Some(true));
+                assert_eq!(registry.bind(0, &udp(1).endpoint(), Via::Ip, 0), Some(true));
                 connect(registry, &udp(1))
             },
         ),
@@ -93,7 +93,7 @@ fn a_sweep_drops_what_it_asked_about_and_nothing_else() {
     Scene::new(&[v4(10)]).play(
         |registry| {
             connect(registry, &udp(1));
-            assert!(registry.unbind(0, &udp(1).endpoint()));
+            assert!(registry.unbind(0, &udp(1).endpoint(), Via::Ip));
         },
         (
             |registry| connect(registry, &udp(1)),
@@ -120,7 +120,7 @@ fn no_generation_is_free_before_a_whole_sweep() {
         (
             |registry| {
                 for n in 2..4 {
-                    assert!(registry.unbind(0, &udp(1).endpoint()));
+                    assert!(registry.unbind(0, &udp(1).endpoint(), Via::Ip));
                     connect(registry, &udp(n));
                 }
             },
@@ -129,7 +129,7 @@ fn no_generation_is_free_before_a_whole_sweep() {
             },
         ),
         |registry, (), ()| {
-            assert!(registry.unbind(0, &udp(1).endpoint()));
+            assert!(registry.unbind(0, &udp(1).endpoint(), Via::Ip));
             invariants::check_of_one_thread(registry);
         },
     );
@@ -143,7 +143,7 @@ fn what_is_registered_during_a_sweep_is_not_too_young_for_the_next_one() {
             // What the shard knows of is gone, so that all it knows comes from
             // this sweep.
             connect(registry, &udp(1));
-            assert!(registry.unbind(0, &udp(1).endpoint()));
+            assert!(registry.unbind(0, &udp(1).endpoint(), Via::Ip));
             for _ in 0..4 {
                 registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
             }

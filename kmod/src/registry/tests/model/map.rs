@@ -58,6 +58,28 @@ pub fn bound_of((stack, _, local, lport, _): Id) -> Bound {
     (stack, local, lport)
 }
 
+/// Binds of an endpoint through ip's hooks and through the contract, and when it was
+/// last used.
+#[derive(Clone, Copy, Default)]
+pub struct Binds {
+    ip: u32,
+    contract: u32,
+    tick: u8,
+}
+
+impl Binds {
+    fn of(&mut self, via: Via) -> &mut u32 {
+        match via {
+            Via::Ip => &mut self.ip,
+            Via::Contract => &mut self.contract,
+        }
+    }
+
+    fn is_none(&self) -> bool {
+        self.ip + self.contract == 0
+    }
+}
+
 #[derive(Default)]
 pub struct Model {
     pub age: u8,
@@ -65,10 +87,10 @@ pub struct Model {
     pub held: HashMap<Id, Held>,
     /// UDP entries that are gone and that no sweep took away yet.
     pub gone: BTreeSet<Id>,
-    /// Endpoints that are bound: how often, and when they were last used.
-    pub binds: HashMap<Bound, (u32, u8)>,
-    /// Binds of endpoints that there was no room for.
-    pub apart: HashMap<Bound, u32>,
+    /// Endpoints that are bound.
+    pub binds: HashMap<Bound, Binds>,
+    /// Those that there was no room for.
+    pub apart: HashMap<Bound, Binds>,
     /// An audit is under way.
     pub audited: bool,
     /// All, if `None`.
@@ -129,7 +151,7 @@ impl Model {
             && id.1
             && verdict != Verdict::NotShared
         {
-            bound.1 = self.tick;
+            bound.tick = self.tick;
         }
         match (verdict, self.held.get_mut(&id)) {
             (Verdict::Registered, _) => self.insert(id, self.ours(id.1, outgoing, via)),
@@ -204,40 +226,49 @@ impl Model {
         self.gone.extend(gone.map(|(id, _)| id));
     }
 
-    pub fn bind(&mut self, bound: Bound) {
+    pub fn bind(&mut self, bound: Bound, via: Via) {
         if !self.binds.contains_key(&bound) {
             self.drop_entries(bound);
         }
-        self.binds.entry(bound).or_default().0 += 1;
-        self.binds.entry(bound).or_default().1 = self.tick;
+        let binds = self.binds.entry(bound).or_default();
+        *binds.of(via) += 1;
+        binds.tick = self.tick;
+    }
+
+    /// There is no room for the endpoint.
+    pub fn bind_apart(&mut self, bound: Bound, via: Via) {
+        let binds = self.apart.entry(bound).or_default();
+        *binds.of(via) += 1;
+        binds.tick = self.tick;
     }
 
     /// There is room for the endpoint now.
     pub fn unite(&mut self, bound: Bound) {
-        if let Some(binds) = self.apart.remove(&bound) {
-            self.binds.insert(bound, (binds, self.tick));
+        if let Some(mut binds) = self.apart.remove(&bound) {
+            binds.tick = self.tick;
+            self.binds.insert(bound, binds);
         }
     }
 
     /// A bind ended that there was no room for, if there is one.
-    pub fn unbind_apart(&mut self, bound: Bound) -> bool {
+    pub fn unbind_apart(&mut self, bound: Bound, via: Via) -> bool {
         let Some(binds) = self.apart.get_mut(&bound) else {
             return false;
         };
-        *binds -= 1;
-        if *binds == 0 {
+        let left = binds.of(via).checked_sub(1);
+        *binds.of(via) = left.unwrap_or(0);
+        if binds.is_none() {
             self.apart.remove(&bound);
         }
-        true
+        left.is_some()
     }
 
-    pub fn unbind(&mut self, bound: Bound) {
-        match self.binds.get_mut(&bound) {
-            Some((binds, _)) if *binds > 1 => *binds -= 1,
-            _ => {
-                self.binds.remove(&bound);
-                self.drop_entries(bound);
-            }
+    pub fn unbind(&mut self, bound: Bound, via: Via) {
+        let mut binds = self.binds.remove(&bound).unwrap_or_default();
+        *binds.of(via) = binds.of(via).saturating_sub(1);
+        match binds.is_none() {
+            true => self.drop_entries(bound),
+            false => drop(self.binds.insert(bound, binds)),
         }
     }
 
@@ -311,11 +342,15 @@ impl Model {
             Held::Tcp(_) => true,
         });
         self.audited &= pass != Pass::Audit;
-        self.binds
-            .retain(|_, (_, tick)| pass != Pass::Clear && !old(*tick));
-        if pass == Pass::Clear {
-            self.apart.clear();
+        for binds in [&mut self.binds, &mut self.apart] {
+            binds.retain(|_, binds| {
+                if pass == Pass::Clear {
+                    binds.ip = 0;
+                }
+                !binds.is_none()
+            });
         }
+        self.binds.retain(|_, binds| !old(binds.tick));
         if pass != Pass::Age {
             self.gone.clear();
         }

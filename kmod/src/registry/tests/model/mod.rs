@@ -19,8 +19,8 @@ enum Call {
     Connect(Id, bool, Via),
     Disconnect(Id),
     Query(Id),
-    Bind(Bound),
-    Unbind(Bound),
+    Bind(Bound, Via),
+    Unbind(Bound, Via),
     Install(Node, Id),
     Withdraw(Node, Id),
     Purge(Node),
@@ -121,11 +121,11 @@ impl Both {
         self.model.connect(id, outgoing, via, verdict);
     }
 
-    fn bind(&mut self, bound: Bound) {
+    fn bind(&mut self, bound: Bound, via: Via) {
         let full = self.is_full(Full::Udp, true);
         let tick = self.model.tick;
         let was_known = self.knows(bound);
-        let counted = self.registry.bind(bound.0, &endpoint_of(bound), tick);
+        let counted = self.registry.bind(bound.0, &endpoint_of(bound), via, tick);
         assert_eq!(counted, self.model.is_shared(bound.1).then_some(true));
         match (counted, self.knows(bound)) {
             (None, _) => {}
@@ -133,27 +133,27 @@ impl Both {
                 if !was_known {
                     self.model.unite(bound);
                 }
-                self.model.bind(bound);
+                self.model.bind(bound, via);
             }
             (Some(_), false) => {
                 assert!(full);
-                *self.model.apart.entry(bound).or_default() += 1;
+                self.model.bind_apart(bound, via);
             }
         }
     }
 
-    fn unbind(&mut self, bound: Bound) {
+    fn unbind(&mut self, bound: Bound, via: Via) {
         let known = self.knows(bound);
-        let ended = self.registry.unbind(bound.0, &endpoint_of(bound));
+        let ended = self.registry.unbind(bound.0, &endpoint_of(bound), via);
         let used =
             |(id, held): (&Id, &Held)| bound_of(*id) == bound && matches!(held, Held::Udp { .. });
         let in_use = self.model.binds.contains_key(&bound) || self.model.held.iter().any(used);
         assert!(known || !in_use);
         if known {
             assert!(ended);
-            self.model.unbind(bound);
+            self.model.unbind(bound, via);
         } else {
-            assert_eq!(ended, self.model.unbind_apart(bound));
+            assert_eq!(ended, self.model.unbind_apart(bound, via));
         }
     }
 
@@ -190,8 +190,8 @@ impl Both {
                 (Verdict::Full(full), 0) => assert!(self.is_full(full, id.1)),
                 answer => assert_eq!(answer, self.model.answer(id)),
             },
-            Call::Bind(bound) => self.bind(bound),
-            Call::Unbind(bound) => self.unbind(bound),
+            Call::Bind(bound, via) => self.bind(bound, via),
+            Call::Unbind(bound, via) => self.unbind(bound, via),
             Call::Install(node, id) => self.install(node, id),
             Call::Withdraw(node, id) => {
                 let withdrawn = registry.withdraw(node, &tuple_of(id));
@@ -312,15 +312,15 @@ fn call() -> impl Strategy<Value = Call> {
     let list = prop::sample::subsequence(&LOCALS[..], 0..=LOCALS.len());
     let list = prop::option::of(list.prop_map(BTreeSet::from_iter));
     let node = 2..4_u32;
-    let via = prop::sample::select(&[Via::Ip, Via::Ip, Via::Contract][..]);
+    let via = || prop::sample::select(&[Via::Ip, Via::Ip, Via::Contract][..]);
     // An audit is of TCP.
     let tcp = || id().prop_map(|id| (id.0, false, id.2, id.3, id.4));
     prop_oneof![
-        30 => (id(), any::<bool>(), via).prop_map(|(id, out, via)| Call::Connect(id, out, via)),
+        30 => (id(), any::<bool>(), via()).prop_map(|(id, out, via)| Call::Connect(id, out, via)),
         12 => id().prop_map(Call::Disconnect),
         3 => id().prop_map(Call::Query),
-        6 => id().prop_map(|id| Call::Bind(bound_of(id))),
-        6 => id().prop_map(|id| Call::Unbind(bound_of(id))),
+        6 => (id(), via()).prop_map(|(id, via)| Call::Bind(bound_of(id), via)),
+        6 => (id(), via()).prop_map(|(id, via)| Call::Unbind(bound_of(id), via)),
         12 => (node.clone(), global()).prop_map(|(node, id)| Call::Install(node, id)),
         6 => (node.clone(), global()).prop_map(|(node, id)| Call::Withdraw(node, id)),
         2 => node.clone().prop_map(Call::Purge),
