@@ -164,7 +164,10 @@ impl<E: Env> Registry<E> {
             asked: core::mem::replace(&mut *self.scratch.lock(), E::no_scratch()),
             gone,
         };
-        self.uncounted.change_all(|binds, _| binds.clear(pass));
+        self.uncounted.change_all(|binds, then| {
+            let is_old = self.is_old(then, tick);
+            binds.clear(if is_old { Pass::ClearAll } else { pass });
+        });
         let begun = self.begin(pass);
         for shard in self.shards.iter() {
             match pass {

@@ -4,7 +4,8 @@
 
 //! Endpoints that are bound and have no entry, for want of memory or beyond a
 //! limit: their binds, so that none of their entries goes with the bind of another
-//! socket. If even this is full, a bind is counted nowhere.
+//! socket. If even this is full, a bind is counted nowhere. Like those of an entry
+//! they age, since sockets may close without a word.
 
 use super::Via;
 use super::endpoint::Binds;

@@ -271,6 +271,31 @@ fn ip_forgets_the_binds_of_ip_only() {
     assert_eq!(verdict(&registry, &from_port(3)), Verdict::Registered);
 }
 
+/// Sockets that bind without room and close without a word keep nobody out for ever.
+#[test]
+fn binds_without_room_age() {
+    let registry = bound(60);
+    for port in 100..164 {
+        let bind = registry.bind(0, &endpoint(port), Via::Ip, u8::from(port > 100));
+        assert_eq!(bind, Some(true));
+    }
+    assert_eq!(registry.bind(0, &endpoint(99), Via::Ip, 1), Some(false));
+    registry.sweep(Pass::Age, AGE, |_, _| {}).unwrap();
+    assert_eq!(registry.uncounted.used(), 64);
+    registry.sweep(Pass::Age, AGE + 1, |_, _| {}).unwrap();
+    assert_eq!(registry.uncounted.used(), 63);
+    registry.sweep(Pass::Dead, AGE + 2, |_, _| {}).unwrap();
+    assert_eq!(registry.uncounted.used(), 0);
+    // The last bind counts.
+    let registry = bound(60);
+    for tick in [0, AGE] {
+        let bind = registry.bind(0, &endpoint(99), Via::Ip, tick);
+        assert_eq!((bind, registry.uncounted.used()), (Some(true), 1));
+    }
+    registry.sweep(Pass::Age, AGE + 1, |_, _| {}).unwrap();
+    assert_eq!(registry.uncounted.used(), 1);
+}
+
 /// A bind came four times when the address was about to get another number, and was
 /// counted apart although its endpoint is there.
 #[test]

@@ -347,10 +347,9 @@ impl Model {
                 if pass == Pass::Clear {
                     binds.ip = 0;
                 }
-                !binds.is_none()
+                !binds.is_none() && !old(binds.tick)
             });
         }
-        self.binds.retain(|_, binds| !old(binds.tick));
         if pass != Pass::Age {
             self.gone.clear();
         }
