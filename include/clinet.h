@@ -297,7 +297,8 @@ typedef struct clinet_entry {
 	uint32_t	ce_stack;	/* netstackid_t */
 	clinet_node_t	ce_owner;
 	uint32_t	ce_references;	/* of an entry of this node */
-	uint32_t	ce_age;		/* UDP of this node: seconds, roughly */
+	uint32_t	ce_age;		/* UDP of this node: seconds, roughly; */
+					/* clinet_udp_age 0: a day at most */
 } clinet_entry_t;
 
 /* The least number of entries that clinet_list() takes. */

@@ -19,7 +19,7 @@ use crate::kernel::text::Text;
 use crate::kernel::{blocks, kmem, log, time};
 use crate::registry::env::SEGMENT;
 use crate::registry::hash::Secret;
-use crate::registry::{Registry, Settings};
+use crate::registry::{MOST_TICKS, Registry, Settings};
 use crate::settings::Settings as Wanted;
 
 mod audit;
@@ -61,6 +61,10 @@ static TICK: AtomicU8 = AtomicU8::new(0);
 /// sixteenth of it late at most.
 const TICKS_PER_AGE: u32 = 16;
 
+/// Seconds of a tick if UDP entries are never too old: their age is listed in hours, and
+/// up to a day.
+const TICK_WITHOUT_AGE: u32 = 86_400 / MOST_TICKS as u32;
+
 /// Shards at most, so that hardly two CPUs meet in one. Fewer if there are
 /// fewer than 64 5-tuples for each.
 const MOST_SHARDS: u32 = 256;
@@ -81,7 +85,10 @@ pub fn init(wanted: &Wanted, secret: Secret) -> Result<(), Errno> {
     if BUILTIN.get().is_some() {
         return Err(Errno::BUSY);
     }
-    let tick_seconds = wanted.udp_age.div_ceil(TICKS_PER_AGE).max(1);
+    let tick_seconds = match wanted.udp_age {
+        0 => TICK_WITHOUT_AGE,
+        age => age.div_ceil(TICKS_PER_AGE),
+    };
     let most = wanted.max_tuples as usize;
     let settings = Settings {
         node: wanted.node,

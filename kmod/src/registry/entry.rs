@@ -279,6 +279,15 @@ impl Entry {
         }
     }
 
+    /// It was last used at this tick, if it ages.
+    pub fn set_tick(&mut self, tick: u8) {
+        match self.kind() {
+            Kind::Udp => TICK.set(&mut self.packed, tick.into()),
+            Kind::Endpoint => self.address[1] = self.address[1] & !0xff | u64::from(tick),
+            Kind::Tcp | Kind::Other(..) => {}
+        }
+    }
+
     /// One use of an entry of this node less.
     #[inline]
     pub fn release(&mut self) -> Left {

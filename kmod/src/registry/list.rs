@@ -41,7 +41,8 @@ pub struct TableEntry {
     pub protocol: u8,
     /// TCP of this node: was it an outgoing connection?
     pub outgoing: bool,
-    /// UDP of this node: ticks since it was last asked about.
+    /// UDP of this node: ticks since it was last asked about; where nothing is ever
+    /// too old, [`super::MOST_TICKS`] or so are as many or more.
     pub age: u8,
     /// The local address.
     pub local: [u64; 2],

@@ -133,7 +133,8 @@ pub struct Settings {
     pub most: usize,
     /// 5-tuples of UDP of this node at most, and as many local endpoints besides.
     pub most_udp: usize,
-    /// Age of UDP entries in ticks; 0 is never. At most [`MOST_TICKS`].
+    /// Age of UDP entries in ticks, at most [`MOST_TICKS`]. 0: they are never too old,
+    /// and so many ticks are as much as is told of their age.
     pub age: u8,
     /// Shards keep the memory that they have.
     pub fixed: bool,

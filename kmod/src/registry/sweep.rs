@@ -17,7 +17,7 @@ use super::hash::Hash;
 use super::key::Key;
 use super::shard::Shard;
 use super::table::{At, Table};
-use super::{Registry, TableEntry};
+use super::{MOST_TICKS, Registry, TableEntry};
 
 /// Buckets that are looked at while a shard is locked.
 const STEP: usize = 4;
@@ -165,7 +165,7 @@ impl<E: Env> Registry<E> {
             gone,
         };
         self.uncounted.change_all(|binds, then| {
-            let is_old = self.is_old(then, tick);
+            let is_old = self.settings.age != 0 && self.is_old(then, tick);
             binds.clear(if is_old { Pass::ClearAll } else { pass });
         });
         let begun = self.begin(pass);
@@ -209,11 +209,24 @@ impl<E: Env> Registry<E> {
         table.audited &= sweep.pass != Pass::Audit;
     }
 
-    /// Is an entry that was last asked about at `then` too old now?
+    /// Is an entry that was last asked about at `then` too old now or, if none ever
+    /// is, older than can be told?
     pub(super) fn is_old(&self, then: u8, now: u8) -> bool {
-        let age = self.settings.age;
+        let most = match self.settings.age {
+            0 => MOST_TICKS,
+            age => age,
+        };
         let past = now.wrapping_sub(then) % TICKS;
-        age != 0 && past > age && past < TICKS - YOUNGER
+        past > most && past < TICKS - YOUNGER
+    }
+
+    /// If entries never are too old, one that is older than can be told is as old as
+    /// can be told.
+    fn keep_age(&self, entry: &mut Entry, now: u8) {
+        let never = self.settings.age == 0;
+        if never && entry.ages().is_some_and(|then| self.is_old(then, now)) {
+            entry.set_tick(now.wrapping_sub(MOST_TICKS) % TICKS);
+        }
     }
 
     /// Looks at each entry of at most [`STEP`] buckets.
@@ -228,9 +241,11 @@ impl<E: Env> Registry<E> {
         for index in buckets {
             for place in 0..SLOTS {
                 let at = At::new(index, place);
-                let Some(entry) = table.get(at).copied() else {
+                let Some(entry) = table.get_mut(at) else {
                     continue;
                 };
+                self.keep_age(entry, sweep.tick);
+                let entry = *entry;
                 match self.fate(&entry, sweep.pass, sweep.tick) {
                     Fate::Stays => {}
                     Fate::Changes(changed) => {

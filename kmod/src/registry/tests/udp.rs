@@ -412,15 +412,19 @@ fn without_an_age_nothing_is_ever_too_old() {
     let Fixture(registry) = Fixture::new(Settings { age: 0, ..SETTINGS }, 1);
     registry.ask(0, &udp(1), true, 0);
     registry.bind(0, &endpoint(54), Via::Ip, 0);
-    for tick in 0..64 {
+    for later in 0..200_u8 {
+        let tick = later % 64;
         for pass in [Pass::Age, Pass::Dead] {
-            assert_eq!(
-                registry.sweep(pass, tick, |_, _| {}).unwrap(),
-                Swept::default()
-            );
+            let swept = registry.sweep(pass, tick, |_, _| {}).unwrap();
+            assert_eq!(swept, Swept::default());
+            // Its age is listed as far as it can be told, and never as less.
+            let age = listing(&registry, tick)[0].age;
+            assert_eq!(age, later.min(MOST_TICKS), "after {later}");
         }
+        invariants::check_of_one_thread(&registry);
     }
     assert_eq!(verdict(&registry, &udp(1)), Verdict::Repeated);
+    assert_eq!(registry.endpoints(), 2);
 }
 
 #[test]

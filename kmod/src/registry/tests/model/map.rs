@@ -324,7 +324,16 @@ impl Model {
     /// How many TCP entries a sweep finds that nobody saw.
     pub fn sweep(&mut self, pass: Pass) -> u64 {
         let (age, now) = (self.age, self.tick);
-        let old = |tick: u8| age != 0 && now.wrapping_sub(tick) % 64 > age;
+        let past = |tick: u8| now.wrapping_sub(tick) % 64;
+        for held in self.held.values_mut() {
+            if let Held::Udp { tick, .. } = held
+                && age == 0
+                && past(*tick) > MOST_TICKS
+            {
+                *tick = now.wrapping_sub(MOST_TICKS) % 64;
+            }
+        }
+        let old = |tick: u8| age != 0 && past(tick) > age;
         let mut unseen = 0;
         self.held.retain(|_, held| match held {
             Held::Other { .. } => true,

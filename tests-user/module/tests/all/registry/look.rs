@@ -149,6 +149,20 @@ fn without_the_provider_there_is_nothing_to_look_at() {
     sweep(&loaded);
 }
 
+/// Where nothing is ever too old, what is hours old is not taken for young.
+#[test]
+fn without_an_age_hours_are_listed_and_a_day_at_most() {
+    let loaded = Loaded::new(&[("clinet_udp_age", 0)]);
+    loaded.kernel.settle();
+    assert_eq!(loaded.connect2(true, &Tuple::v4(UDP, 53, 99)), 0);
+    for (hours, listed) in [(0, 0), (1, 1), (4, 5), (19, 24), (20, 24), (20, 24)] {
+        loaded.kernel.advance(Duration::from_secs(hours * 3600));
+        loaded.kernel.settle();
+        let ages: Vec<_> = list(&loaded, 64).iter().map(|one| one.age).collect();
+        assert_eq!(ages, [listed * 3600]);
+    }
+}
+
 #[test]
 fn a_listing_shows_each_entry_once_with_all_of_it() {
     let loaded = Loaded::new(&[("clinet_udp_age", 3200)]);
