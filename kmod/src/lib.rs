@@ -40,8 +40,9 @@
 //! may sleep or call back into ip, and memory is asked for with KM_NOSLEEP only.
 //!
 //! *What we lock.* The registry's table is in shards, at most 256, each with an
-//! adaptive `kmutex_t`. A call holds one of them at a time, for a few cache lines,
-//! and while it does no foreign code is called; probes may fire. The memory of a
+//! adaptive `kmutex_t`. A call holds one of them at a time, for a few cache lines (in
+//! a shard that is full, for some fifty buckets at a time), and while it does no foreign
+//! code is called; probes may fire. The memory of a
 //! shard is only reached under its lock, so nobody can see it freed. The reserve of
 //! free memory and the names of local addresses and of nodes, for changing them,
 //! have a mutex each, which is taken for a moment with no shard locked; that of the

@@ -21,6 +21,9 @@ const OVERFLOW: u32 = 40;
 const OLDEST: u32 = 48;
 const BYTE: u64 = 0xff;
 
+/// What the overflow count has room for.
+pub const MOST_OVERFLOW: usize = BYTE as usize;
+
 /// Five places for entries.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -133,24 +136,20 @@ impl Bucket {
             .find(|entry| entry.is(key))
     }
 
-    /// Entries that lie behind this bucket for want of room, at least.
+    /// Entries that lie behind this bucket for want of room.
     #[inline]
     pub fn overflow(&self) -> u64 {
         (self.head >> OVERFLOW) & BYTE
     }
 
-    /// One more went past. A count that reached its end stays there.
+    /// One more went past; [`MOST_OVERFLOW`] at most do.
     pub fn add_overflow(&mut self) {
-        if self.overflow() < BYTE {
-            self.head += 1 << OVERFLOW;
-        }
+        self.head = self.head.wrapping_add(1 << OVERFLOW);
     }
 
     /// One that went past is gone.
     pub fn subtract_overflow(&mut self) {
-        if (1..BYTE).contains(&self.overflow()) {
-            self.head -= 1 << OVERFLOW;
-        }
+        self.head = self.head.wrapping_sub(1 << OVERFLOW);
     }
 
     /// The oldest tick of an entry that ages, at least.
@@ -181,14 +180,5 @@ pub fn older(oldest: Option<u8>, tick: u8) -> u8 {
     match oldest {
         Some(oldest) if tick.wrapping_sub(oldest) % TICKS < TICKS / 2 => oldest,
         _ => tick,
-    }
-}
-
-/// For tests that count what is there.
-#[cfg(test)]
-impl Bucket {
-    /// The overflow count; `None` if it reached its end.
-    pub(super) fn exact_overflow(&self) -> Option<u64> {
-        (self.overflow() < BYTE).then(|| self.overflow())
     }
 }

@@ -85,17 +85,16 @@ impl<E: Env> Registry<E> {
         tuple: &FiveTuple,
         mut attempt: impl FnMut(Numbered<'a, E>) -> Tried,
     ) -> Verdict {
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             let local = match self.local(stack, &tuple.local.addr) {
                 Ok(local) => local,
                 Err(Verdict::Late) => continue,
                 Err(verdict) => return verdict,
             };
             let Tried { verdict, grows } = attempt(local);
-            if let Some(hash) = grows {
-                self.grow(hash);
-            }
-            if verdict != Verdict::Late {
+            let goes_on = grows.is_none_or(|hash| self.grow(hash));
+            // The first round may only have made an endpoint.
+            if verdict != Verdict::Late || (round > 0 && !goes_on) {
                 return verdict;
             }
         }

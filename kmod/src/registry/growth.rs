@@ -5,7 +5,7 @@
 //! How a shard grows and shrinks: one threshold, no waiting.
 //!
 //! **Invariant.** An entry of fraction `f` lies in the bucket `layout.home(f)` or,
-//! if that was full, behind it, with nothing but counted overflow in between. Each
+//! if that was full, within reach of it, with nothing but counted overflow in between. Each
 //! step moves all entries of one home and then the layout's split, under one hold
 //! of the shard's lock; so every call finds every entry, whatever is on its way.
 //!
@@ -27,7 +27,7 @@ use super::entry::Entry;
 use super::env::{Directory, Env, SEGMENT};
 use super::hash::{Hash, Secret};
 use super::layout::{Layout, Move};
-use super::table::{At, PAD, Table};
+use super::table::{At, PAD, Table, within_reach};
 
 /// Homes whose entries an insertion moves.
 pub const STEPS: usize = 2;
@@ -95,6 +95,19 @@ impl<E: Env> Table<E> {
         self.used() as u32 >= self.grow_at || self.layout.is_moving()
     }
 
+    /// Has anything to move, in a shard with memory?
+    pub fn is_due(&self) -> bool {
+        self.layout.high() > 0 && self.grows()
+    }
+
+    /// Has a shard that is on its way to more homes as many entries as it had places
+    /// before? Without memory it gets there, and keeps what else there is for what has to
+    /// move.
+    #[inline]
+    pub fn is_overfull(&self) -> bool {
+        self.layout.is_moving() && self.used() >= self.layout.low() as usize * SLOTS
+    }
+
     /// At rest with so many segments, of which the caller brings all.
     pub fn prepare(&mut self, segments: usize) {
         let segments = segments.min(self.directory.places());
@@ -123,19 +136,11 @@ impl<E: Env> Table<E> {
         if self.used() as u32 >= self.grow_at {
             self.begin_to_grow(shard);
         }
-        let (next, moving) = match self.next_move(secret) {
+        let next = match self.next_move(secret) {
             Ok(next) => next,
             Err(Step::Rest) => return self.finish(),
             Err(stalled) => return stalled,
         };
-        let (first, last) = next.targets();
-        let missing = |home: &usize| self.bucket(*home).is_none();
-        if let Some(home) = [last, first].into_iter().find(missing) {
-            return Step::Needs(home / SEGMENT);
-        }
-        if !self.has_room_for(moving, last) {
-            return Step::Stalled;
-        }
         for number in 0..self.lift(&next, secret) {
             self.put_down(&next, secret, number);
         }
@@ -145,26 +150,33 @@ impl<E: Env> Table<E> {
         }
     }
 
-    /// What a step moves, and how many entries: those of a home or, if they are more
-    /// than [`BATCH`], the half of its fractions that is next.
+    /// What a step moves: the entries of a home or, if they are more than [`BATCH`] or not
+    /// all find a place, those of the half of its fractions that is next.
     ///
     /// # Errors
     ///
-    /// `Rest`: nothing has to move. `Stalled`: more than [`BATCH`] share a fraction,
-    /// which chance does not bring about.
+    /// `Rest`: nothing has to move. `Needs`: memory. `Stalled`: there is no place, or more
+    /// than [`BATCH`] share a fraction, which chance does not bring about.
     #[inline(never)]
-    fn next_move(&self, secret: &Secret) -> Result<(Move, usize), Step> {
+    fn next_move(&self, secret: &Secret) -> Result<Move, Step> {
         let mut next = self.layout.next().ok_or(Step::Rest)?;
-        let moves = |next: &Move| {
-            let run = self.run(next.home);
-            run.filter(|(_, entry)| next.has(hash_of(entry, secret).fraction()))
-                .count()
-        };
         loop {
-            match moves(&next) {
-                moving @ ..=BATCH => return Ok((next, moving)),
-                _ if next.halve(self.layout.is_shrinking()) => {}
-                _ => return Err(Step::Stalled),
+            let run = self.run(next.home);
+            let moves = |entry: &Entry| next.has(hash_of(entry, secret).fraction());
+            let moving = run.filter(|(_, entry)| moves(entry)).count();
+            let (first, last) = next.targets();
+            if moving <= BATCH {
+                let missing = |home: &usize| self.bucket(*home).is_none();
+                if let Some(home) = [last, first].into_iter().find(missing) {
+                    return Err(Step::Needs(home / SEGMENT));
+                }
+                if self.has_room_for(moving, first, last) {
+                    return Ok(next);
+                }
+            }
+            let can_be_less = moving > BATCH || first != last;
+            if !(can_be_less && next.halve(self.layout.is_shrinking())) {
+                return Err(Step::Stalled);
             }
         }
     }
@@ -199,17 +211,18 @@ impl<E: Env> Table<E> {
         Step::Shrunk
     }
 
-    /// Do so many entries find a place from a bucket on? It may be far: where memory
-    /// came late, all is full.
-    fn has_room_for(&self, moving: usize, last: usize) -> bool {
+    /// Do so many entries find a place within reach of the homes from `first` to `last`,
+    /// where they go? Not always: where memory came late, all is full.
+    fn has_room_for(&self, moving: usize, first: usize, last: usize) -> bool {
         let mut free = 0;
-        for bucket in (last..).map_while(|index| self.bucket(index)) {
-            free += bucket.count_free();
-            if free >= moving {
-                return true;
-            }
-        }
-        false
+        let mut places = within_reach(first)
+            .skip_while(|index| *index < last)
+            .map_while(|index| self.bucket(index))
+            .map(Bucket::count_free);
+        places.any(|more| {
+            free += more;
+            free >= moving
+        })
     }
 
     /// Takes the entries that move, all before the first one is put where it goes,
@@ -217,8 +230,10 @@ impl<E: Env> Table<E> {
     #[inline(never)]
     fn lift(&mut self, next: &Move, secret: &Secret) -> usize {
         let mut lifted = 0;
-        let mut index = next.home;
-        while let Some(overflow) = self.bucket(index).map(Bucket::overflow) {
+        for index in within_reach(next.home) {
+            let Some(overflow) = self.bucket(index).map(Bucket::overflow) else {
+                break;
+            };
             for at in (0..SLOTS).map(|place| At::new(index, place)) {
                 let entry = self.get(at).copied();
                 let moves = |entry: &Entry| next.has(hash_of(entry, secret).fraction());
@@ -233,7 +248,6 @@ impl<E: Env> Table<E> {
             if overflow == 0 {
                 break;
             }
-            index = index.wrapping_add(1);
         }
         lifted
     }
@@ -245,7 +259,7 @@ impl<E: Env> Table<E> {
             return;
         };
         let hash = hash_of(&entry, secret);
-        let to = self.put(next.target(hash.fraction()), hash, entry, usize::MAX);
+        let to = self.put(next.target(hash.fraction()), hash, entry);
         if let (Some(to), Some(tick)) = (to, entry.ages())
             && let Some(bucket) = self.bucket_mut(to)
         {

@@ -106,6 +106,12 @@ impl Layout {
         if self.shrinks { self.low } else { self.high }
     }
 
+    /// The smaller number of homes.
+    #[inline]
+    pub fn low(&self) -> u32 {
+        self.low
+    }
+
     /// The larger number of homes.
     pub fn high(&self) -> u32 {
         self.high

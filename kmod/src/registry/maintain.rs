@@ -34,10 +34,11 @@ impl<E: Env> Registry<E> {
     }
 
     /// Goes on with the growth of the shard of this hash. Not a part of an
-    /// insertion, since that takes enough of the stack.
+    /// insertion, since that takes enough of the stack. False: it cannot now.
     #[inline(never)]
-    pub(super) fn grow(&self, hash: Hash) {
-        self.advance(self.shard_number(hash), STEPS);
+    pub(super) fn grow(&self, hash: Hash) -> bool {
+        let last = self.advance(self.shard_number(hash), STEPS);
+        !matches!(last, Step::Needs(_) | Step::Stalled)
     }
 
     /// Moves the entries of a few homes of a shard that grows or shrinks, and brings
@@ -94,7 +95,11 @@ impl<E: Env> Registry<E> {
         }
     }
 
+    /// Moves what has to move; a shard that memory came late for may have to grow more
+    /// than once.
     fn finish_moving(&self, number: usize, shard: &Shard<E>) {
-        while shard.lock().layout.is_moving() && self.advance(number, STEPS) == Step::Moved {}
+        while shard.lock().is_due()
+            && matches!(self.advance(number, STEPS), Step::Moved | Step::Rest)
+        {}
     }
 }

@@ -6,11 +6,12 @@
 //! bucket on.
 //!
 //! An entry lies in its home bucket or, if that was full, in the next one with a
-//! free place; every bucket that it went past counts it. There is no wrapping
-//! around: behind the last home there are [`PAD`] buckets more.
+//! free place, of [`REACH`] from its home on: no search goes further, however full the
+//! shard is. Every bucket that it went past counts it. There is no wrapping around:
+//! behind the last home there are [`PAD`] buckets more.
 
 use super::Verdict;
-use super::bucket::{Bucket, older};
+use super::bucket::{Bucket, MOST_OVERFLOW, SLOTS, older};
 use super::entry::Entry;
 use super::env::{Directory, Env, SEGMENT};
 use super::growth::BATCH;
@@ -25,8 +26,11 @@ use super::tallies::Tallies;
 /// servers per bucket, with Poisson arrivals).
 pub const PAD: usize = 8;
 
-/// How many buckets an insertion looks at.
-const REACH: usize = 64;
+/// In how many buckets an entry may be, its home included. Counts of overflow have
+/// room for all that can go past a bucket then.
+pub const REACH: usize = 51;
+
+const _: () = assert!((REACH - 1) * SLOTS <= MOST_OVERFLOW);
 
 /// What the lock of a shard protects. What every call needs comes first.
 #[repr(C)]
@@ -103,6 +107,12 @@ impl At {
     }
 }
 
+/// The buckets that entries of a home may be in.
+#[inline]
+pub fn within_reach(home: usize) -> core::ops::Range<usize> {
+    home..home.saturating_add(REACH)
+}
+
 impl<E: Env> Table<E> {
     /// Without any memory yet, and with places for as many segments as it may
     /// ever have.
@@ -167,17 +177,16 @@ impl<E: Env> Table<E> {
     /// As [`Table::find`], for an entry that lies behind its home.
     #[inline(never)]
     fn find_overflown(&self, hash: Hash, key: &Key, home: usize) -> Option<At> {
-        let mut index = home;
-        loop {
-            index = index.wrapping_add(1);
+        for index in within_reach(home).skip(1) {
             let bucket = self.bucket(index)?;
             if let Some(place) = bucket.find(hash.fingerprint(), key) {
                 return Some(At::new(index, place));
             }
             if bucket.overflow() == 0 {
-                return None;
+                break;
             }
         }
+        None
     }
 
     /// The entry at a place.
@@ -202,8 +211,11 @@ impl<E: Env> Table<E> {
     /// Adds an entry whose key has none. False: there is no place for it.
     #[inline]
     pub fn insert(&mut self, hash: Hash, entry: Entry) -> bool {
+        if self.is_overfull() {
+            return false;
+        }
         let home = self.layout.home(hash.fraction());
-        let Some(index) = self.put(home, hash, entry, REACH) else {
+        let Some(index) = self.put(home, hash, entry) else {
             return false;
         };
         self.used = self.used.saturating_add(1);
@@ -213,26 +225,21 @@ impl<E: Env> Table<E> {
         true
     }
 
-    /// Puts an entry into the first bucket with room, of `reach` from its home on.
+    /// Puts an entry into the first bucket with room.
     #[inline]
-    pub(super) fn put(
-        &mut self,
-        home: usize,
-        hash: Hash,
-        entry: Entry,
-        reach: usize,
-    ) -> Option<usize> {
+    pub(super) fn put(&mut self, home: usize, hash: Hash, entry: Entry) -> Option<usize> {
         let bucket = self.bucket_mut(home)?;
         if let Some(place) = bucket.free() {
             bucket.put(place, hash.fingerprint(), entry);
             return Some(home);
         }
-        self.put_behind(home, hash, entry, reach)
+        self.put_behind(home, hash, entry)
     }
 
     #[inline(never)]
-    fn put_behind(&mut self, home: usize, hash: Hash, entry: Entry, reach: usize) -> Option<usize> {
-        for index in (home..self.end()).take(reach).skip(1) {
+    fn put_behind(&mut self, home: usize, hash: Hash, entry: Entry) -> Option<usize> {
+        let end = self.end();
+        for index in within_reach(home).take_while(|index| *index < end).skip(1) {
             let bucket = self.bucket_mut(index)?;
             if let Some(place) = bucket.free() {
                 bucket.put(place, hash.fingerprint(), entry);
@@ -246,8 +253,8 @@ impl<E: Env> Table<E> {
     /// Would an entry of this hash find a place?
     pub fn has_place(&self, hash: Hash) -> bool {
         let home = self.layout.home(hash.fraction());
-        let mut near = (home..).take(REACH).map_while(|index| self.bucket(index));
-        near.any(|bucket| bucket.free().is_some())
+        let mut near = within_reach(home).map_while(|index| self.bucket(index));
+        !self.is_overfull() && near.any(|bucket| bucket.free().is_some())
     }
 
     #[inline(never)]
@@ -288,14 +295,13 @@ impl<E: Env> Table<E> {
 
     /// All entries from a home bucket on, as far as one that belongs there may be.
     pub fn run(&self, home: usize) -> impl Iterator<Item = (At, &Entry)> {
-        let mut next = Some(home);
-        core::iter::from_fn(move || {
-            let index = next?;
-            let bucket = self.bucket(index)?;
-            next = (bucket.overflow() != 0).then(|| index.wrapping_add(1));
+        let mut is_last = false;
+        let buckets = within_reach(home).map_while(move |index| {
+            let bucket = self.bucket(index).filter(|_| !is_last)?;
+            is_last = bucket.overflow() == 0;
             Some((index, bucket))
-        })
-        .flat_map(|(index, bucket)| {
+        });
+        buckets.flat_map(|(index, bucket)| {
             let used = bucket.used();
             used.map(move |(place, entry)| (At::new(index, place), entry))
         })

@@ -6,6 +6,7 @@
 //! need much.
 
 use super::super::hash::home;
+use super::super::table::REACH;
 use super::growth::bytes;
 use super::*;
 
@@ -71,6 +72,78 @@ fn any_segment_may_be_the_last_one() {
             assert!(segments > 12, "{segments}");
             break;
         }
+    }
+}
+
+/// A shard that is full for want of memory, and 5-tuples that came late.
+fn full(segments: usize) -> (Fixture, Vec<FiveTuple>) {
+    let fixture = with_segments(segments, 1);
+    let places = (segments * SEGMENT * bucket::SLOTS) as u32;
+    let flows = (0..places + 500).map(tcp);
+    let late: Vec<_> = flows
+        .filter(|flow| fixture.connect(flow) == Verdict::Late)
+        .collect();
+    assert!(fixture.0.len() * 10 > places as usize * 6, "{segments}");
+    (fixture, late)
+}
+
+/// However full a shard is, no call goes through all of it under the lock.
+#[test]
+fn nobody_looks_further_than_an_entry_may_be() {
+    let (fixture, late) = full(60);
+    let registry = &fixture.0;
+    let question = |udp: bool, outgoing: bool, n: u32| {
+        let flow = match udp {
+            true => tuple(Protocol::Udp, n as u16, n),
+            false => tcp(1_000_000 + n),
+        };
+        registry.ask(0, &flow, outgoing, 0)
+    };
+    let mut most = 0;
+    for (n, flow) in (0..).zip(&late[..100]) {
+        let (udp, socket) = (tuple(Protocol::Udp, n, n.into()), endpoint(n));
+        most = [
+            looks(|| question(false, true, n.into())),
+            looks(|| question(false, false, n.into())),
+            looks(|| question(true, true, n.into())),
+            looks(|| registry.query(0, flow)),
+            looks(|| registry.query(0, &udp)),
+            looks(|| registry.disconnect(0, flow)),
+            looks(|| registry.disconnect(0, &udp)),
+            looks(|| registry.install(2, flow)),
+            looks(|| registry.withdraw(2, flow)),
+            looks(|| registry.bind(0, &socket, Via::Ip, 0)),
+            looks(|| registry.unbind(0, &socket, Via::Ip)),
+            looks(|| registry.audit_add(0, flow)),
+        ]
+        .into_iter()
+        .fold(most, usize::max);
+    }
+    assert!((REACH..=6 * REACH).contains(&most), "{most} buckets");
+    // Nothing of that stays behind when there is room again.
+    for n in 0..20_000 {
+        registry.end(0, &tcp(n));
+    }
+    let miss = looks(|| registry.query(0, &late[0]));
+    assert!(miss < 10, "{miss} buckets");
+    invariants::check_of_one_thread(registry);
+}
+
+/// What grows from a full shard finds its place within reach.
+#[test]
+fn a_full_shard_grows_when_memory_comes() {
+    for segments in (1..16).chain([24, 40, 80]) {
+        let (fixture, late) = full(segments);
+        let registry = &fixture.0;
+        invariants::check_of_one_thread(registry);
+        allow_segments(usize::MAX);
+        registry.maintain();
+        let is_moving = registry.shards[0].lock().layout.is_moving();
+        assert!(!is_moving, "{segments} segments");
+        for flow in &late {
+            assert_eq!(fixture.connect(flow), Verdict::Registered);
+        }
+        invariants::check_of_one_thread(registry);
     }
 }
 

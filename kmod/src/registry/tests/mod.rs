@@ -92,6 +92,8 @@ std::thread_local! {
     static WAKES: Cell<usize> = const { Cell::new(0) };
     /// How often memory was asked for by this thread.
     static ASKS: Cell<usize> = const { Cell::new(0) };
+    /// How often this thread looked at a bucket.
+    static LOOKS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// From now on this thread gets so many segments.
@@ -102,6 +104,13 @@ pub fn allow_segments(segments: usize) {
 /// How often this thread woke the task, and asked for memory.
 pub fn wakes_and_asks() -> (usize, usize) {
     (WAKES.get(), ASKS.get())
+}
+
+/// How often this thread looks at a bucket while it calls.
+pub fn looks<R>(call: impl FnOnce() -> R) -> usize {
+    let before = LOOKS.get();
+    let _result = call();
+    LOOKS.get() - before
 }
 
 /// Memory of a segment, unless there is none.
@@ -118,10 +127,12 @@ impl Directory<Box<Segment>> for Vec<Option<Box<Segment>>> {
     }
 
     fn get(&self, place: usize) -> Option<&Segment> {
+        LOOKS.set(LOOKS.get() + 1);
         <[_]>::get(self, place)?.as_deref()
     }
 
     fn get_mut(&mut self, place: usize) -> Option<&mut Segment> {
+        LOOKS.set(LOOKS.get() + 1);
         <[_]>::get_mut(self, place)?.as_deref_mut()
     }
 

@@ -2,16 +2,17 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Counts of overflow that reach their end.
+//! More entries of one home than there is room for.
 
+use super::super::bucket::SLOTS;
 use super::super::entry::Entry;
 use super::super::hash::Hash;
-use super::super::table::Table;
+use super::super::table::{REACH, Table};
 use super::*;
 
-/// A table of one segment, and entries that all belong to its first bucket, where
-/// they ended up.
-fn crowd(count: usize) -> (Table<Std>, Vec<(Entry, Hash, At)>) {
+/// A table of one segment; entries that all belong to its first bucket, where they ended
+/// up; and one more, for which there was no place.
+fn crowd() -> (Table<Std>, Vec<(Entry, Hash, At)>, (Entry, Hash)) {
     let secret = secret(1);
     let mut table = Table::new(vec![None]);
     assert!(table.give(0, boxed_segment().unwrap()).is_none());
@@ -19,40 +20,48 @@ fn crowd(count: usize) -> (Table<Std>, Vec<(Entry, Hash, At)>) {
     let here = keys
         .map(|key| (key, key.hash(&secret)))
         .filter(|(_, hash)| table.layout.home(hash.fraction()) == 0);
-    let entries: Vec<_> = here.take(count).collect();
-    let placed = entries.into_iter().map(|(key, hash)| {
+    let here: Vec<_> = here.take(REACH * SLOTS + 1).collect();
+    let mut placed = Vec::new();
+    for (key, hash) in here {
         let entry = Entry::tcp(&key, Direction::Outgoing, Via::Ip, false);
-        assert!(table.insert(hash, entry));
-        (entry, hash, table.find(hash, &key).unwrap())
-    });
-    let placed = placed.collect();
-    (table, placed)
-}
-
-fn overflow(table: &Table<Std>) -> Option<u64> {
-    table.bucket(0).unwrap().exact_overflow()
-}
-
-#[test]
-fn a_count_at_its_end_stays_there_and_hides_nothing() {
-    let (mut table, entries) = crowd(300);
-    assert_eq!(overflow(&table), None);
-    assert_eq!(table.bucket(0).unwrap().oldest(), None);
-    let ((last, hash, at), before) = entries.split_last().unwrap();
-    for (_, hash, at) in before {
-        table.remove(*hash, *at);
+        if !table.insert(hash, entry) {
+            return (table, placed, (entry, hash));
+        }
+        placed.push((entry, hash, table.find(hash, &key).unwrap()));
     }
-    assert_eq!(table.find(*hash, &last.key()), Some(*at));
-    assert_eq!(overflow(&table), None);
+    panic!("there is room for all");
+}
+
+fn overflow(table: &Table<Std>) -> Vec<u64> {
+    let buckets = (0..table.end()).map(|index| table.bucket(index).unwrap());
+    buckets.map(Bucket::overflow).collect()
 }
 
 #[test]
-fn one_below_the_end_the_count_comes_back_to_nothing() {
-    let (mut table, entries) = crowd(5 + 254);
-    assert_eq!(overflow(&table), Some(254));
-    for (_, hash, at) in entries {
+fn an_entry_is_within_reach_of_its_home_or_nowhere() {
+    let (mut table, placed, (entry, hash)) = crowd();
+    assert_eq!(placed.len(), REACH * SLOTS);
+    assert!(table.end() > REACH);
+    assert!(placed.iter().all(|(.., at)| at.bucket < REACH));
+    let (_, its, at) = placed[placed.len() / 2];
+    table.remove(its, at);
+    assert!(table.insert(hash, entry));
+    assert_eq!(table.find(hash, &entry.key()), Some(at));
+}
+
+#[test]
+fn counts_have_room_for_all_and_come_back_to_nothing() {
+    let (mut table, placed, _) = crowd();
+    let counts = (0..table.end()).map(|index| (REACH * SLOTS).saturating_sub((index + 1) * SLOTS));
+    assert!(
+        overflow(&table)
+            .into_iter()
+            .eq(counts.map(|count| count as u64))
+    );
+    assert_eq!(table.bucket(0).unwrap().oldest(), None);
+    for (_, hash, at) in placed {
         table.remove(hash, at);
     }
-    let left = (0..table.end()).filter(|index| table.bucket(*index).unwrap().overflow() > 0);
-    assert_eq!((left.count(), table.used()), (0, 0));
+    assert_eq!(overflow(&table), vec![0; table.end()]);
+    assert_eq!(table.used(), 0);
 }
