@@ -292,7 +292,8 @@ typedef struct clinet_entry {
 	in_port_t	ce_lport;	/* network byte order */
 	in_port_t	ce_fport;
 	uint8_t		ce_protocol;	/* IPPROTO_TCP or IPPROTO_UDP */
-	uint8_t		ce_outgoing;	/* TCP of this node: connect() */
+	uint8_t		ce_outgoing;	/* TCP of this node: connect(); 0 */
+					/* also for what an audit added */
 	uint16_t	ce_pad;
 	uint32_t	ce_stack;	/* netstackid_t */
 	clinet_node_t	ce_owner;

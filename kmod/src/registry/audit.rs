@@ -71,7 +71,9 @@ impl<E: Env> Registry<E> {
         }
     }
 
-    /// Registers a connection that two audits found, with one reference. Not inline: in
+    /// Registers a connection that two audits found, with one reference. As an incoming
+    /// one: ip's list does not say, and it may be one that was reset, whose end ip tells
+    /// twice. Not inline: in
     /// the walk's function LLVM makes a jump table of the verdicts, and fills it up
     /// with an instruction that stops the machine for those that `add` never has.
     #[inline(never)]
@@ -88,7 +90,7 @@ impl<E: Env> Registry<E> {
             let Some(mut table) = self.lock(hash, local) else {
                 continue;
             };
-            let new = Entry::tcp(&key, Direction::Outgoing, Via::Ip, true);
+            let new = Entry::tcp(&key, Direction::Incoming, Via::Ip, true);
             let found = table.find(hash, &key);
             let verdict = match found.and_then(|at| Some((at, table.get_mut(at)?))) {
                 None => self.add(&mut table, hash, new),

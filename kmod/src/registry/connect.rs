@@ -149,7 +149,9 @@ impl<E: Env> Registry<E> {
     }
 
     /// A 5-tuple of which a connection ended a moment ago. If that was reset before
-    /// accept(), ip will tell its end once more: the second reference is for that.
+    /// accept(), ip will tell its end once more: the second reference is for that. Where
+    /// nothing is left of the first connection's entry ([`Table::ghost`]), that end takes
+    /// the entry of the second one, until two audits register it again.
     #[cold]
     fn add_doubtful(&self, table: &mut Table<E>, hash: Hash, mut entry: Entry) -> Verdict {
         entry.retain(false);

@@ -306,7 +306,7 @@ impl Entry {
 
 /// TCP, ours.
 impl Entry {
-    /// Was it an outgoing connection?
+    /// Is it known to be an outgoing connection?
     pub fn outgoing(&self) -> bool {
         self.packed & OUTGOING != 0
     }
@@ -334,7 +334,7 @@ impl Entry {
         self.packed & (OURS | UDP | DOUBTFUL) == OURS | DOUBTFUL
     }
 
-    /// An incoming one that came through ip's hooks?
+    /// One that came through ip's hooks, or from an audit, and may be incoming?
     #[inline]
     pub fn is_incoming_via_ip(&self) -> bool {
         self.packed & (OURS | UDP | ENDPOINT | OUTGOING | TCP_VIA_IP) == OURS | TCP_VIA_IP

@@ -39,7 +39,7 @@ pub struct TableEntry {
     pub references: u32,
     /// Its number in the IP header.
     pub protocol: u8,
-    /// TCP of this node: was it an outgoing connection?
+    /// TCP of this node: an outgoing connection; none that an audit added is known to be.
     pub outgoing: bool,
     /// UDP of this node: ticks since it was last asked about; where nothing is ever
     /// too old, [`super::MOST_TICKS`] or so are as many or more.

@@ -202,7 +202,8 @@ impl<E: Env> Table<E> {
     }
 
     /// Was there an entry of this key, whose place nobody has taken yet? Looks at the
-    /// home bucket only.
+    /// home bucket only, where one entry in twenty or fewer is not. With `n` entries the
+    /// next `n / 4` or so that come leave a place as it is, on average.
     pub fn ghost(&self, hash: Hash, key: &Key) -> Option<&Entry> {
         let home = self.layout.home(hash.fraction());
         self.bucket(home)?.ghost(key)

@@ -95,6 +95,18 @@ fn the_second_end_of_a_reset_connection_does_not_end_the_next_one() {
     assert_eq!(verdict(&registry, &tcp(1)), Verdict::Registered);
 }
 
+/// Nor if an audit registered the first one: who began that, ip's list does not say.
+#[test]
+fn the_second_end_of_a_seeded_connection_does_not_end_the_next_one() {
+    let Fixture(registry) = fixture();
+    assert_eq!(registry.audit_add(0, &tcp(1)), Audit::Added);
+    assert!(!listing(&registry, 0)[0].outgoing);
+    assert_eq!(registry.disconnect(0, &tcp(1)), Ended::Removed);
+    assert_eq!(registry.ask(0, &tcp(1), false, 0), Verdict::Registered);
+    assert_eq!(registry.disconnect(0, &tcp(1)), Ended::Doubtful);
+    assert_eq!(verdict(&registry, &tcp(1)), Verdict::Repeated);
+}
+
 #[test]
 fn an_incoming_one_that_is_asked_about_twice_is_doubtful() {
     let Fixture(registry) = fixture();

@@ -10,9 +10,12 @@ use super::super::hash::Hash;
 use super::super::table::{REACH, Table};
 use super::*;
 
+/// An entry, and where it is.
+type Placed = (Entry, Hash, At);
+
 /// A table of one segment; entries that all belong to its first bucket, where they ended
 /// up; and one more, for which there was no place.
-fn crowd() -> (Table<Std>, Vec<(Entry, Hash, At)>, (Entry, Hash)) {
+fn crowd() -> (Table<Std>, Vec<Placed>, (Entry, Hash)) {
     let secret = secret(1);
     let mut table = Table::new(vec![None]);
     assert!(table.give(0, boxed_segment().unwrap()).is_none());

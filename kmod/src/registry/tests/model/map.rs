@@ -207,7 +207,7 @@ impl Model {
     pub fn add(&mut self, id: Id) -> Audit {
         match self.see(id) {
             Audit::Absent => {
-                let mut held = self.ours(false, true, Via::Ip);
+                let mut held = self.ours(false, false, Via::Ip);
                 if let Held::Tcp(tcp) = &mut held {
                     tcp.see();
                 }
