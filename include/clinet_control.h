@@ -38,7 +38,10 @@ extern const char clinet_version[];
 
 extern int clinet_control_state(clinetctl_state_t *);
 
-/* The stat of this number, from 0; ENOENT after the last. */
+/*
+ * The stat of this number; ENOENT after the last.  Number 0 looks at all of the
+ * registry, for the gauges that follow it.
+ */
 extern int clinet_control_stat(uint32_t, clinetctl_stat_t *);
 
 /*

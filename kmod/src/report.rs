@@ -8,6 +8,7 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::attach::state::{self, AUDITS, PASSED};
+use crate::builtin::Gauges;
 use crate::grants::Snapshot;
 use crate::kernel::kstat::{Kstat, Source, Value};
 use crate::kernel::log;
@@ -144,11 +145,13 @@ impl Source for Registry {
     }
 }
 
+/// With the first of them all are read: one look at the shards serves all.
 fn gauge(index: usize) -> Option<(&'static CStr, u64)> {
     if index == 0 {
-        builtin::tell_counts();
+        let gauges = builtin::tell_counts();
+        KSTATS.lock().gauges = gauges;
     }
-    let gauges = builtin::gauges();
+    let gauges = KSTATS.lock().gauges;
     match index {
         0 => Some((c"tuples", gauges.tuples)),
         1 => Some((c"capacity", gauges.capacity)),
@@ -161,18 +164,24 @@ fn gauge(index: usize) -> Option<(&'static CStr, u64)> {
     }
 }
 
-#[derive(Default)]
 struct Kstats {
     attach: Option<Kstat<Attach>>,
     granted: Option<Kstat<Granted>>,
     registry: Option<Kstat<Registry>>,
+    /// As they were read.
+    gauges: Gauges,
 }
 
-static KSTATS: KMutex<Kstats> = KMutex::new(Kstats {
-    attach: None,
-    granted: None,
-    registry: None,
-});
+impl Kstats {
+    const NONE: Self = Self {
+        attach: None,
+        granted: None,
+        registry: None,
+        gauges: Gauges::NOTHING,
+    };
+}
+
+static KSTATS: KMutex<Kstats> = KMutex::new(Kstats::NONE);
 
 /// Creates them. The module does its work without them, too. Sleeps.
 ///
@@ -187,6 +196,7 @@ pub unsafe fn init() {
         attach: Kstat::create(),
         granted: Kstat::create(),
         registry: Kstat::create(),
+        ..Kstats::NONE
     };
     if kstats.attach.is_none() || kstats.granted.is_none() || kstats.registry.is_none() {
         log::warn(c"clinet: no memory for the kstats, or others of their names; going on without");
@@ -201,7 +211,7 @@ pub unsafe fn init() {
 /// Called by `_fini`, or an `_init` that fails, after nobody else is in the
 /// module.
 pub unsafe fn fini() {
-    let kstats = core::mem::take(&mut *KSTATS.lock());
+    let kstats = core::mem::replace(&mut *KSTATS.lock(), Kstats::NONE);
     drop(kstats);
     // SAFETY: nobody uses it any more.
     unsafe { KSTATS.destroy() };

@@ -6,10 +6,11 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use super::env::Kernel;
 use super::{BUILTIN, Builtin, TICK, node, tick};
 use crate::kernel::once::Once;
 use crate::kernel::{kmem, probe, time};
-use crate::registry::{Busy, Cursor, Pass, Swept, TableEntry, Why};
+use crate::registry::{Busy, Cursor, Pass, PerPool, Registry, Swept, TableEntry, Why};
 use crate::stats::{self, counters};
 
 /// What wakes the module's task.
@@ -38,7 +39,7 @@ pub(super) fn wake() {
 }
 
 /// What there is.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Gauges {
     /// Entries, those included that a sweep will drop.
     pub tuples: u64,
@@ -52,40 +53,61 @@ pub struct Gauges {
     pub addresses: u64,
     /// Other nodes that own something.
     pub nodes: u64,
-    /// Kernel memory of the module, in bytes.
+    /// Kernel memory of the module, in bytes, with a provider or without.
     pub bytes: u64,
 }
 
-/// Adds what the registry counted to the counters, so that they are complete. Takes
-/// each shard's lock in turn.
-pub fn tell_counts() {
-    let Some(builtin) = BUILTIN.get() else {
-        return;
+impl Gauges {
+    /// What there is without a provider, but for the bytes.
+    pub const NOTHING: Self = Self {
+        tuples: 0,
+        capacity: 0,
+        udp_tuples: 0,
+        endpoints: 0,
+        addresses: 0,
+        nodes: 0,
+        bytes: 0,
     };
-    builtin.registry.take_counts(|counts| {
-        counters().cs_removed.add(counts.removed);
-        for (flow, counted) in stats::flows().iter().zip(&counts.flows) {
-            flow.cf_registered.add(counted.registered);
-            flow.cf_repeated.add(counted.repeated);
-            flow.cf_owned.add(counted.owned);
-        }
-    });
 }
 
-/// What there is now. Takes each shard's lock in turn.
-pub fn gauges() -> Gauges {
-    BUILTIN.get().map_or(Gauges::default(), |builtin| {
-        let registry = &builtin.registry;
-        Gauges {
-            tuples: registry.len() as u64,
-            capacity: registry.capacity() as u64,
-            udp_tuples: registry.len_udp() as u64,
-            endpoints: registry.endpoints() as u64,
-            addresses: registry.addresses() as u64,
-            nodes: registry.nodes() as u64,
-            bytes: kmem::bytes() as u64,
-        }
+/// Adds what the registry counted to the counters, so that they are complete, and says
+/// what there is. Takes each shard's lock in turn, once.
+pub fn tell_counts() -> Gauges {
+    gauges_by(|registry| {
+        registry.take_counts(|counts| {
+            counters().cs_removed.add(counts.removed);
+            for (flow, counted) in stats::flows().iter().zip(&counts.flows) {
+                flow.cf_registered.add(counted.registered);
+                flow.cf_repeated.add(counted.repeated);
+                flow.cf_owned.add(counted.owned);
+            }
+        })
     })
+}
+
+/// What there is now. Takes each shard's lock in turn, once.
+pub fn gauges() -> Gauges {
+    gauges_by(Registry::used)
+}
+
+fn gauges_by(used: impl FnOnce(&Registry<Kernel>) -> PerPool<usize>) -> Gauges {
+    let bytes = kmem::bytes() as u64;
+    let Some(registry) = BUILTIN.get().map(|builtin| &builtin.registry) else {
+        return Gauges {
+            bytes,
+            ..Gauges::NOTHING
+        };
+    };
+    let used = used(registry);
+    Gauges {
+        tuples: used.tuples as u64,
+        capacity: registry.capacity() as u64,
+        udp_tuples: used.udp as u64,
+        endpoints: used.endpoints as u64,
+        addresses: registry.addresses() as u64,
+        nodes: registry.nodes() as u64,
+        bytes,
+    }
 }
 
 /// Calls `work` when it is this thread's turn. Sleeps.

@@ -35,7 +35,7 @@ pub use cluster::{install, node, purge, resync_begin, resync_end, set_addresses,
 pub use control::{Deleted, NodeGrants, delete, each_address, full_refuses, grants, is_shared};
 pub use decide::{bind, connect, disconnect, ignores, query, unbind};
 pub use maintain::{
-    clear_all, clear_local, gauges, list, maintain, seconds, set_waker, sweep, tell_counts,
+    Gauges, clear_all, clear_local, gauges, list, maintain, seconds, set_waker, sweep, tell_counts,
 };
 pub use provider::{answers, associate, is_associated, is_built_in};
 

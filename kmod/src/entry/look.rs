@@ -11,6 +11,7 @@ use super::{bad, checked};
 use crate::builtin;
 use crate::flow::{self, Direction, FiveTuple, Reject};
 use crate::kernel::errno::{self, Errno};
+use crate::kernel::kmem;
 use crate::kernel::sys::{self, in_port_t, sa_family_t};
 use crate::registry::{Cursor, ROOM, TableEntry};
 
@@ -137,6 +138,6 @@ c_function! {
     ///
     /// None: there are no pointers.
     fn clinet_memory() -> u64 {
-        builtin::gauges().bytes
+        kmem::bytes() as u64
     }
 }

@@ -46,23 +46,7 @@ impl Tried {
 }
 
 impl<E: Env> Registry<E> {
-    /// This node wants the 5-tuple.
-    #[inline(always)]
-    pub fn connect(
-        &self,
-        stack: StackId,
-        tuple: &FiveTuple,
-        direction: Direction,
-        via: Via,
-        tick: u8,
-    ) -> Verdict {
-        match tuple.protocol {
-            Protocol::Tcp => self.connect_tcp(stack, tuple, direction, via),
-            Protocol::Udp => self.connect_udp(stack, tuple, via, tick),
-        }
-    }
-
-    /// [`Registry::connect`] for TCP.
+    /// This node wants the 5-tuple of TCP.
     #[inline(always)]
     pub fn connect_tcp(
         &self,

@@ -160,7 +160,7 @@ impl From<&Entry> for Bound {
 type InTheWay = Option<u8>;
 
 impl<E: Env> Registry<E> {
-    /// [`Registry::connect`] for UDP.
+    /// This node wants the 5-tuple of UDP.
     #[inline(always)]
     pub fn connect_udp(&self, stack: StackId, tuple: &FiveTuple, via: Via, tick: u8) -> Verdict {
         let mut in_the_way = None;

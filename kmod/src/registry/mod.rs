@@ -68,7 +68,8 @@ use hash::{Hash, Secret};
 use key::Key;
 pub use list::{Cursor, ROOM, TableEntry};
 use names::{Meaning, Names, NoName, Numbered};
-use pool::{Pool, Pools};
+pub use pool::PerPool;
+use pool::Pools;
 pub use remote::{NotInstalled, TooMany};
 use reserve::Reserve;
 use shard::{Guard, Shard};
@@ -228,6 +229,11 @@ impl<E: Env> Registry<E> {
     pub fn new(settings: Settings, secret: Secret, memory: Memory<E>) -> Self {
         let bits = memory.shards.len().max(1).ilog2();
         let most_udp = settings.most_udp.min(settings.most);
+        let most = PerPool {
+            tuples: settings.most,
+            udp: most_udp,
+            endpoints: most_udp,
+        };
         Self {
             secret,
             settings: Settings {
@@ -240,7 +246,7 @@ impl<E: Env> Registry<E> {
             locals: Names::new(memory.locals),
             owners: Names::new(memory.owners),
             shared: Shared::new(memory.shared),
-            pools: Pools::new([settings.most, most_udp, most_udp], bits),
+            pools: Pools::new(most, bits),
             reserve: Reserve::new(memory.reserve),
             uncounted: Uncounted::new(memory.uncounted),
             dirty: E::Word::new(0),
@@ -360,30 +366,26 @@ impl<E: Env> Registry<E> {
         self.settings.most
     }
 
-    /// 5-tuples in the table, those included that a sweep will drop.
-    pub fn len(&self) -> usize {
-        self.count(Pool::Tuples)
+    /// How many entries there are, those included that a sweep will drop. Takes each
+    /// shard's lock in turn.
+    pub fn used(&self) -> PerPool<usize> {
+        self.count(|_| ())
     }
 
-    /// Is there no 5-tuple?
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// As [`Registry::used`]; hands what was counted since the last time to `each`, for one
+    /// shard after the other.
+    pub fn take_counts(&self, mut each: impl FnMut(&Counts)) -> PerPool<usize> {
+        self.count(|counts| each(&core::mem::take(counts)))
     }
 
-    /// 5-tuples of UDP of this node.
-    pub fn len_udp(&self) -> usize {
-        self.count(Pool::Udp)
-    }
-
-    /// UDP endpoints that are known.
-    pub fn endpoints(&self) -> usize {
-        self.count(Pool::Endpoints)
-    }
-
-    fn count(&self, pool: Pool) -> usize {
-        let credits = self.shards.iter().map(|shard| shard.lock().credit.of(pool));
-        let credit: usize = credits.map(|credit| credit as usize).sum();
-        self.pools.used(pool, credit)
+    fn count(&self, mut each: impl FnMut(&mut Counts)) -> PerPool<usize> {
+        let mut credit = PerPool::default();
+        for shard in self.shards.iter() {
+            let mut table = shard.lock();
+            each(&mut table.counts);
+            credit = PerPool::make(|pool| credit.of(pool) + *table.credit.of(pool) as usize);
+        }
+        self.pools.used(&credit)
     }
 
     #[inline]
@@ -410,15 +412,6 @@ impl<E: Env> Registry<E> {
     pub fn collect(&self) {
         for names in [&self.locals, &self.owners] {
             let _others_turn = names.collect(|| self.tell_tallies());
-        }
-    }
-
-    /// Hands what was counted since the last time to `each`, for one shard after the
-    /// other.
-    pub fn take_counts(&self, mut each: impl FnMut(&Counts)) {
-        for shard in self.shards.iter() {
-            let counts = core::mem::take(&mut shard.lock().counts);
-            each(&counts);
         }
     }
 

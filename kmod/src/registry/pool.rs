@@ -21,67 +21,65 @@ pub enum Pool {
     Endpoints,
 }
 
+/// Something for each pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerPool<T> {
+    /// For [`Pool::Tuples`].
+    pub tuples: T,
+    /// For [`Pool::Udp`].
+    pub udp: T,
+    /// For [`Pool::Endpoints`].
+    pub endpoints: T,
+}
+
+impl<T> PerPool<T> {
+    /// What is for one of them.
+    #[inline]
+    pub fn of(&self, pool: Pool) -> &T {
+        match pool {
+            Pool::Tuples => &self.tuples,
+            Pool::Udp => &self.udp,
+            Pool::Endpoints => &self.endpoints,
+        }
+    }
+
+    /// As [`PerPool::of`].
+    #[inline]
+    pub fn of_mut(&mut self, pool: Pool) -> &mut T {
+        match pool {
+            Pool::Tuples => &mut self.tuples,
+            Pool::Udp => &mut self.udp,
+            Pool::Endpoints => &mut self.endpoints,
+        }
+    }
+
+    /// Something made for each.
+    pub fn make(mut make: impl FnMut(Pool) -> T) -> Self {
+        Self {
+            tuples: make(Pool::Tuples),
+            udp: make(Pool::Udp),
+            endpoints: make(Pool::Endpoints),
+        }
+    }
+}
+
 /// What a shard has of each.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Credit([u32; 3]);
+pub type Credit = PerPool<u32>;
 
 /// What no shard has.
 pub struct Pools<E: Env> {
-    left: [E::Word; 3],
-    most: [usize; 3],
-    batches: [u32; 3],
-}
-
-impl Credit {
-    /// What it has of one kind.
-    pub fn of(&self, pool: Pool) -> u32 {
-        let [tuples, udp, endpoints] = self.0;
-        match pool {
-            Pool::Tuples => tuples,
-            Pool::Udp => udp,
-            Pool::Endpoints => endpoints,
-        }
-    }
-
-    #[inline]
-    fn of_mut(&mut self, pool: Pool) -> &mut u32 {
-        let [tuples, udp, endpoints] = &mut self.0;
-        match pool {
-            Pool::Tuples => tuples,
-            Pool::Udp => udp,
-            Pool::Endpoints => endpoints,
-        }
-    }
+    left: PerPool<E::Word>,
+    most: PerPool<usize>,
+    batches: PerPool<u32>,
 }
 
 impl<E: Env> Pools<E> {
-    /// So many 5-tuples at most, and of UDP and endpoints, for two to the power of
-    /// `bits` shards.
-    pub fn new(most: [usize; 3], bits: u32) -> Self {
-        let [tuples, udp, endpoints] = most;
+    /// So many at most, for two to the power of `bits` shards.
+    pub fn new(most: PerPool<usize>, bits: u32) -> Self {
         Self {
-            left: [tuples, udp, endpoints].map(|most| E::Word::new(most as u64)),
+            left: PerPool::make(|pool| E::Word::new(*most.of(pool) as u64)),
             most,
-            batches: most.map(|most| ((most >> 6 >> bits) as u32).max(1)),
-        }
-    }
-
-    #[inline]
-    fn batch(&self, pool: Pool) -> u32 {
-        let [tuples, udp, endpoints] = self.batches;
-        match pool {
-            Pool::Tuples => tuples,
-            Pool::Udp => udp,
-            Pool::Endpoints => endpoints,
-        }
-    }
-
-    pub(super) fn left(&self, pool: Pool) -> &E::Word {
-        let [tuples, udp, endpoints] = &self.left;
-        match pool {
-            Pool::Tuples => tuples,
-            Pool::Udp => udp,
-            Pool::Endpoints => endpoints,
+            batches: PerPool::make(|pool| ((most.of(pool) >> 6 >> bits) as u32).max(1)),
         }
     }
 
@@ -99,8 +97,8 @@ impl<E: Env> Pools<E> {
 
     #[inline(never)]
     fn take_batch(&self, pool: Pool) -> u32 {
-        let batch = self.batch(pool);
-        let left = self.left(pool);
+        let batch = *self.batches.of(pool);
+        let left = self.left.of(pool);
         // Signed: another shard may have taken more than there is, for as long as
         // it takes to give it back.
         if left.add(u64::from(batch).wrapping_neg()).cast_signed() < i64::from(batch) {
@@ -113,34 +111,36 @@ impl<E: Env> Pools<E> {
     /// One entry less.
     #[inline]
     pub fn give(&self, credit: &mut Credit, pool: Pool) {
-        let batch = self.batch(pool);
+        let batch = *self.batches.of(pool);
         let mine = credit.of_mut(pool);
         *mine = mine.saturating_add(1);
         if batch == 1 || *mine >= batch.saturating_mul(2) {
             *mine = mine.saturating_sub(batch);
-            self.left(pool).add(batch.into());
+            self.left.of(pool).add(batch.into());
         }
+    }
+
+    /// What no shard has of a pool.
+    pub(super) fn left(&self, pool: Pool) -> i64 {
+        self.left.of(pool).load().cast_signed()
     }
 
     /// Would a shard with this credit get one more?
     pub fn has_room(&self, credit: &Credit, pool: Pool) -> bool {
-        let left = self.left(pool).load().cast_signed();
-        credit.of(pool) > 0 || left >= i64::from(self.batch(pool))
+        *credit.of(pool) > 0 || self.left(pool) >= i64::from(*self.batches.of(pool))
     }
 
     /// How many there may be.
     pub fn most(&self, pool: Pool) -> usize {
-        let [tuples, udp, endpoints] = self.most;
-        match pool {
-            Pool::Tuples => tuples,
-            Pool::Udp => udp,
-            Pool::Endpoints => endpoints,
-        }
+        *self.most.of(pool)
     }
 
     /// How many there are, if the shards have this credit in all.
-    pub fn used(&self, pool: Pool, credit: usize) -> usize {
-        let left = self.left(pool).load().cast_signed().max(0) as usize;
-        self.most(pool).saturating_sub(left.saturating_add(credit))
+    pub fn used(&self, credit: &PerPool<usize>) -> PerPool<usize> {
+        PerPool::make(|pool| {
+            let left = self.left(pool).max(0) as usize;
+            let free = left.saturating_add(*credit.of(pool));
+            self.most(pool).saturating_sub(free)
+        })
     }
 }

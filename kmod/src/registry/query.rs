@@ -14,8 +14,7 @@ use super::{Full, ROUNDS, Registry, StackId, Verdict, key, local};
 use crate::flow::{FiveTuple, Protocol};
 
 impl<E: Env> Registry<E> {
-    /// What [`Registry::connect`] would say now, and how many references there
-    /// are. Changes nothing.
+    /// What a question would be told now, and how many references there are. Changes nothing.
     #[inline]
     pub fn query(&self, stack: StackId, tuple: &FiveTuple) -> (Verdict, u64) {
         for _ in 0..ROUNDS {
@@ -98,7 +97,8 @@ impl<E: Env> Registry<E> {
         if !self.locals.has_room() {
             return Verdict::Full(Full::Addresses);
         }
-        let is_full = |pool| self.count(pool) >= self.pools.most(pool);
+        let used = self.used();
+        let is_full = |pool| *used.of(pool) >= self.pools.most(pool);
         let is_udp = tuple.protocol == Protocol::Udp;
         if is_udp && (is_full(Pool::Udp) || is_full(Pool::Endpoints)) {
             Verdict::Full(Full::Udp)

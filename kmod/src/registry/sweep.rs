@@ -95,8 +95,6 @@ pub struct Swept {
     pub unseen: u64,
     /// [`Why::Cleared`].
     pub cleared: u64,
-    /// [`Why::Endpoint`].
-    pub endpoints: u64,
 }
 
 impl Swept {
@@ -106,7 +104,8 @@ impl Swept {
             Why::Dead => &mut self.dead,
             Why::Unseen => &mut self.unseen,
             Why::Cleared => &mut self.cleared,
-            Why::Endpoint => &mut self.endpoints,
+            // No 5-tuple.
+            Why::Endpoint => return,
         };
         *count += 1;
     }

@@ -65,25 +65,20 @@ fn is_over(entry: &Entry, bounds: &BTreeMap<u64, Bound>) -> bool {
 fn contents<E: Env>(registry: &Registry<E>) -> Contents {
     registry.tell_tallies();
     let mut contents = Contents::default();
-    let mut credit = [0; 3];
-    const POOLS: [Pool; 3] = [Pool::Tuples, Pool::Udp, Pool::Endpoints];
     for (number, shard) in registry.shards.iter().enumerate() {
         let table = shard.lock();
         check_shard(registry, number, &table, &mut contents);
-        for (sum, pool) in credit.iter_mut().zip(POOLS) {
-            *sum += table.credit.of(pool) as usize;
-        }
     }
     let Contents {
         entries, bounds, ..
     } = &contents;
     let udp = entries.iter().filter(|entry| entry.kind() == Kind::Udp);
-    let counts = [entries.len(), udp.count(), bounds.len()];
-    for ((pool, count), credit) in POOLS.into_iter().zip(counts).zip(credit) {
-        let left = registry.pools.left(pool).load() as usize;
-        let most = registry.pools.most(pool);
-        assert_eq!(left + credit + count, most, "{pool:?}: {left}, {credit}");
-    }
+    let counted = PerPool {
+        tuples: entries.len(),
+        udp: udp.count(),
+        endpoints: bounds.len(),
+    };
+    assert_eq!(registry.used(), counted);
     check_names(&registry.locals, contents.locals.iter().copied());
     let owners = entries.iter().filter_map(|entry| match entry.kind() {
         Kind::Other(owner, _) => Some(owner),

@@ -260,6 +260,19 @@ pub fn connect<E: Env>(registry: &Registry<E>, tuple: &FiveTuple) -> Verdict {
 /// Calls through ip's hooks, in the words of the tests.
 pub trait Calls {
     fn ask(&self, stack: StackId, tuple: &FiveTuple, outgoing: bool, tick: u8) -> Verdict;
+    /// A question of either protocol.
+    fn connect(
+        &self,
+        stack: StackId,
+        tuple: &FiveTuple,
+        direction: Direction,
+        via: Via,
+        tick: u8,
+    ) -> Verdict;
+    /// 5-tuples, those of UDP, and endpoints.
+    fn len(&self) -> usize;
+    fn len_udp(&self) -> usize;
+    fn endpoints(&self) -> usize;
     /// Was it the last reference? `None`: it is unknown.
     fn end(&self, stack: StackId, tuple: &FiveTuple) -> Option<bool>;
     /// A node left. False: there is no other node of this number.
@@ -275,6 +288,32 @@ impl<E: Env> Calls for Registry<E> {
             false => Direction::Incoming,
         };
         self.connect(stack, tuple, direction, Via::Ip, tick)
+    }
+
+    fn connect(
+        &self,
+        stack: StackId,
+        tuple: &FiveTuple,
+        direction: Direction,
+        via: Via,
+        tick: u8,
+    ) -> Verdict {
+        match tuple.protocol {
+            Protocol::Tcp => self.connect_tcp(stack, tuple, direction, via),
+            Protocol::Udp => self.connect_udp(stack, tuple, via, tick),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.used().tuples
+    }
+
+    fn len_udp(&self) -> usize {
+        self.used().udp
+    }
+
+    fn endpoints(&self) -> usize {
+        self.used().endpoints
     }
 
     fn end(&self, stack: StackId, tuple: &FiveTuple) -> Option<bool> {

@@ -10,7 +10,7 @@ use super::*;
 #[test]
 fn one_of_connect_and_install_wins_for_udp() {
     Scene::new(&[v4(10)]).play(
-        |registry| assert!(registry.is_empty()),
+        |registry| assert!(registry.len() == 0),
         (
             |registry| connect(registry, &udp(1)),
             |registry| registry.install(2, &udp(1)),

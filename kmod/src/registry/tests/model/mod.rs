@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use super::super::pool::Pool;
 use super::*;
 
 mod map;
@@ -74,7 +75,8 @@ impl Both {
 
     /// Is that limit reached?
     fn is_full(&self, full: Full, udp: bool) -> bool {
-        let is_full = |pool| self.registry.count(pool) == self.registry.pools.most(pool);
+        let used = self.registry.used();
+        let is_full = |pool| *used.of(pool) == self.registry.pools.most(pool);
         match full {
             Full::Tuples => is_full(Pool::Tuples),
             Full::Udp => udp && (is_full(Pool::Udp) || is_full(Pool::Endpoints)),
