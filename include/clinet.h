@@ -206,7 +206,8 @@ typedef uint32_t clinet_node_t;		/* 0 is no node */
  * conflict is counted.  EADDRNOTAVAIL: the local address is not shared.
  * EINVAL: owner is 0 or this node, or the local address is unspecified.
  * EPROTONOSUPPORT: neither TCP nor UDP.  ENOSPC: a limit is reached, of
- * 5-tuples, local addresses or nodes.  EAGAIN: the kernel has no memory now.
+ * 5-tuples, local addresses or nodes.  EAGAIN: there is no room now, most likely
+ * since the kernel has no memory.
  */
 extern int clinet_install(clinet_node_t owner, uint8_t protocol,
     sa_family_t addr_family, const uint8_t *laddrp, in_port_t lport,
@@ -245,7 +246,7 @@ extern int clinet_resync_end(clinet_node_t owner);
 #define	CLINET_OURS		1	/* this node's: one more reference */
 #define	CLINET_OWNED		2	/* another node's: EADDRINUSE */
 #define	CLINET_FULL		3	/* no room: clinet_max_tuples */
-#define	CLINET_LATE		4	/* no room: no memory now */
+#define	CLINET_LATE		4	/* no room now: try again */
 #define	CLINET_NOT_SHARED	5	/* the local address is not shared */
 #define	CLINET_NO_ADDRESS	6	/* there is no local address */
 #define	CLINET_FULL_UDP		7	/* no room: clinet_udp_share */
@@ -334,7 +335,7 @@ typedef struct clinet_flow_stats {
 	uint64_t	cf_repeated;		/* ours already */
 	uint64_t	cf_owned;		/* another node's: refused */
 	uint64_t	cf_full;		/* no room: clinet_max_tuples */
-	uint64_t	cf_late;		/* no room: no memory */
+	uint64_t	cf_late;		/* no room at that moment */
 	uint64_t	cf_no_address;		/* no local address */
 	uint64_t	cf_not_shared;		/* local address not shared */
 	uint64_t	cf_observed;		/* mode observe: accepted */
@@ -399,7 +400,7 @@ typedef struct clinet_stats {
 	clinet_flow_stats_t cs_udp;
 	uint64_t	cs_addresses_full;	/* install: local addresses */
 	uint64_t	cs_nodes_full;		/* install: nodes */
-	uint64_t	cs_install_late;	/* install: no memory */
+	uint64_t	cs_install_late;	/* install: no room then */
 	clinet_flow_grants_t cs_tcp_out_grants;
 	clinet_flow_grants_t cs_tcp_in_grants;
 	clinet_flow_grants_t cs_udp_grants;

@@ -175,7 +175,7 @@ counters! {
     cs_cleared c"cleared" "entries forgotten when ip was attached or detached, or after mode 0"
     cs_addresses_full c"addresses_full" "installations that found too many local addresses"
     cs_nodes_full c"nodes_full" "installations that found too many nodes"
-    cs_install_late c"install_late" "installations that found no memory"
+    cs_install_late c"install_late" "installations that found no room at that moment"
 }
 
 flow_counters! {
@@ -183,7 +183,7 @@ flow_counters! {
     cf_repeated "repeated" "this node's already: one more reference"
     cf_owned "owned" "another node's: refused"
     cf_full "full" "no room: clinet_max_tuples is reached"
-    cf_late "late" "no room: there was no memory"
+    cf_late "late" "no room at that moment: no memory, or numbers of addresses being given back"
     cf_no_address "no_address" "no local address"
     cf_not_shared "not_shared" "the local address is not shared"
     cf_observed "observed" "not refused, since the mode is observe"

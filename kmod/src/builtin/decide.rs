@@ -267,8 +267,9 @@ fn refuse_full(question: Question<'_>, number: u32, name: &'static CStr) -> Resu
             errno: Errno::ADDRNOTAVAIL,
         },
     );
-    if answer.is_err() {
-        counters().cs_full_refused.bump();
+    match answer {
+        Ok(()) => counters().cs_full_admitted.bump(),
+        Err(_) => counters().cs_full_refused.bump(),
     }
     answer
 }

@@ -121,7 +121,8 @@ pub enum Verdict {
     OwnedBy(Node),
     /// A limit is reached. Whether that refuses is the caller's policy.
     Full(Full),
-    /// There is no memory now; the rest as for `Full`.
+    /// There is no room now: no memory, or growth that waits for a sweep, or numbers of
+    /// addresses that are just being given back. The rest as for `Full`.
     Late,
 }
 

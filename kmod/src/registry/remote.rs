@@ -26,7 +26,7 @@ pub enum NotInstalled {
     NotShared,
     /// A limit is reached.
     Full(Full),
-    /// There is no memory now.
+    /// There is no room now, as for [`Verdict::Late`].
     Late,
 }
 

@@ -139,9 +139,8 @@ fn a_full_table() {
         }
         let policy = (loaded.stat("full_admitted"), loaded.stat("full_refused"));
         let expected = match (mode, refuse) {
-            (_, 0) => (3, 0),
-            // Nothing is refused.
-            (1, _) => (0, 0),
+            // An observer refuses nothing.
+            (1, _) | (_, 0) => (3, 0),
             _ => (0, 3),
         };
         assert_eq!(policy, expected);
