@@ -206,8 +206,8 @@ typedef uint32_t clinet_node_t;		/* 0 is no node */
  * conflict is counted.  EADDRNOTAVAIL: the local address is not shared.
  * EINVAL: owner is 0 or this node, or the local address is unspecified.
  * EPROTONOSUPPORT: neither TCP nor UDP.  ENOSPC: a limit is reached, of
- * 5-tuples, local addresses or nodes.  EAGAIN: there is no room now, most likely
- * since the kernel has no memory.
+ * 5-tuples, local addresses or nodes.  EAGAIN: there is no room now, most
+ * likely since the kernel has no memory.
  */
 extern int clinet_install(clinet_node_t owner, uint8_t protocol,
     sa_family_t addr_family, const uint8_t *laddrp, in_port_t lport,
@@ -251,7 +251,7 @@ extern int clinet_resync_end(clinet_node_t owner);
 #define	CLINET_NO_ADDRESS	6	/* there is no local address */
 #define	CLINET_FULL_UDP		7	/* no room: clinet_udp_share */
 #define	CLINET_FULL_ADDRESSES	8	/* too many local addresses */
-#define	CLINET_FULL_NODES	9	/* clinet_install: too many nodes */
+#define	CLINET_FULL_NODES	9	/* clinet_install (an event says it) */
 /* With a port space (clinet_port_space), before any of those above: */
 #define	CLINET_LAPSED		10	/* granted, the deadline has passed */
 #define	CLINET_NOT_GRANTED	11	/* in the space, not this node's */
@@ -299,8 +299,9 @@ typedef struct clinet_entry {
 	uint32_t	ce_stack;	/* netstackid_t */
 	clinet_node_t	ce_owner;
 	uint32_t	ce_references;	/* of an entry of this node */
-	uint32_t	ce_age;		/* UDP of this node: seconds, roughly; */
-					/* clinet_udp_age 0: a day at most */
+	uint32_t	ce_age;		/* UDP of this node: seconds, */
+					/* roughly; a day at most if */
+					/* clinet_udp_age is 0 */
 } clinet_entry_t;
 
 /* The least number of entries that clinet_list() takes. */

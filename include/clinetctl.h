@@ -391,6 +391,7 @@ typedef struct clinetctl_flush {
  * Without an open file that wants some, none are recorded.
  */
 #define	CLINETCTL_EVENT_REFUSED		0	/* a question, ev_reason */
+					/* or an install without room */
 #define	CLINETCTL_EVENT_LAPSED		1	/* the deadline passed */
 #define	CLINETCTL_EVENT_FENCED		2	/* ev_value: where it is now */
 #define	CLINETCTL_EVENT_CONFLICT	3	/* install of a held 5-tuple */

@@ -6,7 +6,7 @@
 
 use super::BUILTIN;
 use crate::events;
-use crate::flow::FiveTuple;
+use crate::flow::{Direction, FiveTuple};
 use crate::kernel::errno::Errno;
 use crate::kernel::{probe, sys};
 use crate::registry::{Full, Node, NotInstalled, TooMany};
@@ -29,11 +29,11 @@ pub fn install(owner: Node, tuple: &FiveTuple) -> Result<(), Errno> {
                 Full::Nodes => counters().cs_nodes_full.bump(),
                 Full::Tuples | Full::Udp => {}
             }
-            Err(Errno::NOSPC)
+            no_room(owner, tuple, full.number(), Errno::NOSPC)
         }
         Err(NotInstalled::Late) => {
             counters().cs_install_late.bump();
-            Err(Errno::AGAIN)
+            no_room(owner, tuple, sys::CLINET_LATE, Errno::AGAIN)
         }
         Err(NotInstalled::OwnedBy(holder)) => {
             counters().cs_conflicts.bump();
@@ -49,6 +49,16 @@ pub fn install(owner: Node, tuple: &FiveTuple) -> Result<(), Errno> {
             Err(Errno::ADDRINUSE)
         }
     }
+}
+
+/// There was no room for another node's 5-tuple. Who looks on is told of what.
+#[cold]
+fn no_room(owner: Node, tuple: &FiveTuple, reason: u32, errno: Errno) -> Result<(), Errno> {
+    let answer = Err(errno);
+    if events::are_wanted(sys::CLINETCTL_EVENT_REFUSED) {
+        events::refused((0, tuple, Direction::Outgoing), (owner, reason), answer);
+    }
+    answer
 }
 
 /// Takes another node's 5-tuple back.

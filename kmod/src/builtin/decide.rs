@@ -55,6 +55,18 @@ impl Reason {
     }
 }
 
+impl Full {
+    /// Its number in C.
+    pub(super) fn number(self) -> u32 {
+        match self {
+            Self::Tuples => sys::CLINET_FULL,
+            Self::Udp => sys::CLINET_FULL_UDP,
+            Self::Addresses => sys::CLINET_FULL_ADDRESSES,
+            Self::Nodes => sys::CLINET_FULL_NODES,
+        }
+    }
+}
+
 /// A running provider, unless it is switched off.
 #[inline]
 pub(super) fn active() -> Option<&'static Builtin> {
@@ -373,10 +385,7 @@ impl Builtin {
             Verdict::Registered => (sys::CLINET_FREE, 0, None),
             Verdict::Repeated => (sys::CLINET_OURS, self.registry.node(), None),
             Verdict::OwnedBy(owner) => (sys::CLINET_OWNED, owner, Some(Errno::ADDRINUSE)),
-            Verdict::Full(Full::Tuples) => (sys::CLINET_FULL, 0, full()),
-            Verdict::Full(Full::Udp) => (sys::CLINET_FULL_UDP, 0, full()),
-            Verdict::Full(Full::Addresses) => (sys::CLINET_FULL_ADDRESSES, 0, full()),
-            Verdict::Full(Full::Nodes) => (sys::CLINET_FULL_NODES, 0, full()),
+            Verdict::Full(of) => (of.number(), 0, full()),
             Verdict::Late => (sys::CLINET_LATE, 0, full()),
             Verdict::NotShared => (sys::CLINET_NOT_SHARED, 0, None),
             Verdict::Unspecified => (sys::CLINET_NO_ADDRESS, 0, None),

@@ -16,6 +16,7 @@ pub const EFAULT: i32 = 14;
 pub const EBUSY: i32 = 16;
 pub const EINVAL: i32 = 22;
 pub const ENOTTY: i32 = 25;
+pub const ENOSPC: i32 = 28;
 pub const ENOTSUP: i32 = 48;
 pub const EADDRINUSE: i32 = 125;
 pub const ESTALE: i32 = 151;

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use clinet_control::abi::{self, command};
-use clinet_driver_tests::errno::{EAGAIN, EFAULT, EINTR, EINVAL};
+use clinet_driver_tests::errno::{EAGAIN, EFAULT, EINTR, EINVAL, ENOSPC};
 use clinet_driver_tests::{Device, Machine, events, new, tuple};
 use clinet_kernel::{OpenFlags, UserMemory, together};
 use clinet_module_tests::{TCP, Tuple};
@@ -66,6 +66,39 @@ fn a_refusal_is_an_event() {
     assert_eq!(events[1].ev_tuple.as_bytes(), tuple(&owned(3)).as_bytes());
     assert_eq!(events[1].ev_sequence, events[0].ev_sequence + 1);
     assert_eq!(device.events().err(), Some(EAGAIN));
+}
+
+/// An entry of another node that there is no room for: who looks on hears of what.
+#[test]
+fn an_installation_without_room_is_an_event() {
+    let machine = Machine::new(&[("clinet_max_tuples", 1024)]);
+    let device = machine.open();
+    assert_eq!(device.choose(REFUSED), Ok(()));
+    let install = |owner: u32, port: u16| {
+        let mut memory = UserMemory::new();
+        let mut tuples: abi::clinetctl_tuples_t = new();
+        tuples.ct_tuples = memory.add(tuple(&owned(port)).as_bytes());
+        (tuples.ct_count, tuples.ct_owner) = (1, owner);
+        let result = device.ask_with(command::INSTALL, &mut tuples, &mut memory);
+        assert_eq!(result, Ok(()));
+        tuples.ct_error
+    };
+    for owner in 2..770 {
+        assert_eq!(install(owner, owner as u16), 0, "{owner}");
+    }
+    assert_eq!(install(770, 770), ENOSPC);
+    for port in 1000..1256 {
+        assert_eq!(install(2, port), 0, "{port}");
+    }
+    assert_eq!(install(2, 1256), ENOSPC);
+    let events = device.events().expect("two");
+    let told = events
+        .iter()
+        .map(|event| (event.ev_owner, event.ev_reason, event.ev_error));
+    assert!(told.eq([
+        (770, abi::CLINET_FULL_NODES, ENOSPC),
+        (2, abi::CLINET_FULL, ENOSPC)
+    ]));
 }
 
 #[test]
