@@ -51,10 +51,9 @@ impl<E: Env> Registry<E> {
         let Some(mut table) = self.lock(hash, local) else {
             return Audit::Absent;
         };
-        let found = table.find(hash, &key);
-        match found.and_then(|at| table.get_mut(at)) {
+        match table.find_mut(hash, &key) {
             None => Audit::Absent,
-            Some(entry) => self.see(entry),
+            Some((_, entry)) => self.see(entry),
         }
     }
 
@@ -91,8 +90,7 @@ impl<E: Env> Registry<E> {
                 continue;
             };
             let new = Entry::tcp(&key, Direction::Incoming, Via::Ip, true);
-            let found = table.find(hash, &key);
-            let verdict = match found.and_then(|at| Some((at, table.get_mut(at)?))) {
+            let verdict = match table.find_mut(hash, &key) {
                 None => self.add(&mut table, hash, new),
                 Some((at, entry)) => match self.see(entry) {
                     Audit::Absent => self.replace(&mut table, hash, at, new),

@@ -12,7 +12,7 @@ use super::names::Numbered;
 use super::pool::Pool;
 use super::table::{At, Table};
 use super::{Full, Node, ROUNDS, Registry, StackId, Verdict, Via, key, local};
-use crate::flow::{Direction, FiveTuple, Protocol};
+use crate::flow::{Addr, Direction, FiveTuple, Protocol};
 
 /// What became of an entry of this node when one of its uses ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl<E: Env> Registry<E> {
         direction: Direction,
         via: Via,
     ) -> Verdict {
-        self.retry_while_late(stack, tuple, |local| {
+        self.retry_while_late(stack, &tuple.local.addr, |local| {
             self.try_tcp(local, tuple, direction, via)
         })
     }
@@ -66,11 +66,11 @@ impl<E: Env> Registry<E> {
     pub(super) fn retry_while_late<'a>(
         &'a self,
         stack: StackId,
-        tuple: &FiveTuple,
+        addr: &Addr,
         mut attempt: impl FnMut(Numbered<'a, E>) -> Tried,
     ) -> Verdict {
         for round in 0..ROUNDS {
-            let local = match self.local(stack, &tuple.local.addr) {
+            let local = match self.local(stack, addr) {
                 Ok(local) => local,
                 Err(Verdict::Late) => continue,
                 Err(verdict) => return verdict,
@@ -236,21 +236,17 @@ impl<E: Env> Registry<E> {
     /// One use of the 5-tuple ended.
     #[inline(always)]
     pub fn disconnect(&self, stack: StackId, tuple: &FiveTuple) -> Ended {
-        for _ in 0..ROUNDS {
-            let Some(local) = self.locals.find(&local(stack, &tuple.local.addr)) else {
-                return Ended::Unknown;
-            };
+        let ended = self.with_name(&local(stack, &tuple.local.addr), |local| {
             let key = key(local, tuple);
             let hash = key.hash(&self.secret);
             let generation = match tuple.protocol {
                 Protocol::Tcp => None,
                 Protocol::Udp => self.generation(&key),
             };
-            if let Some(mut table) = self.lock(hash, local) {
-                return self.release(&mut table, hash, &key, generation);
-            }
-        }
-        Ended::Unknown
+            let mut table = self.lock(hash, local)?;
+            Some(self.release(&mut table, hash, &key, generation))
+        });
+        ended.unwrap_or(Ended::Unknown)
     }
 
     #[inline(always)]
@@ -261,10 +257,7 @@ impl<E: Env> Registry<E> {
         key: &Key,
         generation: Option<u8>,
     ) -> Ended {
-        let Some(at) = table.find(hash, key) else {
-            return Ended::Unknown;
-        };
-        let Some(entry) = table.get_mut(at) else {
+        let Some((at, entry)) = table.find_mut(hash, key) else {
             return Ended::Unknown;
         };
         match entry.kind() {

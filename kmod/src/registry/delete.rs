@@ -6,7 +6,7 @@
 
 use super::entry::Kind;
 use super::env::Env;
-use super::{ROUNDS, Registry, StackId, key, local};
+use super::{Registry, StackId, key, local};
 use crate::flow::FiveTuple;
 
 /// What became of an entry.
@@ -32,31 +32,24 @@ impl<E: Env> Registry<E> {
         force: bool,
         only_look: bool,
     ) -> Deleted {
-        for _ in 0..ROUNDS {
-            let Some(local) = self.locals.find(&local(stack, &tuple.local.addr)) else {
-                return Deleted::Nothing;
-            };
+        let deleted = self.with_name(&local(stack, &tuple.local.addr), |local| {
             let key = key(local, tuple);
             let hash = key.hash(&self.secret);
-            let Some(mut table) = self.lock(hash, local) else {
-                continue;
+            let mut table = self.lock(hash, local)?;
+            let Some((at, entry)) = table.find_mut(hash, &key) else {
+                return Some(Deleted::Nothing);
             };
-            let Some(at) = table.find(hash, &key) else {
-                return Deleted::Nothing;
-            };
-            let Some(entry) = table.get(at).copied() else {
-                return Deleted::Nothing;
-            };
+            let entry = *entry;
             let deleted = match entry.kind() {
-                Kind::Tcp if !force => return Deleted::Live,
+                Kind::Tcp if !force => return Some(Deleted::Live),
                 Kind::Other(..) => Deleted::Others,
                 _ => Deleted::Ours,
             };
             if !only_look {
                 self.remove(&mut table, hash, at, &entry);
             }
-            return deleted;
-        }
-        Deleted::Nothing
+            Some(deleted)
+        });
+        deleted.unwrap_or(Deleted::Nothing)
     }
 }

@@ -12,7 +12,7 @@ use super::entry::{Entry, Kind};
 use super::env::{Env, Word};
 use super::key::Key;
 use super::names::Numbered;
-use super::{Pass, ROUNDS, Registry, StackId, Verdict, Via, key, local};
+use super::{Pass, Registry, StackId, Verdict, Via, key, local};
 use crate::flow::{Endpoint, FiveTuple, Protocol};
 
 /// Sockets that are bound to an endpoint, as far as is known, by how that was told:
@@ -164,7 +164,7 @@ impl<E: Env> Registry<E> {
     #[inline(always)]
     pub fn connect_udp(&self, stack: StackId, tuple: &FiveTuple, via: Via, tick: u8) -> Verdict {
         let mut in_the_way = None;
-        self.retry_while_late(stack, tuple, |local| {
+        self.retry_while_late(stack, &tuple.local.addr, |local| {
             match self.use_endpoint(local, tuple, tick) {
                 Ok(generation) => {
                     let asked = (via, tick, generation);
@@ -191,8 +191,7 @@ impl<E: Env> Registry<E> {
         let Some(mut table) = self.lock(hash, local) else {
             return Tried::at_rest(Verdict::Late);
         };
-        let found = table.find(hash, &key);
-        let verdict = match found.and_then(|at| Some((at, table.get_mut(at)?))) {
+        let verdict = match table.find_mut(hash, &key) {
             None => self.add(&mut table, hash, new),
             Some((at, entry)) => match entry.kind() {
                 Kind::Other(owner, epoch) => match self.owner(owner, epoch) {
@@ -226,13 +225,7 @@ impl<E: Env> Registry<E> {
             return None;
         }
         let apart = (local(stack, &endpoint.addr), endpoint.port);
-        for _ in 0..ROUNDS {
-            let local = match self.local(stack, &endpoint.addr) {
-                Ok(local) => local,
-                Err(Verdict::Full(_)) => return Some(self.uncounted.add(apart, via, tick)),
-                Err(Verdict::Late) => continue,
-                Err(_) => return None,
-            };
+        let verdict = self.retry_while_late(stack, &endpoint.addr, |local| {
             let key = Key::endpoint(local.number, endpoint.port);
             let (bound, grows) = self.with_endpoint(local, &key, tick, |bound| {
                 if bound.binds.is_none() {
@@ -241,16 +234,16 @@ impl<E: Env> Registry<E> {
                 bound.binds.add(via);
                 bound.tick = tick;
             });
-            if grows {
-                self.grow(key.hash(&self.secret));
+            Tried {
+                verdict: bound.err().unwrap_or(Verdict::Registered),
+                grows: grows.then(|| key.hash(&self.secret)),
             }
-            match bound {
-                Ok(()) => return Some(true),
-                Err(Verdict::Late) => {}
-                Err(_) => break,
-            }
+        });
+        match verdict {
+            Verdict::Registered => Some(true),
+            Verdict::Full(_) | Verdict::Late => Some(self.uncounted.add(apart, via, tick)),
+            _ => None,
         }
-        Some(self.uncounted.add(apart, via, tick))
     }
 
     /// A UDP endpoint was unbound; with the last one its entries go. Nothing
@@ -261,18 +254,12 @@ impl<E: Env> Registry<E> {
         if self.uncounted.end(|| (meaning, endpoint.port), via) {
             return true;
         }
-        for _ in 0..ROUNDS {
-            let Some(local) = self.locals.find(&meaning) else {
-                return false;
-            };
+        let known = self.with_name(&meaning, |local| {
             let key = Key::endpoint(local.number, endpoint.port);
             let hash = key.hash(&self.secret);
-            let Some(mut table) = self.lock(hash, local) else {
-                continue;
-            };
-            let found = table.find(hash, &key);
-            let Some((at, entry)) = found.and_then(|at| Some((at, table.get_mut(at)?))) else {
-                return false;
+            let mut table = self.lock(hash, local)?;
+            let Some((at, entry)) = table.find_mut(hash, &key) else {
+                return Some(false);
             };
             let mut bound = Bound::from(&*entry);
             bound.binds.take(via);
@@ -284,9 +271,9 @@ impl<E: Env> Registry<E> {
                 let entry = *entry;
                 self.remove(&mut table, hash, at, &entry);
             }
-            return true;
-        }
-        false
+            Some(true)
+        });
+        known.unwrap_or(false)
     }
 
     /// The generation for an entry that is about to be registered; the endpoint is
@@ -355,7 +342,7 @@ impl<E: Env> Registry<E> {
         let Some(mut table) = self.lock(hash, local) else {
             return (Err(Verdict::Late), false);
         };
-        if let Some(entry) = table.find(hash, key).and_then(|at| table.get_mut(at)) {
+        if let Some((_, entry)) = table.find_mut(hash, key) {
             let mut bound = Bound::from(&*entry);
             let result = change(&mut bound);
             *entry = bound.entry(key);
@@ -375,7 +362,7 @@ impl<E: Env> Registry<E> {
         // Now that there is room, it has the binds that were counted apart.
         bound.binds = self.uncounted.take(|| (local.meaning(), key.lport()));
         let result = change(&mut bound);
-        if let Some(entry) = table.find(hash, key).and_then(|at| table.get_mut(at)) {
+        if let Some((_, entry)) = table.find_mut(hash, key) {
             *entry = bound.entry(key);
         }
         (Ok(result), grows)

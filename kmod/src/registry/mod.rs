@@ -338,6 +338,23 @@ impl<E: Env> Registry<E> {
         Ok(local)
     }
 
+    /// Calls `attempt` with the name of a local address, again if that says `None`: the
+    /// name changed meanwhile. `None`: there is no name.
+    #[inline(always)]
+    fn with_name<'a, R>(
+        &'a self,
+        meaning: &Meaning,
+        mut attempt: impl FnMut(Numbered<'a, E>) -> Option<R>,
+    ) -> Option<R> {
+        for _ in 0..ROUNDS {
+            let result = attempt(self.locals.find(meaning)?);
+            if result.is_some() {
+                return result;
+            }
+        }
+        None
+    }
+
     /// Has all shards tell how many entries names have.
     fn tell_tallies(&self) {
         for shard in self.shards.iter() {

@@ -10,28 +10,24 @@ use super::hash::Hash;
 use super::key::Key;
 use super::pool::Pool;
 use super::shard::Guard;
-use super::{Full, ROUNDS, Registry, StackId, Verdict, key, local};
+use super::{Full, Registry, StackId, Verdict, key, local};
 use crate::flow::{FiveTuple, Protocol};
 
 impl<E: Env> Registry<E> {
     /// What a question would be told now, and how many references there are. Changes nothing.
     #[inline]
     pub fn query(&self, stack: StackId, tuple: &FiveTuple) -> (Verdict, u64) {
-        for _ in 0..ROUNDS {
-            let Some(local) = self.locals.find(&local(stack, &tuple.local.addr)) else {
-                return (self.query_new_address(tuple), 0);
-            };
+        let told = self.with_name(&local(stack, &tuple.local.addr), |local| {
             let key = key(local, tuple);
             let hash = key.hash(&self.secret);
             let generation = match tuple.protocol {
                 Protocol::Tcp => None,
                 Protocol::Udp => self.generation(&key),
             };
-            if let Some(table) = self.lock(hash, local) {
-                return self.tell(&table, hash, &key, generation);
-            }
-        }
-        (Verdict::Late, 0)
+            let table = self.lock(hash, local)?;
+            Some(self.tell(&table, hash, &key, generation))
+        });
+        told.unwrap_or_else(|| (self.query_new_address(tuple), 0))
     }
 
     #[inline]

@@ -157,8 +157,7 @@ impl<E: Env> Registry<E> {
         }
         let epochs = Epochs::from(name.note().load());
         let new = Entry::other(&key, name.number, epochs.present);
-        let found = table.find(hash, &key);
-        let verdict = match found.and_then(|at| Some((at, table.get_mut(at)?))) {
+        let verdict = match table.find_mut(hash, &key) {
             None => self.add(&mut table, hash, new),
             Some((at, entry)) => {
                 let holder = match entry.kind() {
@@ -208,28 +207,27 @@ impl<E: Env> Registry<E> {
     /// Another node gives the 5-tuple up. False if it did not own it. `None`:
     /// no other node has this number.
     pub fn withdraw(&self, node: Node, tuple: &FiveTuple) -> Option<bool> {
-        self.is_other(node)
-            .then(|| self.withdraw_found(node, tuple).is_some())
-    }
-
-    fn withdraw_found(&self, node: Node, tuple: &FiveTuple) -> Option<()> {
-        for _ in 0..ROUNDS {
-            let local = self.locals.find(&local(0, &tuple.local.addr))?;
+        if !self.is_other(node) {
+            return None;
+        }
+        let withdrawn = self.with_name(&local(0, &tuple.local.addr), |local| {
             let key = key(local, tuple);
             let hash = key.hash(&self.secret);
-            let Some(mut table) = self.lock(hash, local) else {
-                continue;
+            let mut table = self.lock(hash, local)?;
+            let Some((at, entry)) = table.find_mut(hash, &key) else {
+                return Some(false);
             };
-            let at = table.find(hash, &key)?;
-            let entry = *table.get(at)?;
-            match entry.kind() {
-                Kind::Other(number, epoch) if self.owner(number, epoch) == Some(node) => {}
-                _ => return None,
+            let entry = *entry;
+            let owned = match entry.kind() {
+                Kind::Other(number, epoch) => self.owner(number, epoch) == Some(node),
+                _ => false,
+            };
+            if owned {
+                self.remove(&mut table, hash, at, &entry);
             }
-            self.remove(&mut table, hash, at, &entry);
-            return Some(());
-        }
-        None
+            Some(owned)
+        });
+        Some(withdrawn.unwrap_or(false))
     }
 
     /// Another node left: all that it owned is dead. `None`: no other node has this

@@ -174,6 +174,13 @@ impl<E: Env> Table<E> {
         }
     }
 
+    /// As [`Table::find`], with the entry.
+    #[inline(always)]
+    pub fn find_mut(&mut self, hash: Hash, key: &Key) -> Option<(At, &mut Entry)> {
+        let at = self.find(hash, key)?;
+        Some((at, self.get_mut(at)?))
+    }
+
     /// As [`Table::find`], for an entry that lies behind its home.
     #[inline(never)]
     fn find_overflown(&self, hash: Hash, key: &Key, home: usize) -> Option<At> {
