@@ -145,7 +145,9 @@ fn without_the_provider_there_is_nothing_to_look_at() {
         loaded.call_in(&Context::thread(), "clinet_list", &arguments),
         ENXIO
     );
-    assert_eq!((count, memory(&loaded)), (0, 0));
+    assert_eq!(count, 0);
+    // That of the kstats.
+    assert!(memory(&loaded) > 0);
     sweep(&loaded);
 }
 
