@@ -24,11 +24,11 @@ pub enum Pool {
 /// Something for each pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PerPool<T> {
-    /// For [`Pool::Tuples`].
+    /// For all 5-tuples.
     pub tuples: T,
-    /// For [`Pool::Udp`].
+    /// For those of UDP of this node.
     pub udp: T,
-    /// For [`Pool::Endpoints`].
+    /// For local endpoints of UDP.
     pub endpoints: T,
 }
 
