@@ -82,7 +82,7 @@ extern int clinet_control_delete(const clinetctl_tuple_t *, uint32_t stack,
 /*
  * Events.  What an open wants by its mask, as in CLINETCTL_EVENTS, is
  * recorded until a close with the same mask; `wake' is called after new ones
- * came, once in a tick at most, by a thread of clinet that may sleep and holds
+ * came, every 10 ms at most, by a thread of clinet that may sleep and holds
  * no lock but the one that clinet_control_events_close() waits for.  One `wake'
  * at a time: EBUSY for another one.  *cursor becomes where reading begins.
  */

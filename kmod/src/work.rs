@@ -18,7 +18,7 @@ use crate::{attach, builtin, events, watch};
 pub static TASK: Task = Task::new(work);
 
 /// How soon readers of events are told of those that came after the last ones.
-const TICK: Duration = Duration::from_millis(10);
+const EVENTS_PAUSE: Duration = Duration::from_millis(10);
 
 /// The registry needs memory before the second is over.
 static SHORT: AtomicBool = AtomicBool::new(false);
@@ -110,7 +110,7 @@ fn work() -> Duration {
     }
     watch::notice();
     match events::tell() {
-        true => TICK,
+        true => EVENTS_PAUSE,
         false => Duration::from_secs(1),
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Only what somebody wants is recorded: otherwise a call costs one load. What is
 //! recorded goes into a ring of fixed size; the module's thread tells readers,
-//! who have a cursor each: at once, and then once in a tick, however many events
+//! who have a cursor each: at once, and then every 10 ms at most, however many events
 //! come.
 //!
 //! Two mutexes: that of the ring is innermost and held for one record. That of
@@ -44,7 +44,7 @@ static TELLING: AtomicU8 = AtomicU8::new(QUIET);
 
 /// They do, and the module's thread rests until it is woken.
 const QUIET: u8 = 0;
-/// They do, and the module's thread comes by in a tick.
+/// They do, and the module's thread comes by soon, without being woken.
 const TOLD: u8 = 1;
 /// They do not.
 const UNTOLD: u8 = 2;
@@ -281,7 +281,7 @@ pub fn read(cursor: &mut u64, mask: u32, mut put: impl FnMut(Event) -> bool) {
 }
 
 /// Tells readers of new events. For the module's thread, which is to come by again
-/// in a tick if this says so.
+/// soon if this says so.
 pub fn tell() -> bool {
     if TELLING.swap(TOLD, Ordering::AcqRel) != UNTOLD {
         // Who recorded something since has not woken the thread.

@@ -5,6 +5,7 @@
 //! Events: `clinet_control_events*`.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use clinet_control::abi;
 use clinet_kernel::Context;
@@ -178,14 +179,20 @@ fn a_flood_of_refusals_keeps_nobody_busy() {
         loaded.kernel.kmem_allocations(),
         COUNTED.load(Ordering::SeqCst),
     );
+    let again: Vec<u16> = refused[..50].to_vec();
     for port in refused.into_iter().take(2000) {
         assert_ne!(ask(port), 0);
         loaded.kernel.settle();
     }
-    let asked = loaded.kernel.kmem_allocations() - asked;
     let told = COUNTED.load(Ordering::SeqCst) - told;
-    assert!(asked <= 2, "{asked} allocations for 2000 questions");
-    assert!((1..=2).contains(&told), "{told} times in one tick");
+    assert!((1..=2).contains(&told), "{told} times at one moment");
+    // The thread comes by for each of these, and memory has to wait for the next second.
+    for port in again {
+        assert_ne!(ask(port), 0);
+        loaded.kernel.advance(Duration::from_millis(10));
+    }
+    let asked = loaded.kernel.kmem_allocations() - asked;
+    assert!(asked <= 5, "{asked} allocations for 2050 questions");
     loaded.kernel.fail_allocations(false);
     watched.close();
 }
