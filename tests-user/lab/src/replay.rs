@@ -71,8 +71,9 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME=MAC[,MAC...]", conflicts_with = "nodes",
           value_parser = named_node)]
     node: Vec<NamedNode>,
-    /// Look into PPPoE, MPLS, PBB, GRE, IP-in-IP, VXLAN and Geneve: what is inside
-    /// counts, not what is around it
+    /// Look into tunnels (PPPoE, MPLS, PBB, GRE, PPTP, ERSPAN, EtherIP, IP-in-IP,
+    /// VXLAN, Geneve, GTP-U, L2TP, Teredo): what is inside counts, not what is
+    /// around it
     #[arg(long)]
     inner: bool,
     /// Room for 5-tuples in each node's module
@@ -292,6 +293,10 @@ fn print_packets(out: &mut impl Write, report: &Report) -> io::Result<()> {
     writeln!(out)?;
     if !report.not_looked_into.is_empty() {
         writeln!(out, "Not looked into: {}", counts(&report.not_looked_into))?;
+    }
+    if !report.other_transports.is_empty() {
+        let transports = counts(&report.other_transports);
+        writeln!(out, "Nobody is asked about other transports: {transports}")?;
     }
     if !report.skipped_sections.is_empty() {
         let versions = counts(&report.skipped_sections);

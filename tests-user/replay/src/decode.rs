@@ -76,6 +76,16 @@ impl Packet {
             _ => None,
         }
     }
+
+    /// The transport with ports of its own that it is of, but for TCP and UDP.
+    pub(crate) fn other_transport(&self) -> Option<&'static str> {
+        match self.transport {
+            Ok(Transport::Other(ip_number::SCTP)) => Some("SCTP"),
+            Ok(Transport::Other(ip_number::DCCP)) => Some("DCCP"),
+            Ok(Transport::Other(ip_number::UDP_LITE)) => Some("UDP-Lite"),
+            _ => None,
+        }
+    }
 }
 
 /// What an IP packet carries.
@@ -91,7 +101,7 @@ pub(crate) enum Transport {
         destination: u16,
     },
     /// Another protocol, or a fragment that is not the first one.
-    Other,
+    Other(IpNumber),
 }
 
 /// What the life of a flow depends on.
@@ -295,7 +305,7 @@ fn behind_extensions(
 
 fn later_fragment(protocol: IpNumber) -> Payload<'static> {
     let tunnel = encapsulation::of_protocol(protocol, None);
-    (Ok(Transport::Other), tunnel)
+    (Ok(Transport::Other(protocol)), tunnel)
 }
 
 fn transport(protocol: IpNumber, captured: &[u8], len: usize) -> Payload<'_> {
@@ -304,7 +314,7 @@ fn transport(protocol: IpNumber, captured: &[u8], len: usize) -> Payload<'_> {
         ip_number::UDP => udp(captured, len),
         _ => {
             let tunnel = encapsulation::of_protocol(protocol, Some(captured));
-            (Ok(Transport::Other), tunnel)
+            (Ok(Transport::Other(protocol)), tunnel)
         }
     }
 }
@@ -372,11 +382,12 @@ fn udp(captured: &[u8], len: usize) -> Payload<'_> {
     if len < 8 {
         return MALFORMED;
     }
+    let source = u16::from_be_bytes([*s0, *s1]);
     let destination = u16::from_be_bytes([*d0, *d1]);
     let udp = Transport::Udp {
-        source: u16::from_be_bytes([*s0, *s1]),
+        source,
         destination,
     };
     let payload = captured.get(8..).unwrap_or_default();
-    (Ok(udp), encapsulation::of_udp(destination, payload))
+    (Ok(udp), encapsulation::of_udp(source, destination, payload))
 }

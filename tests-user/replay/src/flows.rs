@@ -66,6 +66,15 @@ fn address(bits: u128) -> IpAddr {
     IpAddr::V6(Ipv6Addr::from_bits(bits)).to_canonical()
 }
 
+fn count(counts: &mut BTreeMap<String, u64>, name: &str) {
+    match counts.get_mut(name) {
+        Some(count) => *count += 1,
+        None => {
+            counts.insert(name.to_owned(), 1);
+        }
+    }
+}
+
 /// The packet that a question comes from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
@@ -109,6 +118,7 @@ pub(crate) struct Flows<'a> {
     totals: Counters,
     routed_copies: u64,
     not_looked_into: BTreeMap<String, u64>,
+    other_transports: BTreeMap<String, u64>,
     pub(crate) no_node: u64,
     refusals: Refusals,
 }
@@ -126,6 +136,7 @@ impl<'a> Flows<'a> {
             totals: Counters::default(),
             routed_copies: 0,
             not_looked_into: BTreeMap::new(),
+            other_transports: BTreeMap::new(),
             no_node: 0,
             refusals: Refusals::new(options.listed_refusals),
         }
@@ -148,6 +159,7 @@ impl<'a> Flows<'a> {
             totals: self.totals,
             routed_copies: self.routed_copies,
             not_looked_into: self.not_looked_into,
+            other_transports: self.other_transports,
             skipped_sections: BTreeMap::new(),
             no_node: self.no_node,
             nodes,
@@ -162,11 +174,11 @@ impl<'a> Flows<'a> {
             .link
             .map(|link| decode(link, record, self.options.inner))
         {
-            Err(unsupported) => self.not_looked_into(&unsupported.name()),
+            Err(unsupported) => count(&mut self.not_looked_into, &unsupported.name()),
             Ok(Err(Malformed)) => self.totals.undecodable += 1,
             Ok(Ok(Decoded { packet, closed })) => {
                 if let Some(name) = closed {
-                    self.not_looked_into(name);
+                    count(&mut self.not_looked_into, name);
                 }
                 match packet.filter(|packet| self.is_shared(packet)) {
                     Some(packet) => self.shared_packet(record, &packet)?,
@@ -176,15 +188,6 @@ impl<'a> Flows<'a> {
         }
         self.totals.packets += 1;
         Ok(())
-    }
-
-    fn not_looked_into(&mut self, name: &str) {
-        match self.not_looked_into.get_mut(name) {
-            Some(count) => *count += 1,
-            None => {
-                self.not_looked_into.insert(name.to_owned(), 1);
-            }
-        }
     }
 
     fn is_shared(&self, packet: &Packet) -> bool {
@@ -201,6 +204,9 @@ impl<'a> Flows<'a> {
         {
             self.routed_copy(packet, original);
             return Ok(());
+        }
+        if let Some(name) = packet.other_transport() {
+            count(&mut self.other_transports, name);
         }
         let moment = Moment {
             number: record.number,

@@ -146,6 +146,9 @@ pub struct Report {
     /// Packets that were not looked into, by the name of the tunnel or of the
     /// link type.
     pub not_looked_into: BTreeMap<String, u64>,
+    /// Packets of shared addresses that are SCTP, DCCP or UDP-Lite, by that
+    /// name. Nobody is asked about them.
+    pub other_transports: BTreeMap<String, u64>,
     /// Parts of a pcapng file that were skipped, by their version: `2.0`.
     pub skipped_sections: BTreeMap<String, u64>,
     /// Packets of shared addresses that name no node: frames to a group address

@@ -185,6 +185,23 @@ fn two_syns() -> Vec<u8> {
     capture
 }
 
+#[test]
+fn other_transports_are_told_by_name() {
+    let mut capture = two_syns();
+    let protocol = 24 + 16 + 14 + 9;
+    capture[protocol] = 132;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("sctp.pcap");
+    fs::write(&path, capture).expect("written");
+    let path = path.display().to_string();
+    let arguments = ["replay", &path, "--shared", "127.0.0.1"];
+    let text = run(&arguments).out;
+    assert!(text.contains("other transports: SCTP: 1\n"), "{text}");
+    let report = json(&run(&[&arguments[..], &["--json"]].concat()));
+    assert_eq!(report["other_transports"]["SCTP"], 1);
+    assert_eq!(report["totals"]["tcp_out"], 1);
+}
+
 /// Two frames of somebody else, of PPPoE, of MACsec, and to everybody.
 #[test]
 fn silence_is_explained() {

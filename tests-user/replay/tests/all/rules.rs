@@ -394,7 +394,8 @@ fn the_report_serialises_flat() {
     let mut node = counters.clone();
     node["node"] = "02:00:00:00:00:0a".into();
     let whole = serde_json::json!({
-        "totals": counters, "routed_copies": 0, "not_looked_into": {}, "skipped_sections": {}, "no_node": 0,
+        "totals": counters, "routed_copies": 0, "not_looked_into": {}, "other_transports": {},
+        "skipped_sections": {}, "no_node": 0,
         "nodes": [node], "refusals": [], "refusals_omitted": 0,
     });
     assert_eq!(json, whole);
