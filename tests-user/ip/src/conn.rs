@@ -10,6 +10,7 @@ use std::net::Ipv6Addr;
 use crate::address::{IpVersion, UNSET, shown_source};
 use crate::error::Errno;
 use crate::module::ClinetTcp;
+use crate::tcp::Limits;
 
 /// Names a conn of a stack.
 pub(crate) type ConnId = u64;
@@ -92,6 +93,14 @@ pub(crate) struct Conn {
     pub v6only: bool,
     /// SO_EXCLBIND
     pub exclbind: bool,
+    /// SO_REUSEPORT
+    pub reuseport: bool,
+    /// Who may share the port: the conns of a group, by the one that began it
+    /// (`tcp_rg_bind`).
+    pub port_group: Option<ConnId>,
+    /// When it got its port, and when it began to listen, in a stack's order.
+    pub bound_at: u64,
+    pub listens_since: u64,
     /// The ports in the header template, which outlives a failed connect.
     pub template: Option<(u16, u16)>,
     /// The place in the connected hash.
@@ -99,6 +108,8 @@ pub(crate) struct Conn {
     /// IPCL_CL_LISTENER: cl_inet_listen was told.
     pub announced: bool,
     pub backlog: usize,
+    /// What options set that are checked by each other.
+    pub limits: Limits,
     /// Milliseconds after which a connect is given up; 0 is never.
     pub abort_threshold: u64,
     /// The listener, until accept.
@@ -130,10 +141,15 @@ impl Conn {
             fport: 0,
             v6only: false,
             exclbind: false,
+            reuseport: false,
+            port_group: None,
+            bound_at: 0,
+            listens_since: 0,
             template: None,
             connected_hash: None,
             announced: false,
             backlog: 0,
+            limits: Limits::default(),
             abort_threshold,
             listener: None,
             dead: false,
@@ -157,6 +173,17 @@ impl Conn {
         }
     }
 
+    /// Sets SO_REUSEPORT. A group that is bound outlives it: others go on sharing
+    /// the port.
+    pub fn set_reuseport(&mut self, id: ConnId, on: bool) {
+        if on && !self.reuseport {
+            self.port_group.get_or_insert(id);
+        } else if !on && self.state == TcpState::Idle {
+            self.port_group = None;
+        }
+        self.reuseport = on;
+    }
+
     /// The address that getsockname shows: without a source, what bind was
     /// given the last time.
     pub fn name(&self) -> Ipv6Addr {
@@ -164,13 +191,17 @@ impl Conn {
     }
 
     /// What becomes of an endpoint whose connection ended while a program has
-    /// it: only the address that it was bound to stays.
-    pub fn reinit(&mut self) {
+    /// it: only the address that it was bound to stays, and not what options set
+    /// of TCP.
+    pub fn reinit(&mut self, abort_threshold: u64) {
+        self.limits = Limits::default();
+        self.abort_threshold = abort_threshold;
         self.version = IpVersion::of_family(self.family);
         self.state = TcpState::Idle;
         self.laddr = UNSET;
         self.saddr = UNSET;
         self.lport = 0;
+        self.port_group = None;
         self.faddr = UNSET;
         self.fport = 0;
         self.template = None;

@@ -59,6 +59,7 @@ errnos! {
     ENETUNREACH = 128, "no route to the network";
     ECONNABORTED = 130, "connection aborted";
     ECONNRESET = 131, "connection reset by the peer";
+    ENOBUFS = 132, "no buffer space available";
     EISCONN = 133, "socket is connected already";
     ENOTCONN = 134, "socket is not connected";
     ETIMEDOUT = 145, "connection timed out";

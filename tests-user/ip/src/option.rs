@@ -33,6 +33,16 @@ enum Changes {
 pub(crate) enum Argument {
     /// An `int`, of these values.
     Int(i64, i64),
+    /// An `int` that TCP compares with what others were set to.
+    Tcp,
+    /// The length of a buffer.
+    Length,
+    /// Bits of which some exclude each other.
+    Preferences,
+    /// The name of something; an `int` is none.
+    Name,
+    /// It is refused over loopback.
+    ZeroCopy,
     /// A byte; an `int` is EINVAL.
     Byte,
     /// The index of an interface, or 0.
@@ -110,9 +120,9 @@ options! {
     SO_OOBINLINE = SOL_SOCKET 0x100, TCP, Nothing, ANY;
     SO_DGRAM_ERRIND = SOL_SOCKET 0x200, BOTH, Nothing, ANY;
     SO_RECVUCRED = SOL_SOCKET 0x400, UDP, Nothing, ANY;
-    SO_SND_COPYAVOID = SOL_SOCKET 0x800, TCP, Nothing, ANY;
-    SO_SNDBUF = SOL_SOCKET 0x1001, BOTH, Nothing, ANY;
-    SO_RCVBUF = SOL_SOCKET 0x1002, BOTH, Nothing, ANY;
+    SO_SND_COPYAVOID = SOL_SOCKET 0x800, TCP, Nothing, Argument::ZeroCopy;
+    SO_SNDBUF = SOL_SOCKET 0x1001, BOTH, Nothing, Argument::Length;
+    SO_RCVBUF = SOL_SOCKET 0x1002, BOTH, Nothing, Argument::Length;
     SO_SNDTIMEO = SOL_SOCKET 0x1005, BOTH, Nothing, Argument::Structure;
     SO_RCVTIMEO = SOL_SOCKET 0x1006, BOTH, Nothing, Argument::Structure;
     SO_ANON_MLP = SOL_SOCKET 0x100a, BOTH, Nothing, ANY;
@@ -122,6 +132,8 @@ options! {
     SO_EXCLBIND = SOL_SOCKET 0x1015, BOTH, Nothing, ANY;
     SO_MAC_IMPLICIT = SOL_SOCKET 0x1016, BOTH, Nothing, ANY;
     SO_VRRP = SOL_SOCKET 0x1017, UDP, Nothing, ANY;
+    // Of 2021 only.
+    SO_REUSEPORT = SOL_SOCKET 0x2004, TCP, Nothing, ANY;
     IP_OPTIONS = IPPROTO_IP 0x1, BOTH, Header, ANY;
     IP_TOS = IPPROTO_IP 0x3, BOTH, Header, ANY;
     IP_TTL = IPPROTO_IP 0x4, BOTH, Header, Argument::Int(1, 255);
@@ -130,6 +142,8 @@ options! {
     IP_RECVIF = IPPROTO_IP 0x9, UDP, Nothing, ANY;
     IP_RECVSLLA = IPPROTO_IP 0xa, UDP, Nothing, ANY;
     IP_RECVTTL = IPPROTO_IP 0xb, UDP, Nothing, ANY;
+    // Of 2021 only.
+    IP_RECVTOS = IPPROTO_IP 0xc, BOTH, Nothing, ANY;
     IP_MULTICAST_IF = IPPROTO_IP 0x10, UDP, Route, Argument::Address;
     IP_MULTICAST_TTL = IPPROTO_IP 0x11, UDP, Nothing, Argument::Byte;
     IP_MULTICAST_LOOP = IPPROTO_IP 0x12, UDP, Nothing, Argument::Byte;
@@ -156,28 +170,33 @@ options! {
     IP_DHCPINIT_IF = IPPROTO_IP 0x45, UDP, Nothing, Argument::Interface;
     TCP_NODELAY = IPPROTO_TCP 0x1, TCP, Nothing, ANY;
     TCP_NOTIFY_THRESHOLD = IPPROTO_TCP 0x10, TCP, Nothing, ANY;
-    TCP_ABORT_THRESHOLD = IPPROTO_TCP 0x11, TCP, Nothing, ANY;
+    TCP_ABORT_THRESHOLD = IPPROTO_TCP 0x11, TCP, Nothing, Argument::Tcp;
     TCP_CONN_NOTIFY_THRESHOLD = IPPROTO_TCP 0x12, TCP, Nothing, ANY;
-    TCP_CONN_ABORT_THRESHOLD = IPPROTO_TCP 0x13, TCP, Nothing, ANY;
+    TCP_CONN_ABORT_THRESHOLD = IPPROTO_TCP 0x13, TCP, Nothing, Argument::Tcp;
     TCP_RECVDSTADDR = IPPROTO_TCP 0x14, TCP, Nothing, ANY;
-    TCP_INIT_CWND = IPPROTO_TCP 0x15, TCP, Nothing, ANY;
-    TCP_KEEPALIVE_THRESHOLD = IPPROTO_TCP 0x16, TCP, Nothing, ANY;
-    TCP_KEEPALIVE_ABORT_THRESHOLD = IPPROTO_TCP 0x17, TCP, Nothing, ANY;
+    // Segments, with the privilege that the kernel has.
+    TCP_INIT_CWND = IPPROTO_TCP 0x15, TCP, Nothing, Argument::Int(0, 16);
+    TCP_KEEPALIVE_THRESHOLD = IPPROTO_TCP 0x16, TCP, Nothing, Argument::Tcp;
+    TCP_KEEPALIVE_ABORT_THRESHOLD = IPPROTO_TCP 0x17, TCP, Nothing, Argument::Tcp;
     TCP_CORK = IPPROTO_TCP 0x18, TCP, Nothing, ANY;
-    TCP_RTO_INITIAL = IPPROTO_TCP 0x19, TCP, Nothing, ANY;
-    TCP_RTO_MIN = IPPROTO_TCP 0x1a, TCP, Nothing, ANY;
-    TCP_RTO_MAX = IPPROTO_TCP 0x1b, TCP, Nothing, ANY;
-    TCP_LINGER2 = IPPROTO_TCP 0x1c, TCP, Nothing, ANY;
+    TCP_RTO_INITIAL = IPPROTO_TCP 0x19, TCP, Nothing, Argument::Tcp;
+    TCP_RTO_MIN = IPPROTO_TCP 0x1a, TCP, Nothing, Argument::Tcp;
+    TCP_RTO_MAX = IPPROTO_TCP 0x1b, TCP, Nothing, Argument::Tcp;
+    // Seconds, and not more than the tunable that it is instead of.
+    TCP_LINGER2 = IPPROTO_TCP 0x1c, TCP, Nothing, Argument::Int(0, 60);
     TCP_ANONPRIVBIND = IPPROTO_TCP 0x20, TCP, Nothing, ANY;
     TCP_EXCLBIND = IPPROTO_TCP 0x21, TCP, Nothing, ANY;
-    TCP_KEEPIDLE = IPPROTO_TCP 0x22, TCP, Nothing, ANY;
-    TCP_KEEPCNT = IPPROTO_TCP 0x23, TCP, Nothing, ANY;
-    TCP_KEEPINTVL = IPPROTO_TCP 0x24, TCP, Nothing, ANY;
+    TCP_KEEPIDLE = IPPROTO_TCP 0x22, TCP, Nothing, Argument::Tcp;
+    TCP_KEEPCNT = IPPROTO_TCP 0x23, TCP, Nothing, Argument::Tcp;
+    TCP_KEEPINTVL = IPPROTO_TCP 0x24, TCP, Nothing, Argument::Tcp;
+    // Of 2021 only.
+    TCP_CONGESTION = IPPROTO_TCP 0x25, TCP, Nothing, Argument::Name;
     UDP_ANONPRIVBIND = IPPROTO_UDP 0x100, UDP, Nothing, ANY;
     UDP_EXCLBIND = IPPROTO_UDP 0x101, UDP, Nothing, ANY;
     UDP_RCVHDR = IPPROTO_UDP 0x102, UDP, Nothing, ANY;
     UDP_NAT_T_ENDPOINT = IPPROTO_UDP 0x103, UDP, Header, ANY;
-    // Of 2021 only.
+    // These two of 2021 only.
+    UDP_SRCPORT_HASH = IPPROTO_UDP 0x104, UDP, Nothing, Argument::Int(0, 1);
     UDP_SND_TO_CONNECTED = IPPROTO_UDP 0x105, UDP, Nothing, ANY;
     IPV6_UNICAST_HOPS = IPPROTO_IPV6 0x5, BOTH, Header, Argument::Int(-1, 255);
     IPV6_MULTICAST_IF = IPPROTO_IPV6 0x6, UDP, Route, Argument::Interface;
@@ -195,13 +214,14 @@ options! {
     IPV6_RECVPKTINFO = IPPROTO_IPV6 0x12, BOTH, Nothing, ANY;
     IPV6_RECVHOPLIMIT = IPPROTO_IPV6 0x13, BOTH, Nothing, ANY;
     IPV6_RECVHOPOPTS = IPPROTO_IPV6 0x14, BOTH, Nothing, ANY;
+    _OLD_IPV6_RECVDSTOPTS = IPPROTO_IPV6 0x15, BOTH, Nothing, ANY;
     IPV6_RECVRTHDR = IPPROTO_IPV6 0x16, BOTH, Nothing, ANY;
     IPV6_RECVRTHDRDSTOPTS = IPPROTO_IPV6 0x17, BOTH, Nothing, ANY;
     IPV6_RECVTCLASS = IPPROTO_IPV6 0x19, BOTH, Nothing, ANY;
     IPV6_USE_MIN_MTU = IPPROTO_IPV6 0x20, BOTH, Route, Argument::Int(-1, 1);
     IPV6_DONTFRAG = IPPROTO_IPV6 0x21, BOTH, Route, ANY;
     IPV6_SEC_OPT = IPPROTO_IPV6 0x22, BOTH, Route, Argument::Structure;
-    IPV6_SRC_PREFERENCES = IPPROTO_IPV6 0x23, BOTH, Nothing, ANY;
+    IPV6_SRC_PREFERENCES = IPPROTO_IPV6 0x23, BOTH, Nothing, Argument::Preferences;
     IPV6_RECVPATHMTU = IPPROTO_IPV6 0x24, UDP, Nothing, ANY;
     IPV6_PATHMTU = IPPROTO_IPV6 0x25, BOTH, Nothing, Argument::Structure;
     IPV6_TCLASS = IPPROTO_IPV6 0x26, BOTH, Header, Argument::Int(-1, 255);
@@ -229,9 +249,21 @@ impl SocketOption {
 
     /// Does a socket of TCP, or else of UDP, have it in that kernel?
     pub(crate) fn is_of(self, tcp: bool, release: Release) -> bool {
-        let is_there = self != Self::UDP_SND_TO_CONNECTED || release.sends_to_connected();
+        let is_there = !self.is_later() || release.has_later_options();
         let has = |known: &Known| if tcp { known.tcp } else { known.udp };
         is_there && self.known().is_some_and(has)
+    }
+
+    /// Did it come after 2015?
+    fn is_later(self) -> bool {
+        matches!(
+            self,
+            Self::SO_REUSEPORT
+                | Self::IP_RECVTOS
+                | Self::TCP_CONGESTION
+                | Self::UDP_SRCPORT_HASH
+                | Self::UDP_SND_TO_CONNECTED
+        )
     }
 
     /// What is given for it.

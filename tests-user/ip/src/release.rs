@@ -35,8 +35,22 @@ impl Release {
         self == Self::Y2021
     }
 
-    /// Is there the option UDP_SND_TO_CONNECTED?
-    pub(crate) fn sends_to_connected(self) -> bool {
+    /// Are there the options that came after 2015?
+    pub(crate) fn has_later_options(self) -> bool {
+        self == Self::Y2021
+    }
+
+    /// The shortest time of TCP_KEEPALIVE_THRESHOLD, in milliseconds.
+    pub(crate) fn least_keepalive(self) -> u32 {
+        match self {
+            Self::Y2015 => 10_000,
+            Self::Y2021 => 1000,
+        }
+    }
+
+    /// A number of probes whose interval would be out of range takes the nearest
+    /// interval that is not.
+    pub(crate) fn clamps_probe_interval(self) -> bool {
         self == Self::Y2021
     }
 }

@@ -6,9 +6,10 @@
 
 use super::{Kind, Socket};
 use crate::address::{AF_INET, AF_INET6, IpVersion};
-use crate::conn::Conn;
+use crate::conn::{Conn, ConnId, TcpState};
 use crate::error::Errno;
 use crate::option::{Argument, SocketOption};
+use crate::release::Release;
 use std::net::Ipv4Addr;
 
 /// The index of lo0.
@@ -45,7 +46,8 @@ impl Socket {
         match &self.kind {
             Kind::Tcp(id) => {
                 let mut squeue = self.enter(*id)?;
-                set_tcp_option(squeue.conn(*id), option, value, check)
+                let release = self.stack.release;
+                set_tcp_option(squeue.conn(*id), *id, release, option, value, check)
             }
             Kind::Udp(udp) => udp.set_option(&self.stack, option, value, check),
             Kind::Raw(raw) => raw.set_option(|| check(IpVersion::of_family(self.family))),
@@ -90,7 +92,13 @@ impl Socket {
             }
             Argument::Int(least, most) if (least..=most).contains(&value) => Ok(()),
             Argument::Int(_, _) | Argument::Structure => Err(Errno::EINVAL),
-            Argument::Byte => Ok(()),
+            Argument::Byte | Argument::Tcp => Ok(()),
+            Argument::Length if value as u32 > self.longest_buffer() => Err(Errno::ENOBUFS),
+            Argument::Length => Ok(()),
+            Argument::Preferences if are_preferences(value as u32) => Ok(()),
+            Argument::Preferences => Err(Errno::EINVAL),
+            Argument::Name => Err(Errno::ENOENT),
+            Argument::ZeroCopy => Err(Errno::EOPNOTSUPP),
             Argument::Interface if is_loopback(value) => Ok(()),
             Argument::Interface if option == SocketOption::IPV6_MULTICAST_IF => Err(Errno::EINVAL),
             Argument::Interface => Err(Errno::ENXIO),
@@ -100,6 +108,15 @@ impl Socket {
                     address.is_unspecified() || self.stack.may_bind(address.to_ipv6_mapped());
                 is_known.then_some(()).ok_or(Errno::EHOSTUNREACH)
             }
+        }
+    }
+
+    /// `max_buf` of the protocol.
+    fn longest_buffer(&self) -> u32 {
+        match self.kind {
+            Kind::Tcp(_) => 1 << 20,
+            Kind::Udp(_) => 2 << 20,
+            Kind::Raw(_) => 256 << 10,
         }
     }
 
@@ -126,8 +143,17 @@ impl Socket {
     }
 }
 
+/// IPV6_PREFER_SRC_*: home or care-of, public or temporary, made by
+/// cryptography or not; not both of a pair.
+fn are_preferences(bits: u32) -> bool {
+    let pairs = [0x03, 0x0c, 0x30];
+    bits & !0x3f == 0 && pairs.iter().all(|pair| bits & pair != *pair)
+}
+
 fn set_tcp_option(
     conn: &mut Conn,
+    id: ConnId,
+    release: Release,
     option: SocketOption,
     value: i64,
     check: impl FnOnce(IpVersion) -> Result<(), Errno>,
@@ -139,7 +165,12 @@ fn set_tcp_option(
         return Err(Errno::EINVAL);
     }
     check(conn.version)?;
+    conn.limits.set(option, value as i32, release)?;
     match option {
+        SocketOption::TCP_RECVDSTADDR if conn.state > TcpState::Listen => {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        SocketOption::SO_REUSEPORT => conn.set_reuseport(id, value != 0),
         SocketOption::SO_REUSEADDR => sonode.reuseaddr = value != 0,
         SocketOption::SO_EXCLBIND | SocketOption::TCP_EXCLBIND => conn.exclbind = value != 0,
         SocketOption::IPV6_V6ONLY => conn.v6only = value != 0,

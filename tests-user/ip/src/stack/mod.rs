@@ -29,7 +29,7 @@ pub use interface::{IFF_IPV4, IFF_IPV6, IFF_LOOPBACK, IFF_NOLOCAL, IFF_UP, IFF_V
 pub(crate) use ports::{AnonPorts, FIRST_EPHEMERAL};
 pub use route::Groups;
 pub(crate) use route::NoWay;
-pub(crate) use squeue::{Provoked, Squeue, State};
+pub(crate) use squeue::{PortUse, Provoked, Squeue, State};
 
 /// How long a connection of a cluster stays in TIME_WAIT.
 pub const TIME_WAIT: Duration = Duration::from_secs(60);
@@ -129,6 +129,7 @@ impl Stack {
                 now: 0,
                 conns: BTreeMap::new(),
                 last: 0,
+                places: 0,
                 on_squeue: Vec::new(),
                 waiting: VecDeque::new(),
                 aborted: Vec::new(),

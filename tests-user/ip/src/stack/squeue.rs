@@ -9,6 +9,7 @@ use crate::address::{IPPROTO_TCP, is_any};
 use crate::conn::{Conn, ConnId, TcpState, Timer};
 use crate::error::Errno;
 use crate::tcp::Packet;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv6Addr;
 use std::sync::MutexGuard;
@@ -22,6 +23,18 @@ pub(crate) enum Provoked {
     Duplicate,
 }
 
+/// What a port is for a bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PortUse {
+    Free,
+    /// With those of a group, by the conn that began it.
+    Shared(ConnId),
+    Taken,
+}
+
+/// How many sockets can share a port by SO_REUSEPORT.
+const MOST_OF_A_GROUP: usize = 64;
+
 /// What the squeue of a stack guards. There is one squeue for each stack, as
 /// on a machine with one CPU.
 #[derive(Debug)]
@@ -30,6 +43,8 @@ pub(crate) struct State {
     pub now: u64,
     pub conns: BTreeMap<ConnId, Conn>,
     pub(super) last: ConnId,
+    /// How often a port was bound or a conn began to listen.
+    pub(super) places: u64,
     /// Conns that a thread is working on: their packets wait.
     pub on_squeue: Vec<ConnId>,
     pub waiting: VecDeque<Packet>,
@@ -105,31 +120,66 @@ impl Squeue<'_> {
         self.conn(id).timer = Some((deadline, timer));
     }
 
-    /// Is `port` taken for a bind to `laddr`? IPv4 and IPv6 have ports of their
+    /// What `port` is for a bind to `laddr`. IPv4 and IPv6 have ports of their
     /// own. SO_REUSEADDR lets a bind share the port of whoever is connected, or
-    /// of another address; without it, and with SO_EXCLBIND of either, a
-    /// wildcard shares with nobody. An accepted connection was bound to none.
-    pub fn is_port_taken(&mut self, id: ConnId, laddr: Ipv6Addr, port: u16, reuse: bool) -> bool {
+    /// of another address, SO_REUSEPORT that of whoever has the same address and
+    /// the same option; without them, and with SO_EXCLBIND of either, a
+    /// wildcard shares with nobody.
+    pub fn port_use(&mut self, id: ConnId, laddr: Ipv6Addr, port: u16, reuse: bool) -> PortUse {
         let Conn {
-            version, exclbind, ..
+            version,
+            exclbind,
+            reuseport,
+            ..
         } = *self.conn(id);
-        self.state.conns.iter().any(|(&other, conn)| {
-            let is_there =
-                other != id && conn.lport == port && conn.state >= TcpState::Bound && !conn.dead;
+        for conn in self.users_of(id, port) {
             let has_address = conn.bound == laddr;
             let collides = has_address || is_any(laddr) || is_any(conn.bound);
             let is_exclusive = (exclbind || conn.exclbind) && conn.state <= TcpState::Established;
-            is_there
-                && if is_exclusive {
-                    collides
-                } else if conn.version != version {
-                    false
-                } else if reuse {
-                    has_address && conn.state <= TcpState::Listen
-                } else {
-                    collides
-                }
-        })
+            if !is_exclusive && conn.version != version {
+                continue;
+            }
+            let is_same = has_address && conn.state <= TcpState::Listen;
+            if !is_exclusive && reuseport && is_same {
+                let group = conn.port_group.filter(|&group| self.has_room(group, port));
+                return group.map_or(PortUse::Taken, PortUse::Shared);
+            }
+            let is_taken = if is_exclusive || !reuse {
+                collides
+            } else {
+                is_same
+            };
+            if is_taken {
+                return PortUse::Taken;
+            }
+        }
+        PortUse::Free
+    }
+
+    /// Those of `port` in the order in which a bind looks at them: who is bound
+    /// to an address comes first, then the one that was bound last.
+    fn users_of(&self, id: ConnId, port: u16) -> Vec<&Conn> {
+        let is_user = |other: &ConnId, conn: &Conn| {
+            *other != id && conn.lport == port && conn.state >= TcpState::Bound && !conn.dead
+        };
+        let conns = self.state.conns.iter();
+        let users = conns.filter(|(other, conn)| is_user(other, conn));
+        let mut users: Vec<&Conn> = users.map(|(_, conn)| conn).collect();
+        users.sort_by_key(|conn| (is_any(conn.bound), Reverse(conn.bound_at)));
+        users
+    }
+
+    /// Can one more share the port of a group?
+    fn has_room(&self, group: ConnId, port: u16) -> bool {
+        let conns = self.state.conns.values();
+        let members = conns.filter(|conn| conn.port_group == Some(group) && conn.lport == port);
+        members.count() < MOST_OF_A_GROUP
+    }
+
+    /// The next place in the order of what is bound and what listens.
+    pub fn next_place(&mut self) -> u64 {
+        self.state.places += 1;
+        self.state.places
     }
 
     /// A port that no conn uses.

@@ -33,6 +33,7 @@ impl Squeue<'_> {
         }
         self.tell_disconnect(id);
         self.hash_remove(id);
+        let abort_threshold = self.stack.times.connect_abort;
         let conn = self.conn(id);
         if conn.listener.is_some() {
             // Not accepted yet: it stays with its addresses until whoever
@@ -41,7 +42,7 @@ impl Squeue<'_> {
             conn.dead = true;
             conn.timer = None;
         } else {
-            conn.reinit();
+            conn.reinit(abort_threshold);
         }
         // sockfs hears of no end in good order.
         if let Some(error) = error

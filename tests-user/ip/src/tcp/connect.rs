@@ -89,7 +89,9 @@ impl Squeue<'_> {
         conn.fport = port;
         if conn.state == TcpState::Idle {
             let lport = self.port_to((to, port)).map_err(|errno| errno.0)?;
+            let now = self.next_place();
             let conn = self.conn(id);
+            conn.bound_at = now;
             conn.lport = lport;
             conn.state = TcpState::Bound;
         }

@@ -79,8 +79,13 @@ impl Squeue<'_> {
                     && conn.laddr == laddr
                     && !(conn.v6only && version == IpVersion::V4)
             };
-            let mut conns = self.state.conns.iter();
-            let listener = conns.find(|(_, conn)| is_listener(conn));
+            // Of those that share a port, the last one that began to listen.
+            let listeners = self
+                .state
+                .conns
+                .iter()
+                .filter(|(_, conn)| is_listener(conn));
+            let listener = listeners.max_by_key(|(_, conn)| conn.listens_since);
             listener.map(|(&id, _)| id)
         })
     }
@@ -181,7 +186,10 @@ impl Squeue<'_> {
     }
 
     fn add_eager(&mut self, listener: ConnId, family: u16, packet: &Packet) -> ConnId {
+        let limits = self.conn(listener).limits;
         let mut eager = Conn::new(family, self.stack.times.connect_abort);
+        eager.limits = limits;
+        eager.bound_at = self.next_place();
         eager.version = IpVersion::of_address(packet.to.0);
         eager.state = TcpState::SynRcvd;
         eager.laddr = packet.to.0;

@@ -8,6 +8,7 @@ mod abort;
 mod close;
 mod connect;
 mod input;
+mod limits;
 mod output;
 mod tli;
 
@@ -17,7 +18,9 @@ use crate::address::{FiveTuple, IPPROTO_TCP, IpVersion, UNSET, is_any, is_mapped
 use crate::conn::{ConnId, TcpState};
 use crate::error::Errno;
 use crate::hooks::{Held, Hook, HookCall};
-use crate::stack::Squeue;
+use crate::stack::{PortUse, Squeue};
+
+pub(crate) use limits::Limits;
 
 /// What a TCP segment does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,15 +117,23 @@ impl Squeue<'_> {
         if !is_any(address) && !self.stack.may_bind(address) {
             return Err(Errno::EADDRNOTAVAIL);
         }
-        if port != 0 && self.is_port_taken(id, address, port, reuse) {
-            self.conn(id).bound = UNSET;
-            return Err(Errno::EADDRINUSE);
-        }
         let port = match port {
             0 => self.free_port()?,
-            port => port,
+            port => {
+                match self.port_use(id, address, port, reuse) {
+                    PortUse::Free => {}
+                    PortUse::Shared(group) => self.conn(id).port_group = Some(group),
+                    PortUse::Taken => {
+                        self.conn(id).bound = UNSET;
+                        return Err(Errno::EADDRINUSE);
+                    }
+                }
+                port
+            }
         };
+        let now = self.next_place();
         let conn = self.conn(id);
+        conn.bound_at = now;
         conn.bound = address;
         conn.laddr = address;
         conn.saddr = address;
@@ -142,6 +153,7 @@ impl Squeue<'_> {
         conn.laddr = UNSET;
         conn.saddr = UNSET;
         conn.lport = 0;
+        conn.port_group = None;
         Ok(())
     }
 
@@ -159,7 +171,9 @@ impl Squeue<'_> {
         self.hash_remove(id);
         let call = self.tcp_hook(Hook::Listen, id);
         self.conn(id).announced = self.stack.sites.listen(&call);
+        let now = self.next_place();
         let conn = self.conn(id);
+        conn.listens_since = now;
         conn.state = TcpState::Listen;
         conn.backlog = room_for(backlog);
         if let Some(sonode) = &mut conn.sonode {

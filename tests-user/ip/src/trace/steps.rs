@@ -278,7 +278,7 @@ impl<'a> Player<'a> {
         match option.argument() {
             // The recording does not show the size, but an int is an error.
             Argument::Byte if step.errno == Errno::EINVAL => return Ok(Err(Errno::EINVAL)),
-            Argument::Structure if step.errno == Errno(0) => {
+            Argument::Structure | Argument::Name if step.errno == Errno(0) => {
                 if option == SocketOption::SO_LINGER {
                     return Err("how long it lingers is not known".to_owned());
                 }

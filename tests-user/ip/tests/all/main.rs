@@ -15,9 +15,11 @@ mod module;
 #[allow(dead_code, reason = "the userspace kernel's tests use the rest")]
 #[path = "../../../kernel/tests/all/common/mod.rs"]
 mod modules_in_c;
+mod options;
 mod random;
 mod refusals;
 mod release;
+mod reuseport;
 mod scenarios;
 mod stock_node;
 mod stress;
