@@ -24,7 +24,7 @@ use static_assertions::{assert_eq_align, assert_eq_size, const_assert_eq};
 use crate::contract;
 use crate::flow::{Addr, Family, FiveTuple, Protocol, SockAddr, to_words};
 use crate::kernel::errno::Errno;
-use crate::kernel::{cpu, sys};
+use crate::kernel::sys;
 use crate::stats::counters;
 
 /// The twin of `clinet_udp_t`: the most recent destination.
@@ -64,40 +64,15 @@ impl LastDestination {
         }
     }
 
-    /// Is it surely this IPv6 address (two words as they lie in memory) and port
-    /// (network byte order)? Not of the unspecified address, which may stand for
-    /// no destination.
-    #[inline(always)]
-    #[must_use]
-    pub fn is_v6(&self, [a, b]: [u64; 2], port: sys::in_port_t) -> bool {
-        let [c, d] = to_words(self.v6lastdst);
-        if ((a ^ c) | (b ^ d)) != 0 {
-            return false;
-        }
-        cpu::keep_apart();
-        if self.lastdstport != port {
-            return false;
-        }
-        cpu::keep_apart();
-        a | b != 0
-    }
-
-    /// Is it this IPv4 address (as it lies in memory) and port (network byte
-    /// order)?
-    #[inline(always)]
-    #[must_use]
-    pub fn is_v4(&self, address: u32, port: sys::in_port_t) -> bool {
-        let [c, d] = to_words(self.v6lastdst);
-        let [a, b] = Addr::v4(address.to_ne_bytes()).words();
-        ((a ^ c) | (b ^ d)) == 0 && self.lastdstport == port
-    }
-
+    /// Is it this peer? Nothing is written and nothing shared is read: every
+    /// datagram comes through here. Endpoint lock held.
     #[inline]
-    fn is(&self, peer: &SockAddr) -> bool {
-        let (mine, theirs) = (to_words(self.v6lastdst), peer.addr.words());
-        let ([a, b], [c, d]) = (mine, theirs);
-        let port = self.lastdstport;
-        ((a ^ c) | (b ^ d) | u64::from(port ^ peer.port)) == 0 && a | b | u64::from(port) != 0
+    #[must_use]
+    pub fn is(&self, peer: &SockAddr) -> bool {
+        let [high, low] = peer.addr.words();
+        [high, low] == to_words(self.v6lastdst)
+            && peer.port == self.lastdstport
+            && (high | low != 0 || peer.port != 0)
     }
 }
 
@@ -139,14 +114,6 @@ impl Ask {
             port: self.destination.lastdstport,
         })
     }
-}
-
-/// Is this the most recent destination? Endpoint lock held. Nothing is
-/// written and nothing shared is read: every datagram comes through here.
-#[inline]
-#[must_use]
-pub fn is_most_recent(last: &LastDestination, peer: &SockAddr) -> bool {
-    last.is(peer)
 }
 
 /// Begins the question for a send. Endpoint lock held.

@@ -48,6 +48,13 @@ fn bad(reject: Reject) -> c_int {
     errno::to_c(rejected(reject))
 }
 
+/// A bad argument of a call without a result is counted.
+fn count_bad(result: Result<(), Reject>) {
+    if let Err(reject) = result {
+        let _ = rejected(reject);
+    }
+}
+
 /// A caller's 5-tuple that another protocol does not have.
 fn checked(tuple: Result<FiveTuple, Reject>) -> Result<Option<FiveTuple>, Errno> {
     match tuple {
@@ -102,10 +109,8 @@ unsafe fn tell(
     lport: in_port_t,
 ) {
     // SAFETY: the caller promises of the pointers all that this asks for.
-    match unsafe { Endpoint::read(protocol, family, laddr, lport) } {
-        Ok(endpoint) => contract::tell(event, &endpoint),
-        Err(reject) => drop(rejected(reject)),
-    }
+    let endpoint = unsafe { Endpoint::read(protocol, family, laddr, lport) };
+    count_bad(endpoint.map(|endpoint| contract::tell(event, &endpoint)));
 }
 
 macro_rules! local_event {
@@ -157,10 +162,7 @@ c_function! {
     /// `ct` as for [`clinet_tcp_connect`].
     fn clinet_tcp_disconnect(ct: *mut sys::clinet_tcp_t) {
         // SAFETY: NULL, or valid and used by nobody else during the call: the caller promises it.
-        match unsafe { ct.as_mut() } {
-            Some(ct) => tcp::disconnect(ct),
-            None => drop(rejected(Reject::Null)),
-        }
+        count_bad(unsafe { ct.as_mut() }.map(tcp::disconnect).ok_or(Reject::Null));
     }
 }
 

@@ -162,15 +162,18 @@ pub struct SockAddr {
 }
 
 impl SockAddr {
-    /// Copies a caller's address; `None` for a NULL pointer.
+    /// Copies a caller's address; `None` for a NULL pointer or another family.
     ///
     /// # Safety
     ///
-    /// The pointer is as [`Addr::read`] wants it for `family`.
+    /// The pointer is as [`Addr::read`] wants it for the family of this number.
     #[inline]
-    pub unsafe fn read(family: Family, (addr, port): (*const u8, sys::in_port_t)) -> Option<Self> {
-        // SAFETY: the caller promises of the pointers all that this asks for.
-        let addr = unsafe { Addr::read(family, addr)? };
+    pub unsafe fn read(
+        family: sys::sa_family_t,
+        (addr, port): (*const u8, sys::in_port_t),
+    ) -> Option<Self> {
+        // SAFETY: the caller promises of the pointer all that this asks for.
+        let addr = unsafe { Addr::read(Family::from_number(family)?, addr)? };
         Some(Self { addr, port })
     }
 }

@@ -119,9 +119,11 @@ impl Reject {
     }
 }
 
-/// What is wrong with a 5-tuple or an endpoint that could not be read.
+/// What is wrong with a 5-tuple, an endpoint or an address that could not be read;
+/// `null`: a pointer of it is NULL.
 #[cold]
-fn reason(family: sys::sa_family_t, null: bool) -> Reject {
+#[must_use]
+pub fn reason(family: sys::sa_family_t, null: bool) -> Reject {
     if null {
         Reject::Null
     } else if Family::from_number(family).is_none() {
@@ -171,38 +173,16 @@ impl FiveTuple {
         local: (*const u8, sys::in_port_t),
         foreign: (*const u8, sys::in_port_t),
     ) -> Result<Self, Reject> {
-        // SAFETY: the caller promises of the pointers all that this asks for.
-        match unsafe { Self::read_good(protocol, family, local, foreign) } {
-            Some(tuple) => Ok(tuple),
-            None => Err(reason(family, local.0.is_null() || foreign.0.is_null())),
-        }
-    }
-
-    /// As [`FiveTuple::read`], without the reason.
-    ///
-    /// # Safety
-    ///
-    /// As for [`FiveTuple::read`].
-    #[inline]
-    pub unsafe fn read_good(
-        protocol: u8,
-        family: sys::sa_family_t,
-        local: (*const u8, sys::in_port_t),
-        foreign: (*const u8, sys::in_port_t),
-    ) -> Option<Self> {
-        let (protocol, family) = (
-            Protocol::from_number(protocol)?,
-            Family::from_number(family)?,
-        );
-        // SAFETY: the caller promises of the pointers all that this asks for.
-        let local = unsafe { SockAddr::read(family, local)? };
-        // SAFETY: the caller promises of the pointers all that this asks for.
-        let foreign = unsafe { SockAddr::read(family, foreign)? };
-        Some(Self {
-            protocol,
-            local,
-            foreign,
-        })
+        let read = || {
+            Some(Self {
+                protocol: Protocol::from_number(protocol)?,
+                // SAFETY: the caller promises of the pointers all that this asks for.
+                local: unsafe { SockAddr::read(family, local)? },
+                // SAFETY: as above.
+                foreign: unsafe { SockAddr::read(family, foreign)? },
+            })
+        };
+        read().ok_or_else(|| reason(family, local.0.is_null() || foreign.0.is_null()))
     }
 
     /// The same as a probe shows it.
@@ -252,34 +232,15 @@ impl Endpoint {
         pointer: *const u8,
         port: sys::in_port_t,
     ) -> Result<Self, Reject> {
-        // SAFETY: the caller promises of the pointers all that this asks for.
-        match unsafe { Self::read_good(protocol, family, (pointer, port)) } {
-            Some(endpoint) => Ok(endpoint),
-            None => Err(reason(family, pointer.is_null())),
-        }
-    }
-
-    /// As [`Endpoint::read`], without the reason.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Endpoint::read`].
-    #[inline]
-    pub unsafe fn read_good(
-        protocol: u8,
-        family: sys::sa_family_t,
-        local: (*const u8, sys::in_port_t),
-    ) -> Option<Self> {
-        let (protocol, family) = (
-            Protocol::from_number(protocol)?,
-            Family::from_number(family)?,
-        );
-        // SAFETY: the caller promises of the pointers all that this asks for.
-        let SockAddr { addr, port } = unsafe { SockAddr::read(family, local)? };
-        Some(Self {
-            protocol,
-            addr,
-            port,
-        })
+        let read = || {
+            // SAFETY: the caller promises of the pointers all that this asks for.
+            let SockAddr { addr, port } = unsafe { SockAddr::read(family, (pointer, port))? };
+            Some(Self {
+                protocol: Protocol::from_number(protocol)?,
+                addr,
+                port,
+            })
+        };
+        read().ok_or_else(|| reason(family, pointer.is_null()))
     }
 }

@@ -28,11 +28,3 @@ pub fn prefetch_two_to_write(address: usize) {
         );
     };
 }
-
-/// The branches before and after this stay two: a compiler makes one of them,
-/// and of their conditions numbers, which takes longer where both are foreseen.
-#[inline(always)]
-pub fn keep_apart() {
-    // SAFETY: no instruction at all.
-    unsafe { asm!("", options(nomem, nostack, preserves_flags)) };
-}
