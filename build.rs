@@ -44,7 +44,7 @@ fn bindings(out: &Path) -> Result<(), Box<dyn Error>> {
         .allowlist_function("kmem_cache_(create|destroy|alloc|free)")
         .allowlist_function("random_get_pseudo_bytes|gethr(es)?time|drv_usectohz|delay")
         .allowlist_function("realtime_timeout|untimeout")
-        .allowlist_function("cv_(init|destroy|signal|reltimedwait)")
+        .allowlist_function("cv_.*")
         .allowlist_function("ddi_taskq_(create|destroy|dispatch)")
         .allowlist_function("ddi_mod(open|sym|close)|kstat_(create|install|delete|named_.*)")
         .allowlist_function(

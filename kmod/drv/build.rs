@@ -68,17 +68,17 @@ fn bindings(out: &Path) -> Result<(), Box<dyn Error>> {
         .allowlist_function("clinetctl_.*|clinet_(control_.*|list|set_addrs|attach_ip|audit)")
         .allowlist_function("clinet_(sweep|install|withdraw|purge|resync_.*|log)")
         .allowlist_function("kmem_zalloc|kmem_free|mutex_(init|destroy|enter|exit)")
-        .allowlist_function("cv_(init|destroy|broadcast|wait_sig)|pollwakeup|pollhead_clean")
+        .allowlist_function("cv_.*|pollwakeup|pollhead_clean")
         .allowlist_function("ddi_(copyin|copyout|create_minor_node|remove_minor_node)|uiomove")
         .allowlist_function("getmajor|getminor|makedevice|crgetzoneid|secpolicy_.*")
         .allowlist_type("clinetctl_.*|clinet_(entry|cursor)_t|modldrv|modlinkage|uio|zoneid_t")
         .allowlist_type("cb_ops|dev_ops")
         .allowlist_var("CLINET(CTL)?_.*|clinet_(control_)?version|cluster_version_supported")
-        .allowlist_var("E[A-Z]+|CE_(WARN|PANIC)|KM_SLEEP|MUTEX_DEFAULT|CV_DEFAULT|POLL(IN|RDNORM)")
+        .allowlist_var("E[A-Z]+|CE_(WARN|PANIC)|KM_SLEEP|MUTEX_DEFAULT|CV_DEFAULT|TR_CLOCK_TICK")
         .allowlist_var(
             "AF_INET6|IPPROTO_(TCP|UDP)|B_FALSE|DDI_.*|DEVO_REV|CB_REV|D_MP|FNDELAY|FNONBLOCK",
         )
-        .allowlist_var("MODREV_1|OTYP_(CHR|LYR)|S_IFCHR")
+        .allowlist_var("MODREV_1|OTYP_(CHR|LYR)|S_IFCHR|POLL(IN|RDNORM)")
         .parse_callbacks(Box::new(PlainData))
         .generate()?
         .write_to_file(out.join("bindings.rs"))?;

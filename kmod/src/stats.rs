@@ -24,12 +24,14 @@ use crate::flow::{Direction, Protocol, Reject};
 use crate::kernel::errno::Errno;
 use crate::kernel::{stack, sys};
 
-/// A number of events since the module was loaded, on one stripe.
+/// A number of events since the module was loaded.
 #[derive(Debug)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    const fn new() -> Self {
+    /// None yet.
+    #[must_use]
+    pub const fn new() -> Self {
         Self(AtomicU64::new(0))
     }
 
@@ -45,7 +47,9 @@ impl Counter {
         self.0.fetch_add(more, Ordering::Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    /// How many so far.
+    #[must_use]
+    pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }

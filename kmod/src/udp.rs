@@ -24,6 +24,7 @@ use static_assertions::{assert_eq_align, assert_eq_size, const_assert_eq};
 use crate::contract;
 use crate::flow::{Addr, Family, FiveTuple, Protocol, SockAddr, to_words};
 use crate::kernel::errno::Errno;
+use crate::kernel::stack::spread;
 use crate::kernel::sys;
 use crate::stats::counters;
 
@@ -179,9 +180,7 @@ const STRIPE_BITS: u32 = 10;
 static RESETS: [AtomicU32; 1 << STRIPE_BITS] = [const { AtomicU32::new(0) }; 1 << STRIPE_BITS];
 
 fn resets(last: &LastDestination) -> &'static AtomicU32 {
-    let address = core::ptr::from_ref(last).addr() as u64;
-    // Fibonacci hashing: endpoints are apart by the size of a udp_t.
-    let stripe = address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - STRIPE_BITS);
+    let stripe = spread(core::ptr::from_ref(last).addr(), STRIPE_BITS);
     let [first, ..] = &RESETS;
-    RESETS.get(stripe as usize).unwrap_or(first)
+    RESETS.get(stripe).unwrap_or(first)
 }

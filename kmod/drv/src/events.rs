@@ -81,7 +81,7 @@ pub extern "C" fn wake() {
     for file in files.all() {
         file.is_ready = file.mask != 0;
     }
-    WOKEN.wake_all();
+    WOKEN.broadcast();
     drop(files);
     files::wake_pollers((sys::POLLIN | sys::POLLRDNORM) as i16);
 }
@@ -142,7 +142,7 @@ pub fn read(minor: u32, request: &mut Request<'_>) -> Result<(), Errno> {
             return Err(Errno::AGAIN);
         }
         while files.wakes == seen {
-            WOKEN.wait(&mut files)?;
+            WOKEN.wait_sig(&mut files)?;
         }
     }
 }

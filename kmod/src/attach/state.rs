@@ -9,6 +9,7 @@ use core::ffi::{CStr, c_char};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
 use crate::kernel::sys;
+use crate::stats::Counter;
 use crate::{events, work};
 
 /// Is ip asking?
@@ -143,56 +144,37 @@ pub fn take_doubt() -> bool {
     DOUBT.swap(false, Ordering::AcqRel)
 }
 
-/// A number of calls of ip.
-pub struct Count(AtomicU64);
-
-impl Count {
-    const fn new() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
-    /// One more.
-    pub fn bump(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How many so far.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 /// Calls that were not passed on as they came.
 pub struct Passed {
     /// Of a stack that a foreign provider does not know.
-    pub other_stack: Count,
+    pub other_stack: Counter,
     /// Refused by a foreign provider and accepted all the same.
-    pub observed: Count,
+    pub observed: Counter,
 }
 
 /// Since the module was loaded.
 pub static PASSED: Passed = Passed {
-    other_stack: Count::new(),
-    observed: Count::new(),
+    other_stack: Counter::new(),
+    observed: Counter::new(),
 };
 
 /// What audits did; what they did to entries is counted with the others
 /// ([`crate::stats`]).
 pub struct Audits {
     /// Audits that saw every stack.
-    pub completed: Count,
+    pub completed: Counter,
     /// Connections of which ip told nothing usable: they were changing.
-    pub torn: Count,
+    pub torn: Counter,
     /// Audits that did not see every stack; they removed nothing.
-    pub incomplete: Count,
+    pub incomplete: Counter,
     /// Missing entries that could not be remembered until the next audit.
-    pub forgotten: Count,
+    pub forgotten: Counter,
 }
 
 /// Since the module was loaded.
 pub static AUDITS: Audits = Audits {
-    completed: Count::new(),
-    torn: Count::new(),
-    incomplete: Count::new(),
-    forgotten: Count::new(),
+    completed: Counter::new(),
+    torn: Counter::new(),
+    incomplete: Counter::new(),
+    forgotten: Counter::new(),
 };

@@ -6,10 +6,10 @@
 
 use core::cell::UnsafeCell;
 use core::ptr;
-use core::time::Duration;
 
+use super::errno::Errno;
 use super::mutex::Guard;
-use super::{sys, time};
+use super::sys;
 
 /// A `kcondvar_t`. A fresh one is all zeros, which is one without waiters;
 /// [`Condvar::init`] is what cv_init(9F) asks for all the same.
@@ -42,19 +42,28 @@ impl Condvar {
         };
     }
 
-    /// Waits for a signal, or for `span` if none comes. The mutex of `guard`
-    /// is not held meanwhile. Sleeps: for a thread of our own only.
-    pub fn wait_for<T>(&self, guard: &mut Guard<'_, T>, span: Duration) {
+    /// Waits to be woken, for so many ticks of the kernel's clock at most. The mutex
+    /// of `guard` is not held meanwhile. Sleeps: for a thread of our own only.
+    pub fn wait_for<T>(&self, guard: &mut Guard<'_, T>, ticks: sys::clock_t) {
         // SAFETY: this thread owns the mutex, and does again on return; the
         // guard is borrowed exclusively, so nobody looks at the value
         // meanwhile through it.
         unsafe {
-            sys::cv_reltimedwait(
-                self.0.get(),
-                guard.raw(),
-                time::ticks(span),
-                sys::TR_CLOCK_TICK,
-            );
+            sys::cv_reltimedwait(self.0.get(), guard.raw(), ticks, sys::TR_CLOCK_TICK);
+        }
+    }
+
+    /// Waits to be woken. The mutex of `guard` is not held meanwhile. Sleeps: for
+    /// a thread of a program in a system call.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::INTR`] if a signal came.
+    pub fn wait_sig<T>(&self, guard: &mut Guard<'_, T>) -> Result<(), Errno> {
+        // SAFETY: as in `wait_for`.
+        match unsafe { sys::cv_wait_sig(self.0.get(), guard.raw()) } {
+            0 => Err(Errno::INTR),
+            _ => Ok(()),
         }
     }
 
@@ -62,6 +71,12 @@ impl Condvar {
     pub fn signal(&self) {
         // SAFETY: zeroed or initialised, and alive as long as self.
         unsafe { sys::cv_signal(self.0.get()) };
+    }
+
+    /// Wakes all threads that wait. Any context.
+    pub fn broadcast(&self) {
+        // SAFETY: as in `signal`.
+        unsafe { sys::cv_broadcast(self.0.get()) };
     }
 
     /// The end of its life.

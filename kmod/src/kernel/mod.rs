@@ -12,7 +12,7 @@ pub mod blocks;
 #[cfg(target_os = "illumos")]
 pub mod callout;
 #[cfg(target_os = "illumos")]
-mod condvar;
+pub mod condvar;
 pub mod constant;
 pub mod cpu;
 pub mod errno;

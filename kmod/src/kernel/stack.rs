@@ -2,29 +2,9 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Which thread this is, roughly.
+//! Stripes of what many threads share: which one is whose.
 
 use core::arch::asm;
-
-/// Log2 of the size of a page.
-const PAGE: u32 = 12;
-
-#[inline]
-fn pointer() -> usize {
-    let pointer: usize;
-    // SAFETY: reads a register.
-    unsafe { asm!("mov {}, rsp", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
-    pointer
-}
-
-/// The number of the page of memory that the running thread's stack has come
-/// to. No other thread runs on it before this one has gone: stacks are whole
-/// pages, and an interrupt thread has one of its own. Never 0.
-#[inline]
-#[must_use]
-pub fn page() -> usize {
-    pointer() >> PAGE
-}
 
 /// One of `count` stripes (a power of two) for the running thread; different
 /// threads mostly get different ones, because each has a stack of its own (five
@@ -32,8 +12,11 @@ pub fn page() -> usize {
 #[inline]
 #[must_use]
 pub fn stripe(count: usize) -> usize {
+    let pointer: usize;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, rsp", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
     // In units of 16 KiB, so that a thread mostly has one.
-    spread(pointer() >> 14, count.ilog2())
+    spread(pointer >> 14, count.ilog2())
 }
 
 /// A number below two to the power of `bits` (1 to 63); numbers in a row are

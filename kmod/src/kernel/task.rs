@@ -12,7 +12,7 @@ use core::time::Duration;
 use super::condvar::Condvar;
 use super::errno::Errno;
 use super::mutex::KMutex;
-use super::sys;
+use super::{sys, time};
 
 /// What a thread does: one piece of work, and how long it may rest afterwards.
 pub type Work = fn() -> Duration;
@@ -145,7 +145,7 @@ impl Task {
         // Whoever wants work from here on has to wait for the mutex before the
         // signal, and by then this thread waits for it.
         if !state.stop && !self.wanted.load(Ordering::Acquire) {
-            self.awaited.wait_for(&mut state, rest);
+            self.awaited.wait_for(&mut state, time::ticks(rest));
         }
         // Whoever wants work after this wants it done once more.
         self.wanted.swap(false, Ordering::AcqRel);

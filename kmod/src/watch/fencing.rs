@@ -10,7 +10,7 @@
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::{COUNTS, TASK, answering, count, errno, now};
+use super::{COUNTS, TASK, answering, errno, now};
 use crate::grants::Snapshot;
 use crate::kernel::errno::Errno;
 use crate::kernel::{log, sys, time};
@@ -233,7 +233,7 @@ fn go_on() {
         notice_missed(&grants.snapshot());
     }
     if result.is_ok() {
-        count(&COUNTS.fences);
+        COUNTS.fences.bump();
         set_fence(Fence::Fenced);
     }
 }
@@ -257,7 +257,7 @@ pub fn notice_missed(snapshot: &Snapshot) {
     let (fence, missed) = (fence as u32, Fence::Missed as u32);
     let changed = FENCE.compare_exchange(fence, missed, Ordering::AcqRel, Ordering::Relaxed);
     if changed.is_ok() {
-        count(&COUNTS.missed);
+        COUNTS.missed.bump();
         log::warn(MISSED);
         events::happened(sys::CLINETCTL_EVENT_FENCED, Fence::Missed as u64);
     }
@@ -289,7 +289,7 @@ fn unfence(wanted: u32) {
         if let Some(grants) = builtin::grants() {
             grants.set_fenced(false, now);
         }
-        count(&COUNTS.unfences);
+        COUNTS.unfences.bump();
         set_fence(Fence::Unfenced);
     }
     done(wanted);

@@ -16,7 +16,7 @@
 //! before it and before that of the hooks, is held for a change that grants and for
 //! one after which nothing is refused, so that neither overtakes the other.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
 use crate::builtin::NodeGrants;
@@ -27,6 +27,7 @@ use crate::kernel::mutex::KMutex;
 use crate::kernel::task::Task;
 use crate::kernel::{log, sys};
 use crate::settings::{self, Mode, policy};
+use crate::stats::Counter;
 use crate::{attach, builtin, events};
 
 mod clock;
@@ -62,29 +63,25 @@ static ARMING: KMutex<()> = KMutex::new(());
 /// How often something happened since the module was loaded.
 pub struct Counts {
     /// The deadline of what was granted passed.
-    pub lapses: AtomicU64,
+    pub lapses: Counter,
     /// The wall clock jumped.
-    pub jumps: AtomicU64,
+    pub jumps: Counter,
     /// The shared addresses were taken away.
-    pub fences: AtomicU64,
+    pub fences: Counter,
     /// ... and not in time.
-    pub missed: AtomicU64,
+    pub missed: Counter,
     /// They were brought back.
-    pub unfences: AtomicU64,
+    pub unfences: Counter,
 }
 
 /// Read for the kstats.
 pub static COUNTS: Counts = Counts {
-    lapses: AtomicU64::new(0),
-    jumps: AtomicU64::new(0),
-    fences: AtomicU64::new(0),
-    missed: AtomicU64::new(0),
-    unfences: AtomicU64::new(0),
+    lapses: Counter::new(),
+    jumps: Counter::new(),
+    fences: Counter::new(),
+    missed: Counter::new(),
+    unfences: Counter::new(),
 };
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
 
 /// It was told that the deadline has passed.
 static TOLD: AtomicBool = AtomicBool::new(false);
@@ -247,7 +244,7 @@ fn work() -> Duration {
         return LONG;
     };
     if clock::has_jumped() {
-        count(&COUNTS.jumps);
+        COUNTS.jumps.bump();
         let snapshot = grants.snapshot();
         if snapshot.is_any() && snapshot.terms.deadline != grants::FOREVER {
             log::warn(c"clinet: the clock jumped by more than two seconds: the grants have lapsed");
@@ -313,7 +310,7 @@ pub fn notice() {
 /// Says so once when the deadline has passed, or panics if that is wanted.
 fn notice_lapsed(snapshot: &Snapshot) {
     if !TOLD.swap(true, Ordering::Relaxed) {
-        count(&COUNTS.lapses);
+        COUNTS.lapses.bump();
         log::warn(c"clinet: the deadline of the grants has passed");
         events::happened(sys::CLINETCTL_EVENT_LAPSED, snapshot.terms.deadline);
         if policy::FENCE_ACTION.get() == policy::PANIC {

@@ -7,6 +7,7 @@
 
 pub mod buffer;
 pub mod clinet;
+#[path = "../../../src/kernel/condvar.rs"]
 pub mod condvar;
 pub mod cred;
 #[path = "../../../src/kernel/errno.rs"]
