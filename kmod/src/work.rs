@@ -29,66 +29,31 @@ static MAINTAINED: AtomicU32 = AtomicU32::new(u32::MAX);
 /// The module is loaded: attaching is allowed.
 static OPEN: AtomicBool = AtomicBool::new(false);
 
-/// A tunable that may be written while the module runs.
-struct Live {
-    variable: fn() -> &'static AtomicU32,
-    /// What is in force. A change is what counts, so that a C call and a tunable
-    /// do not undo each other.
-    seen: AtomicU32,
-}
-
-/// A variable of the C half.
-macro_rules! variable {
+/// A tunable of the C half that may be written while the module runs.
+macro_rules! tunable {
     ($name:ident) => {
         // SAFETY: four aligned bytes that are always there. An administrator
         // writes them whole, and all of Rust goes through the atomic.
-        || unsafe { AtomicU32::from_ptr(&raw mut sys::$name) }
+        unsafe { AtomicU32::from_ptr(&raw mut sys::$name) }
     };
 }
 
-static MODE: Live = Live::new(variable!(clinet_mode));
-static DETACH: Live = Live::new(variable!(clinet_detach));
-const AUDIT_NOW: fn() -> &'static AtomicU32 = variable!(clinet_audit_now);
+/// What `clinet_detach` was when it was looked at last: only a change counts, so that
+/// a C call and the tunable do not undo each other.
+static DETACH: AtomicU32 = AtomicU32::new(0);
 
-impl Live {
-    const fn new(variable: fn() -> &'static AtomicU32) -> Self {
-        Self {
-            variable,
-            seen: AtomicU32::new(0),
-        }
-    }
-
-    /// The variable holds this, and it is in force.
-    fn begin(&self, value: u32) {
-        (self.variable)().store(value, Ordering::Relaxed);
-        self.seen.store(value, Ordering::Relaxed);
-    }
-
-    /// Has `apply` do what a new value asks for. If that cannot be, what is in force
-    /// is written back, with the warning that `apply` gives.
-    fn follow(&self, apply: impl FnOnce(u32) -> Result<(), &'static CStr>) {
-        let variable = (self.variable)();
-        let (value, seen) = (
-            variable.load(Ordering::Relaxed),
-            self.seen.load(Ordering::Relaxed),
-        );
-        if value == seen {
-            return;
-        }
-        let Err(warning) = apply(value) else {
-            self.seen.store(value, Ordering::Relaxed);
-            return;
-        };
-        log::warn(warning);
-        // Unless it was written again meanwhile.
-        let _ = variable.compare_exchange(value, seen, Ordering::Relaxed, Ordering::Relaxed);
-    }
+/// Puts the value that is in force back into a tunable, unless it was written again
+/// meanwhile, and warns.
+fn put_back(tunable: &AtomicU32, [from, to]: [u32; 2], warning: &CStr) {
+    log::warn(warning);
+    let _ = tunable.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
 }
 
-/// Remembers what the tunables were at load, those out of range replaced.
+/// Puts back what was out of range at load.
 pub fn init(settings: &Settings) {
-    MODE.begin(settings.mode as u32);
-    DETACH.begin(settings.detach.into());
+    tunable!(clinet_mode).store(settings.mode as u32, Ordering::Relaxed);
+    tunable!(clinet_detach).store(settings.detach.into(), Ordering::Relaxed);
+    DETACH.store(settings.detach.into(), Ordering::Relaxed);
 }
 
 /// From now on the tunables that may change are looked at.
@@ -123,55 +88,78 @@ pub fn bring_memory() {
 
 #[inline(never)]
 fn follow_tunables() {
-    MODE.follow(|number| {
-        let mode = Mode::from_number(number).ok_or(
-            c"clinet: clinet_mode is not 0 (off), 1 (observe) or 2 (enforce); not changed",
-        )?;
-        let change = || {
-            change_mode(mode);
-            Ok(())
-        };
-        let changed = match mode {
-            Mode::Enforce => change(),
-            Mode::Off | Mode::Observe => watch::disarm(false, change),
-        };
-        changed.map_err(|_| c"clinet: clinet_mode stays 2 while ports are granted to this node")
-    });
-    DETACH.follow(|number| {
-        match number {
-            // It has said in the log what is wrong.
-            0 => drop(attach::attach()),
-            1 => {
-                if watch::disarm(false, attach::detach) == Err(Errno::BUSY) {
-                    return Err(
-                        c"clinet: clinet_detach stays 0 while ports are granted to this node",
-                    );
-                }
-            }
-            _ => return Err(c"clinet: clinet_detach is not 0 or 1; not changed"),
-        }
-        Ok(())
-    });
-    if AUDIT_NOW().swap(0, Ordering::Relaxed) != 0 {
+    follow_mode();
+    follow_detach();
+    if tunable!(clinet_audit_now).swap(0, Ordering::Relaxed) != 0 {
         // If there is nothing to compare, the kstat says why.
         let _ = attach::audit();
     }
 }
 
-/// Changes the mode, as if `clinet_mode` had been written. Sleeps.
-pub fn set_mode(mode: Mode) {
-    change_mode(mode);
-    MODE.begin(mode as u32);
+fn follow_mode() {
+    let tunable = tunable!(clinet_mode);
+    // In this order: who changes the mode changes the tunable first.
+    let (mode, number) = (settings::mode() as u32, tunable.load(Ordering::Acquire));
+    if number == mode {
+        return;
+    }
+    let warning = match Mode::from_number(number).map(|mode| set_mode(mode, false)) {
+        Some(Ok(())) => return,
+        Some(Err(_)) => c"clinet: clinet_mode stays 2 while ports are granted to this node",
+        None => c"clinet: clinet_mode is not 0 (off), 1 (observe) or 2 (enforce); not changed",
+    };
+    put_back(tunable, [number, mode], warning);
 }
 
-fn change_mode(mode: Mode) {
-    let before = settings::mode();
-    if before == Mode::Off {
-        // Nothing was heard meanwhile: what the registry has may be wrong.
-        attach::start_anew();
-    }
-    settings::set_mode(mode);
-    if mode != before {
-        events::happened(sys::CLINETCTL_EVENT_MODE, mode as u64);
+fn follow_detach() {
+    let tunable = tunable!(clinet_detach);
+    let (number, seen) = (
+        tunable.load(Ordering::Relaxed),
+        DETACH.load(Ordering::Relaxed),
+    );
+    let warning = match number {
+        _ if number == seen => return,
+        1 if watch::disarm(false, attach::detach) == Err(Errno::BUSY) => {
+            c"clinet: clinet_detach stays 0 while ports are granted to this node"
+        }
+        0 | 1 => {
+            if number == 0 {
+                // The log says what is wrong.
+                let _ = attach::attach();
+            }
+            DETACH.store(number, Ordering::Relaxed);
+            return;
+        }
+        _ => c"clinet: clinet_detach is not 0 or 1; not changed",
+    };
+    put_back(tunable, [number, seen], warning);
+}
+
+/// Changes the mode, and `clinet_mode` with it; with `force` even while ports are
+/// granted. Sleeps.
+///
+/// # Errors
+///
+/// Those of [`watch::disarm`].
+pub fn set_mode(mode: Mode, force: bool) -> Result<(), Errno> {
+    let change = || {
+        let before = settings::mode();
+        if before == Mode::Off {
+            // Nothing was heard meanwhile: what the registry has may be wrong.
+            attach::start_anew();
+        }
+        // Unless somebody has written what is to be followed.
+        let (from, to) = (before as u32, mode as u32);
+        let _ =
+            tunable!(clinet_mode).compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed);
+        settings::set_mode(mode);
+        if mode != before {
+            events::happened(sys::CLINETCTL_EVENT_MODE, mode as u64);
+        }
+        Ok(())
+    };
+    match mode {
+        Mode::Enforce => change(),
+        Mode::Off | Mode::Observe => watch::disarm(force, change),
     }
 }

@@ -175,14 +175,7 @@ fn is_forced(flags: u32) -> Result<bool, Errno> {
 fn set_mode(value: u64, force: bool) -> Result<(), Errno> {
     let number = u32::try_from(value).map_err(|_| Errno::INVAL)?;
     let mode = Mode::from_number(number).ok_or(Errno::INVAL)?;
-    let change = || {
-        work::set_mode(mode);
-        Ok(())
-    };
-    match mode {
-        Mode::Enforce => change(),
-        Mode::Off | Mode::Observe => watch::disarm(force, change),
-    }
+    work::set_mode(mode, force)
 }
 
 fn set(property: u32, value: u64, flags: u32) -> Result<(), Errno> {

@@ -60,12 +60,12 @@ static MODE: AtomicU8 = AtomicU8::new(Mode::Enforce as u8);
 /// The mode now. Any context; one load of a word that hardly ever changes.
 #[must_use]
 pub fn mode() -> Mode {
-    Mode::from_number(MODE.load(Ordering::Relaxed).into()).unwrap_or(Mode::Enforce)
+    Mode::from_number(MODE.load(Ordering::Acquire).into()).unwrap_or(Mode::Enforce)
 }
 
 /// Changes the mode.
 pub fn set_mode(mode: Mode) {
-    MODE.store(mode as u8, Ordering::Relaxed);
+    MODE.store(mode as u8, Ordering::Release);
 }
 
 /// What was set at load, in range.
