@@ -17,22 +17,22 @@ use crate::stats;
 
 /// Asks whether a 5-tuple is unique in the cluster.
 #[unsafe(no_mangle)]
-pub static cl_inet_connect2: Slot<Connect> = Slot::new();
+pub static cl_inet_connect2: Slot<Connect> = Slot::empty();
 /// Tells that an accepted 5-tuple is no longer in use.
 #[unsafe(no_mangle)]
-pub static cl_inet_disconnect: Slot<Disconnect> = Slot::new();
+pub static cl_inet_disconnect: Slot<Disconnect> = Slot::empty();
 /// Tells that an endpoint listens.
 #[unsafe(no_mangle)]
-pub static cl_inet_listen: Slot<Local> = Slot::new();
+pub static cl_inet_listen: Slot<Local> = Slot::empty();
 /// Tells that an endpoint no longer listens.
 #[unsafe(no_mangle)]
-pub static cl_inet_unlisten: Slot<Local> = Slot::new();
+pub static cl_inet_unlisten: Slot<Local> = Slot::empty();
 /// Tells that a UDP endpoint is bound.
 #[unsafe(no_mangle)]
-pub static cl_inet_bind: Slot<Local> = Slot::new();
+pub static cl_inet_bind: Slot<Local> = Slot::empty();
 /// Tells that a UDP endpoint is no longer bound.
 #[unsafe(no_mangle)]
-pub static cl_inet_unbind: Slot<Local> = Slot::new();
+pub static cl_inet_unbind: Slot<Local> = Slot::empty();
 
 /// The version as C wants it.
 const VERSION: *const core::ffi::c_char = sys::CL_INET_VERSION.as_ptr().cast();

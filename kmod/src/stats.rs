@@ -31,7 +31,7 @@ pub struct Counter(AtomicU64);
 impl Counter {
     /// None yet.
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn zero() -> Self {
         Self(AtomicU64::new(0))
     }
 
@@ -75,7 +75,7 @@ macro_rules! counters {
         impl Counters {
             const fn new() -> Self {
                 Self {
-                    $($name: Counter::new(),)*
+                    $($name: Counter::zero(),)*
                     flows: [const { FlowCounters::new() }; 3],
                 }
             }
@@ -104,8 +104,8 @@ macro_rules! flow_counters {
         impl FlowCounters {
             const fn new() -> Self {
                 Self {
-                    $($name: Counter::new(),)*
-                    $($granted: Counter::new(),)*
+                    $($name: Counter::zero(),)*
+                    $($granted: Counter::zero(),)*
                 }
             }
         }

@@ -92,13 +92,13 @@ assert_eq_size!(Ask, sys::clinet_udp_ask_t);
 assert_eq_align!(Ask, sys::clinet_udp_ask_t);
 
 impl Ask {
-    fn new(peer: &SockAddr, seen: LastDestination, generation: u32) -> Self {
+    fn new(peer: &SockAddr, last: &LastDestination) -> Self {
         Self {
             destination: LastDestination::of(peer),
             family: peer.addr.family().number(),
             pad: 0,
-            seen,
-            generation,
+            seen: *last,
+            generation: resets(last).load(Ordering::Acquire),
         }
     }
 
@@ -120,14 +120,14 @@ impl Ask {
 /// Begins the question for a send. Endpoint lock held.
 #[must_use]
 pub fn send_begin(last: &LastDestination, peer: &SockAddr) -> Ask {
-    Ask::new(peer, *last, resets(last).load(Ordering::Acquire))
+    Ask::new(peer, last)
 }
 
 /// Begins the question for a connect: the endpoint has no destination from
 /// now on. Endpoint lock held.
 pub fn connect_begin(last: &mut LastDestination, peer: &SockAddr) -> Ask {
     reset(last);
-    Ask::new(peer, *last, resets(last).load(Ordering::Acquire))
+    Ask::new(peer, last)
 }
 
 /// Puts the question. Endpoint lock not held.

@@ -72,7 +72,7 @@ c_function! {
 fn attach(dev_info: DevInfo) -> Result<(), Errno> {
     let theirs = clinet::interface();
     if theirs != sys::CLINET_CONTROL_VERSION {
-        let mut text = Text::new();
+        let mut text = Text::empty();
         text.string("clinetctl: not attached: it wants version ")
             .number(sys::CLINET_CONTROL_VERSION as usize)
             .string(" of misc/clinet's interface, which has version ")

@@ -50,7 +50,7 @@ static FILES: KMutex<Files> = KMutex::new(Files {
 });
 
 /// Who waits in read(2).
-pub static WOKEN: Condvar = Condvar::new();
+pub static WOKEN: Condvar = Condvar::zeroed();
 
 /// Who waits in poll(2), for each file by its place.
 static POLLHEADS: [Pollhead; MOST] = [const { Pollhead::zeroed() }; MOST];

@@ -21,9 +21,6 @@ use crate::registry::{Ended, StackId, Via};
 use crate::settings::{self, Mode};
 use crate::stats::{counters, rejected};
 
-/// The stack that a provider of version 1.1 knows: it has no argument for one.
-const GLOBAL: StackId = 0;
-
 /// Whom a call of ip is for.
 enum To {
     /// The provider that comes with the module.
@@ -41,7 +38,7 @@ fn provider(stack: StackId) -> Option<To> {
     }
     match contract::cl_inet_connect2.provider() {
         Some(provider) if builtin::is_built_in(provider) => Some(To::BuiltIn),
-        Some(provider) if stack == GLOBAL => Some(To::Foreign(provider)),
+        Some(provider) if stack == builtin::GLOBAL => Some(To::Foreign(provider)),
         Some(_) => {
             PASSED.other_stack.bump();
             None

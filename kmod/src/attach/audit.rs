@@ -43,8 +43,8 @@ impl Auditor {
     /// One that has seen nothing.
     pub const fn new() -> Self {
         Self {
-            missed: Fingerprints::new(),
-            missing: Fingerprints::new(),
+            missed: Fingerprints::empty(),
+            missing: Fingerprints::empty(),
             secret: None,
         }
     }

@@ -154,8 +154,8 @@ pub struct Passed {
 
 /// Since the module was loaded.
 pub static PASSED: Passed = Passed {
-    other_stack: Counter::new(),
-    observed: Counter::new(),
+    other_stack: Counter::zero(),
+    observed: Counter::zero(),
 };
 
 /// What audits did; what they did to entries is counted with the others
@@ -173,8 +173,8 @@ pub struct Audits {
 
 /// Since the module was loaded.
 pub static AUDITS: Audits = Audits {
-    completed: Counter::new(),
-    torn: Counter::new(),
-    incomplete: Counter::new(),
-    forgotten: Counter::new(),
+    completed: Counter::zero(),
+    torn: Counter::zero(),
+    incomplete: Counter::zero(),
+    forgotten: Counter::zero(),
 };

@@ -25,7 +25,7 @@ pub type Allocate<M> = fn(usize) -> Option<M>;
 
 impl<M: DerefMut<Target = [u64]>> Fingerprints<M> {
     /// An empty one without memory.
-    pub const fn new() -> Self {
+    pub const fn empty() -> Self {
         Self {
             slots: None,
             len: 0,
@@ -89,12 +89,6 @@ impl<M: DerefMut<Target = [u64]>> Fingerprints<M> {
     }
 }
 
-impl<M: DerefMut<Target = [u64]>> Default for Fingerprints<M> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// The slots where a fingerprint may be, its home first; `size` is a power of
 /// two.
 fn probe(size: usize, fingerprint: u64) -> impl Iterator<Item = usize> {
@@ -131,7 +125,7 @@ mod tests {
 
     #[test]
     fn it_grows_to_its_limit_and_no_further() {
-        let mut set = Fingerprints::new();
+        let mut set = Fingerprints::empty();
         let spread = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let most = LAST / 4 * 3;
         let mut inserted = 0;
@@ -149,7 +143,7 @@ mod tests {
 
     #[test]
     fn what_finds_no_memory_is_not_there_and_the_rest_stays() {
-        let mut set = Fingerprints::<Vec<u64>>::new();
+        let mut set = Fingerprints::<Vec<u64>>::empty();
         assert!(!set.insert(7, |_| None));
         assert!(!set.contains(7));
         let most = FIRST as u64 / 4 * 3;
@@ -162,7 +156,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_a_set(numbers in proptest::collection::vec(1u64..5000, 0..3000), other in 1u64..5000) {
-            let mut set = Fingerprints::new();
+            let mut set = Fingerprints::empty();
             let model: HashSet<u64> = numbers.iter().copied().collect();
             for number in &numbers {
                 prop_assert!(set.insert(*number, memory));

@@ -5,32 +5,32 @@
 //! What an audit of ip's connections does to the registry; for the module's
 //! thread.
 
-use super::{BUILTIN, maintain};
+use super::{BUILTIN, maintain, registry};
 use crate::flow::FiveTuple;
 use crate::registry::{Audit, Pass, StackId};
 use crate::stats::counters;
 
 /// An audit begins: what is registered from now on counts as seen by it.
 pub fn audit_begin() {
-    if let Some(builtin) = BUILTIN.get() {
-        builtin.registry.audit_begin();
+    if let Ok(registry) = registry() {
+        registry.audit_begin();
     }
 }
 
 /// An audit found the 5-tuple in a stack: what the registry knows of it.
 pub fn audit_seen(stack: StackId, tuple: &FiveTuple) -> Audit {
-    BUILTIN.get().map_or(Audit::NotShared, |builtin| {
-        builtin.registry.audit_seen(stack, tuple)
+    registry().map_or(Audit::NotShared, |registry| {
+        registry.audit_seen(stack, tuple)
     })
 }
 
 /// Registers what two audits in a row found and the registry has not, with one
 /// reference.
 pub fn audit_add(stack: StackId, tuple: &FiveTuple) -> Audit {
-    let Some(builtin) = BUILTIN.get() else {
+    let Ok(registry) = registry() else {
         return Audit::NotShared;
     };
-    let added = builtin.registry.audit_add(stack, tuple);
+    let added = registry.audit_add(stack, tuple);
     if added == Audit::Added {
         counters().cs_audit_added.bump();
     }

@@ -4,13 +4,13 @@
 
 //! What the cluster and its operators ask and say.
 
-use super::BUILTIN;
+use super::{GLOBAL, registry};
 use crate::events;
 use crate::flow::{Direction, FiveTuple};
 use crate::kernel::errno::Errno;
 use crate::kernel::{probe, sys};
-use crate::registry::{Full, Node, NotInstalled, TooMany};
-use crate::stats::{self, counters};
+use crate::registry::{Full, Node, NotInstalled, Registry, TooMany};
+use crate::stats::counters;
 
 /// Records another node's 5-tuple.
 ///
@@ -18,8 +18,7 @@ use crate::stats::{self, counters};
 ///
 /// As `clinet_install` says.
 pub fn install(owner: Node, tuple: &FiveTuple) -> Result<(), Errno> {
-    let registry = &BUILTIN.get().ok_or(Errno::NXIO)?.registry;
-    match registry.install(owner, tuple) {
+    match registry()?.install(owner, tuple) {
         Ok(()) => Ok(()),
         Err(NotInstalled::Invalid) => Err(Errno::INVAL),
         Err(NotInstalled::NotShared) => Err(Errno::ADDRNOTAVAIL),
@@ -56,7 +55,11 @@ pub fn install(owner: Node, tuple: &FiveTuple) -> Result<(), Errno> {
 fn no_room(owner: Node, tuple: &FiveTuple, reason: u32, errno: Errno) -> Result<(), Errno> {
     let answer = Err(errno);
     if events::are_wanted(sys::CLINETCTL_EVENT_REFUSED) {
-        events::refused((0, tuple, Direction::Outgoing), (owner, reason), answer);
+        events::refused(
+            (GLOBAL, tuple, Direction::Outgoing),
+            (owner, reason),
+            answer,
+        );
     }
     answer
 }
@@ -67,16 +70,15 @@ fn no_room(owner: Node, tuple: &FiveTuple, reason: u32, errno: Errno) -> Result<
 ///
 /// As `clinet_withdraw` says.
 pub fn withdraw(owner: Node, tuple: &FiveTuple) -> Result<(), Errno> {
-    let registry = &BUILTIN.get().ok_or(Errno::NXIO)?.registry;
-    match registry.withdraw(owner, tuple) {
+    match registry()?.withdraw(owner, tuple) {
         Some(true) => Ok(()),
         Some(false) => Err(Errno::NOENT),
         None => Err(Errno::INVAL),
     }
 }
 
-/// What became of something that an owner's entries were told.
-fn told(result: Option<Result<(), TooMany>>) -> Result<(), Errno> {
+/// What became of something that is done to all entries of an owner.
+fn done(result: Option<Result<(), TooMany>>) -> Result<(), Errno> {
     match result {
         Some(Ok(())) => Ok(()),
         Some(Err(TooMany)) => Err(Errno::AGAIN),
@@ -90,8 +92,8 @@ fn told(result: Option<Result<(), TooMany>>) -> Result<(), Errno> {
 ///
 /// As `clinet_purge` says.
 pub fn purge(owner: Node) -> Result<(), Errno> {
-    told(BUILTIN.get().ok_or(Errno::NXIO)?.registry.purge(owner))?;
-    stats::counters().cs_purged.bump();
+    done(registry()?.purge(owner))?;
+    counters().cs_purged.bump();
     Ok(())
 }
 
@@ -101,13 +103,7 @@ pub fn purge(owner: Node) -> Result<(), Errno> {
 ///
 /// As `clinet_resync_begin` says.
 pub fn resync_begin(owner: Node) -> Result<(), Errno> {
-    told(
-        BUILTIN
-            .get()
-            .ok_or(Errno::NXIO)?
-            .registry
-            .resync_begin(owner),
-    )
+    done(registry()?.resync_begin(owner))
 }
 
 /// It was: the rest goes.
@@ -116,12 +112,12 @@ pub fn resync_begin(owner: Node) -> Result<(), Errno> {
 ///
 /// As `clinet_resync_end` says.
 pub fn resync_end(owner: Node) -> Result<(), Errno> {
-    told(BUILTIN.get().ok_or(Errno::NXIO)?.registry.resync_end(owner))
+    done(registry()?.resync_end(owner))
 }
 
 /// This node; 0 without a provider.
 pub fn node() -> Node {
-    BUILTIN.get().map_or(0, |builtin| builtin.registry.node())
+    registry().map_or(0, Registry::node)
 }
 
 /// From now on these local addresses (in IPv6 form, as two words) are shared,
@@ -132,10 +128,10 @@ pub fn node() -> Node {
 /// `ENXIO` without a provider, `EINVAL` for more than 256 or one that is never
 /// shared.
 pub fn set_addresses(list: Option<&[[u64; 2]]>) -> Result<(), Errno> {
-    let builtin = BUILTIN.get().ok_or(Errno::NXIO)?;
+    let registry = registry()?;
     match list {
-        Some(list) => builtin.registry.share(list).map_err(|_| Errno::INVAL)?,
-        None => builtin.registry.share_all(),
+        Some(list) => registry.share(list).map_err(|_| Errno::INVAL)?,
+        None => registry.share_all(),
     }
     Ok(())
 }

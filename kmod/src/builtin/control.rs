@@ -4,15 +4,16 @@
 
 //! What the operators of a node do.
 
-use super::BUILTIN;
 use super::env::Kernel;
+use super::{BUILTIN, registry};
 use crate::flow::{Addr, FiveTuple, Protocol};
 use crate::grants::Grants;
 use crate::kernel::errno::Errno;
+use crate::kernel::kmem::KmemSlice;
 use crate::kernel::probe;
 pub use crate::registry::Deleted;
 use crate::registry::StackId;
-use crate::settings::policy;
+use crate::settings::{addresses, policy};
 
 /// What is granted to a node of this kernel.
 pub type NodeGrants = Grants<Kernel>;
@@ -43,8 +44,7 @@ pub fn delete(
     force: bool,
     only_look: bool,
 ) -> Result<Deleted, Errno> {
-    let builtin = BUILTIN.get().ok_or(Errno::NXIO)?;
-    let deleted = builtin.registry.delete(stack, tuple, force, only_look);
+    let deleted = registry()?.delete(stack, tuple, force, only_look);
     if deleted == Deleted::Ours && !only_look {
         probe::remove(tuple.as_probe(), stack, c"deleted");
     }
@@ -53,19 +53,24 @@ pub fn delete(
 
 /// Is the address shared? No if nobody knows.
 pub fn is_shared(address: &Addr) -> bool {
-    BUILTIN
-        .get()
-        .is_some_and(|builtin| builtin.registry.is_shared(address))
+    registry().is_ok_and(|registry| registry.is_shared(address))
 }
 
-/// Hands each shared address (in IPv6 form, as two words) to `each`, with a lock
-/// held that no question takes; none if all but loopback are shared.
+/// Hands each shared address (in IPv6 form, as two words) to `each`, until it fails;
+/// none if all but loopback are shared.
 ///
 /// # Errors
 ///
-/// `ENXIO` without a provider.
-pub fn each_address(each: impl FnMut([u64; 2])) -> Result<(), Errno> {
-    let builtin = BUILTIN.get().ok_or(Errno::NXIO)?;
-    builtin.registry.each_shared(each);
-    Ok(())
+/// `ENXIO` without a provider, `ENOMEM`, and that of `each`.
+pub fn each_address(each: impl FnMut([u64; 2]) -> Result<(), Errno>) -> Result<(), Errno> {
+    let registry = registry()?;
+    let mut list = KmemSlice::from_fn(addresses::MAX, |_| [0; 2]).ok_or(Errno::NOMEM)?;
+    let mut count = 0;
+    registry.each_shared(|address| {
+        if let Some(place) = list.get_mut(count) {
+            *place = address;
+            count += 1;
+        }
+    });
+    list.iter().take(count).copied().try_for_each(each)
 }

@@ -9,7 +9,7 @@
 
 use core::ffi::CStr;
 
-use super::{BUILTIN, Builtin, tick};
+use super::{BUILTIN, Builtin, GLOBAL, tick};
 use crate::events;
 use crate::flow::{Addr, Direction, Endpoint, FiveTuple, Protocol};
 use crate::grants::Standing;
@@ -22,9 +22,6 @@ use crate::stats::{self, counters};
 
 /// Who asks for what.
 type Question<'a> = (StackId, &'a FiveTuple, Direction);
-
-/// The contract and the cluster know one stack only.
-const GLOBAL: StackId = 0;
 
 /// Why the answer is no.
 struct Refusal {

@@ -14,7 +14,7 @@ use crate::registry::{Busy, Cursor, Pass, PerPool, Registry, Swept, TableEntry, 
 use crate::stats::{self, counters};
 
 /// What wakes the module's task.
-static WAKER: Once<fn()> = Once::new();
+static WAKER: Once<fn()> = Once::empty();
 
 /// Seconds between two sweeps for the dead at least, in a table with more
 /// memory than [`SWEEP_BYTES`]: a sweep looks at every entry.

@@ -19,7 +19,7 @@ use crate::kernel::text::Text;
 use crate::kernel::{blocks, kmem, log, time};
 use crate::registry::env::SEGMENT;
 use crate::registry::hash::Secret;
-use crate::registry::{MOST_TICKS, Registry, Settings};
+use crate::registry::{MOST_TICKS, Registry, Settings, StackId};
 use crate::settings::Settings as Wanted;
 
 mod audit;
@@ -50,9 +50,12 @@ struct Builtin {
     tick_seconds: u32,
 }
 
-static BUILTIN: Once<Builtin> = Once::new();
+static BUILTIN: Once<Builtin> = Once::empty();
 
-static GRANTS: Once<NodeGrants> = Once::new();
+static GRANTS: Once<NodeGrants> = Once::empty();
+
+/// The only stack that the contract and the cluster know.
+pub const GLOBAL: StackId = 0;
 
 /// The registry's time.
 static TICK: AtomicU8 = AtomicU8::new(0);
@@ -145,7 +148,7 @@ fn no_grants() -> Result<&'static NodeGrants, Errno> {
 /// Says that there was not enough memory.
 #[inline(never)]
 fn out_of_memory(tuples: u32, bytes: usize) {
-    let mut text = Text::new();
+    let mut text = Text::empty();
     text.string("clinet: not loaded: no memory for ")
         .number(tuples as usize)
         .string(" 5-tuples after ")
@@ -157,6 +160,16 @@ fn out_of_memory(tuples: u32, bytes: usize) {
 /// Is there a provider?
 pub fn is_set_up() -> bool {
     BUILTIN.get().is_some()
+}
+
+/// Its registry.
+///
+/// # Errors
+///
+/// `ENXIO` without a provider.
+fn registry() -> Result<&'static Registry<Kernel>, Errno> {
+    let builtin = BUILTIN.get().ok_or(Errno::NXIO)?;
+    Ok(&builtin.registry)
 }
 
 fn tick() -> u8 {

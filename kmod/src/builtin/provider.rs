@@ -10,16 +10,14 @@
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use super::GLOBAL;
 use super::decide;
 use crate::contract;
 use crate::flow::{Direction, Endpoint, FiveTuple};
 use crate::kernel::slot::Provider;
 use crate::kernel::{errno, log, sys};
-use crate::registry::{StackId, Via};
+use crate::registry::Via;
 use crate::stats::rejected;
-
-/// The contract knows one stack only.
-const GLOBAL: StackId = 0;
 
 /// The contract's question is answered here, and for ever.
 static ASSOCIATED: AtomicBool = AtomicBool::new(false);

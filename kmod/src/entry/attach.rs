@@ -6,7 +6,7 @@
 
 use core::ffi::{CStr, c_char, c_int};
 
-use super::bad;
+use super::{bad, copy_out};
 use crate::attach::{self, state};
 use crate::builtin;
 use crate::flow::Reject;
@@ -16,7 +16,8 @@ use crate::kernel::log;
 use crate::kernel::sys;
 use crate::kernel::text::Text;
 use crate::settings;
-use crate::settings::addresses::{self, AddressError};
+use crate::settings::addresses;
+use crate::settings::list::ListError;
 use crate::stats::sum;
 use crate::watch;
 
@@ -47,17 +48,16 @@ c_function! {
     }
 }
 
-/// Says where a list of addresses is wrong.
+/// Says where a list is wrong: which list it is comes first, what is done about it last.
 #[inline(never)]
-fn warn_of_list(name: &str, error: AddressError, after: &str) -> Errno {
-    let mut text = Text::new();
+pub(super) fn warn_of_list(name: &str, error: ListError, after: &str) -> Errno {
+    let mut text = Text::empty();
     text.string("clinet: ")
         .string(name)
         .string(": what begins at character ")
         .number(error.position)
         .string(" ")
-        .string(error.problem.description())
-        .string("; ")
+        .string(error.problem)
         .string(after);
     log::warn(text.as_c_str());
     Errno::INVAL
@@ -83,7 +83,7 @@ fn set_addresses(list: &[u8]) -> Result<(), Errno> {
     if !builtin::is_set_up() {
         return Err(Errno::NXIO);
     }
-    share(list, "clinet_set_addrs", "not changed")?;
+    share(list, "clinet_set_addrs", "; not changed")?;
     // Connections of an address that was not shared were never registered.
     // If ip is not asking there is nothing to add.
     let _ = attach::audit();
@@ -123,14 +123,8 @@ c_function! {
             cst_conflicts: sum(|counters| &counters.cs_audit_conflicts),
             cst_reason: state::reason().as_ptr(),
         };
-        let size = size.min(size_of::<sys::clinet_state_t>());
-        // SAFETY: `size` bytes of ours, which are initialised, to as many of
-        // the caller's, byte by byte.
-        unsafe {
-            core::ptr::copy_nonoverlapping(
-                (&raw const now).cast::<u8>(), cst.cast::<u8>(), size,
-            );
-        }
+        // SAFETY: passed on by the caller; the structure has no padding.
+        unsafe { copy_out(&now, cst, size) };
         0
     }
 }

@@ -11,7 +11,6 @@ use crate::builtin::{self, Deleted};
 use crate::contract;
 use crate::flow::{Addr, Direction, FiveTuple, Protocol, SockAddr, to_words};
 use crate::kernel::errno::{self, Errno};
-use crate::kernel::kmem::KmemSlice;
 use crate::kernel::sys;
 use crate::settings::{self, Mode, addresses, policy};
 use crate::{report, watch, work};
@@ -140,7 +139,7 @@ fn query(cq: &mut sys::clinetctl_query_t) -> Result<(), Errno> {
         1 => Direction::Incoming,
         _ => return Err(Errno::INVAL),
     };
-    let forecast = builtin::query(0, &tuple, direction)?;
+    let forecast = builtin::query(builtin::GLOBAL, &tuple, direction)?;
     let port = u16::from_be(tuple.local.port);
     let granted = builtin::grants().is_some_and(|grants| grants.is_granted(tuple.protocol, port));
     cq.cq_error = forecast.errno.map_or(0, Errno::number);
@@ -238,21 +237,14 @@ c_function! {
 
 /// Hands the list of shared addresses to `put`, byte by byte.
 fn each_byte(mut put: impl FnMut(u8)) -> Result<(), Errno> {
-    let mut list = KmemSlice::from_fn(addresses::MAX, |_| [0; 2]).ok_or(Errno::NOMEM)?;
-    let mut count = 0;
+    let mut is_first = true;
     builtin::each_address(|address| {
-        if let Some(place) = list.get_mut(count) {
-            *place = address;
-            count += 1;
-        }
-    })?;
-    for (number, address) in list.iter().take(count).enumerate() {
-        if number > 0 {
+        if !core::mem::take(&mut is_first) {
             put(b',');
         }
-        addresses::write(*address, &mut put);
-    }
-    Ok(())
+        addresses::write(address, &mut put);
+        Ok(())
+    })
 }
 
 fn delete(ct: &sys::clinetctl_tuple_t, stack: u32, flags: u32) -> Result<(), Errno> {

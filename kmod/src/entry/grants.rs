@@ -6,6 +6,7 @@
 
 use core::ffi::c_int;
 
+use super::attach::warn_of_list;
 use crate::builtin;
 use crate::flow::Protocol;
 use crate::grants::{FOREVER, Snapshot, Space, Terms, WORDS};
@@ -13,38 +14,22 @@ use crate::kernel::errno::{self, Errno};
 use crate::kernel::kmem::KmemSlice;
 use crate::kernel::log;
 use crate::kernel::sys;
-use crate::kernel::text::Text;
-use crate::settings::ports::{self, PortError, Ports, Problem};
+use crate::settings::list::ListError;
+use crate::settings::ports;
 use crate::watch;
 
 const _: () = assert!(WORDS * 8 == sys::CLINETCTL_BITMAP as usize);
 
-/// Says where a list of ports is wrong.
-#[inline(never)]
-fn warn_of_ports(name: &str, error: PortError) -> Errno {
-    let mut text = Text::new();
-    text.string("clinet: not loaded: ")
-        .string(name)
-        .string(": what begins at character ")
-        .number(error.position)
-        .string(" ")
-        .string(error.problem.description());
-    log::warn(text.as_c_str());
-    Errno::INVAL
-}
-
-const PROTOCOLS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
-
 /// The port spaces of TCP and UDP that a list says: a range for each at most.
-fn spaces(list: &[u8]) -> Result<[Space; 2], PortError> {
+fn spaces(list: &[u8]) -> Result<[Space; 2], ListError> {
     let mut spaces = [Space::default(); 2];
     for ports in ports::parse(list) {
         let ports = ports?;
-        for (space, _) in ours(&mut spaces, &ports) {
+        for space in ports.ours(&mut spaces) {
             if space.is_some() {
-                return Err(PortError {
+                return Err(ListError {
                     position: ports.position,
-                    problem: Problem::SecondSpace,
+                    problem: "is a second range for a protocol",
                 });
             }
             *space = Space {
@@ -54,14 +39,6 @@ fn spaces(list: &[u8]) -> Result<[Space; 2], PortError> {
         }
     }
     Ok(spaces)
-}
-
-/// What an array for TCP and UDP has for the protocols of an element.
-fn ours<'a, T>(all: &'a mut [T; 2], ports: &Ports) -> impl Iterator<Item = (&'a mut T, Protocol)> {
-    let ports = *ports;
-    all.iter_mut()
-        .zip(PROTOCOLS)
-        .filter(move |(_, protocol)| ports.are_of(*protocol))
 }
 
 /// A bitmap without a port.
@@ -76,15 +53,16 @@ fn bitmap() -> Result<KmemSlice<u64>, Errno> {
 /// `EINVAL`: a list is none, and the log says where. `ENOMEM`, which the log says,
 /// too.
 pub(super) fn configure(space: &[u8], list: &[u8]) -> Result<(), Errno> {
-    let spaces = spaces(space).map_err(|error| warn_of_ports("clinet_port_space", error))?;
+    let warn = |name, error| warn_of_list(name, error, "");
+    let spaces = spaces(space).map_err(|error| warn("not loaded: clinet_port_space", error))?;
     let bitmaps = bitmap().and_then(|tcp| Ok([tcp, bitmap()?]));
     let mut bitmaps = bitmaps.inspect_err(|_| {
         log::warn(c"clinet: not loaded: no memory for clinet_grants");
     })?;
     let mut is_any = false;
     for ports in ports::parse(list) {
-        let ports = ports.map_err(|error| warn_of_ports("clinet_grants", error))?;
-        for (bits, _) in ours(&mut bitmaps, &ports) {
+        let ports = ports.map_err(|error| warn("not loaded: clinet_grants", error))?;
+        for bits in ports.ours(&mut bitmaps) {
             for port in ports.first..=ports.last {
                 if let Some(word) = bits.get_mut(usize::from(port / 64)) {
                     *word |= 1 << (port % 64);

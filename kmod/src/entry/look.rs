@@ -5,9 +5,8 @@
 //! Looking at the built-in provider: asking without consequences, listing.
 
 use core::ffi::c_int;
-use core::ptr;
 
-use super::{bad, checked};
+use super::{bad, checked, copy_out};
 use crate::builtin;
 use crate::flow::{self, Direction, FiveTuple, Reject};
 use crate::kernel::errno::{self, Errno};
@@ -29,7 +28,7 @@ c_function! {
         let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
         let result = checked(tuple).and_then(|tuple| {
             let tuple = tuple.ok_or(Errno::PROTONOSUPPORT)?;
-            builtin::query(0, &tuple, Direction::Outgoing)
+            builtin::query(builtin::GLOBAL, &tuple, Direction::Outgoing)
         });
         let forecast = match result {
             Ok(forecast) => forecast,
@@ -44,21 +43,6 @@ c_function! {
         // SAFETY: passed on by the caller; the structure has no padding.
         unsafe { copy_out(&found, answer, size) };
         errno::to_c(forecast.errno.map_or(Ok(()), Err))
-    }
-}
-
-/// Copies as much of a structure as the caller has room for: the members that it
-/// knows.
-///
-/// # Safety
-///
-/// `to` is NULL or writable for `size` bytes, which are not the structure's; all
-/// bytes of `from` are initialised.
-unsafe fn copy_out<T>(from: &T, to: *mut T, size: usize) {
-    if !to.is_null() {
-        let size = size.min(size_of::<T>());
-        // SAFETY: `size` bytes of both, by the contract of this function.
-        unsafe { ptr::copy_nonoverlapping(ptr::from_ref(from).cast::<u8>(), to.cast(), size) };
     }
 }
 

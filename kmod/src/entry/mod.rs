@@ -9,6 +9,7 @@
 //! the two cannot drift apart.
 
 use core::ffi::c_int;
+use core::ptr;
 
 use crate::contract::{self, LocalEvent};
 use crate::flow::{Endpoint, FiveTuple, Reject};
@@ -52,6 +53,21 @@ fn bad(reject: Reject) -> c_int {
 fn count_bad(result: Result<(), Reject>) {
     if let Err(reject) = result {
         let _ = rejected(reject);
+    }
+}
+
+/// Copies as much of a structure as the caller has room for: the members that it
+/// knows.
+///
+/// # Safety
+///
+/// `to` is NULL or writable for `size` bytes, which are not the structure's; all
+/// bytes of `from` are initialised.
+unsafe fn copy_out<T>(from: &T, to: *mut T, size: usize) {
+    if !to.is_null() {
+        let size = size.min(size_of::<T>());
+        // SAFETY: `size` bytes of both, by the contract of this function.
+        unsafe { ptr::copy_nonoverlapping(ptr::from_ref(from).cast::<u8>(), to.cast(), size) };
     }
 }
 

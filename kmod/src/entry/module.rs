@@ -112,11 +112,8 @@ fn share_configured(tunables: &sys::clinet_tunables_t, settings: &Settings) -> R
     if settings.all_addresses || !builtin::is_set_up() {
         return Ok(());
     }
-    match share(
-        list,
-        "clinet_addrs",
-        "all addresses but loopback are shared",
-    ) {
+    let after = "; all addresses but loopback are shared";
+    match share(list, "clinet_addrs", after) {
         Err(Errno::NOMEM) => {
             log::warn(c"clinet: not loaded: no memory for clinet_addrs");
             Err(Errno::NOMEM)

@@ -16,7 +16,7 @@ use crate::kernel::sys;
 /// since one thread at a time calls.
 static STATE: KMutex<State> = KMutex::new(State {
     ksockets: None,
-    taken: Taken::new(),
+    taken: Taken::empty(),
     families: [const { Family::new() }; 2],
 });
 

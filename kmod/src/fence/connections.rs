@@ -5,13 +5,12 @@
 //! The TCP connections of the shared addresses: ended.
 
 use super::family::shared;
-use crate::builtin;
 use crate::kernel::errno::Errno;
 use crate::kernel::kmem::KmemSlice;
 use crate::kernel::ksocket::Ksocket;
 use crate::kernel::ldi::Tcp;
 use crate::kernel::{lif, time};
-use crate::settings::addresses;
+use crate::{builtin, flow};
 
 /// Ticks that connections of one address may take to end.
 const PATIENCE: u32 = 100;
@@ -43,12 +42,8 @@ impl Ending {
 
     /// True for the first question about an address.
     fn is_first(&mut self, address: [u8; 16]) -> bool {
-        if self
-            .asked
-            .iter()
-            .take(self.count)
-            .any(|one| *one == address)
-        {
+        let mut asked = self.asked.iter().take(self.count);
+        if asked.any(|one| *one == address) {
             return false;
         }
         if let Some(place) = self.asked.get_mut(self.count) {
@@ -85,19 +80,7 @@ impl Ending {
     ///
     /// `ENOMEM`, or as for [`Ending::end`].
     pub fn end_listed(&mut self) -> Result<(), Errno> {
-        let mut list = KmemSlice::from_fn(addresses::MAX, |_| [0; 2]).ok_or(Errno::NOMEM)?;
-        let mut places = list.iter_mut();
-        let mut count = 0;
-        builtin::each_address(|address| {
-            if let Some(place) = places.next() {
-                *place = address;
-                count += 1;
-            }
-        })?;
-        for [high, low] in list.iter().take(count) {
-            self.end(bytes(*high, *low))?;
-        }
-        Ok(())
+        builtin::each_address(|address| self.end(flow::from_words(address)))
     }
 
     /// Ends those of the shared addresses that the machine has. Sleeps.
@@ -112,14 +95,4 @@ impl Ending {
         }
         Ok(())
     }
-}
-
-/// The bytes of an address in words of native byte order.
-fn bytes(high: u64, low: u64) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    let words = high.to_ne_bytes().into_iter().chain(low.to_ne_bytes());
-    for (place, byte) in bytes.iter_mut().zip(words) {
-        *place = byte;
-    }
-    bytes
 }

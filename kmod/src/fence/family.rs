@@ -182,7 +182,7 @@ impl Family {
         self.complained = Some(now);
         let length = name.iter().take_while(|byte| **byte != 0).count();
         let name = name.get(..length).unwrap_or(&[]);
-        let mut text = Text::new();
+        let mut text = Text::empty();
         text.string("clinet: the shared address of ")
             .string(core::str::from_utf8(name).unwrap_or("an interface"))
             .string(" ")

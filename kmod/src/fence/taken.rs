@@ -47,7 +47,7 @@ pub struct Full;
 impl Taken {
     /// None.
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn empty() -> Self {
         Self {
             entries: [Entry::NONE; MOST],
             used: 0,
@@ -111,12 +111,6 @@ impl Taken {
     }
 }
 
-impl Default for Taken {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,7 +126,7 @@ mod tests {
 
     #[test]
     fn the_first_memory_of_an_interface_stays() {
-        let mut taken = Box::new(Taken::new());
+        let mut taken = Box::new(Taken::empty());
         assert_eq!(taken.remember(entry(1, 1, 1)), Ok(()));
         assert_eq!(taken.remember(entry(1, 1, 0)), Ok(()));
         assert_eq!(taken.remember(entry(2, 1, 0)), Ok(()));
@@ -150,7 +144,7 @@ mod tests {
 
     #[test]
     fn there_is_room_for_twice_as_many_as_a_list_of_addresses_has() {
-        let mut taken = Box::new(Taken::new());
+        let mut taken = Box::new(Taken::empty());
         for number in 0..MOST as u64 {
             let mut one = entry(0, 0, 0);
             one.name[..8].copy_from_slice(&number.to_be_bytes());

@@ -20,7 +20,7 @@ unsafe impl Sync for Condvar {}
 
 impl Condvar {
     /// One that nobody waits for.
-    pub const fn new() -> Self {
+    pub const fn zeroed() -> Self {
         Self(UnsafeCell::new(sys::kcondvar_t { _opaque: 0 }))
     }
 

@@ -32,7 +32,7 @@ unsafe impl<T: Send + Sync> Sync for Once<T> {}
 impl<T> Once<T> {
     /// An empty cell.
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn empty() -> Self {
         Self {
             gate: SpinMutex::new(()),
             ready: AtomicBool::new(false),
@@ -85,19 +85,13 @@ impl<T> Once<T> {
     }
 }
 
-impl<T> Default for Once<T> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_first_value_stays() {
-        let cell = Once::new();
+        let cell = Once::empty();
         assert_eq!(cell.get(), None);
         assert_eq!(cell.set(1), Some(&1));
         assert_eq!(cell.set(2), None);

@@ -6,8 +6,8 @@
 
 use core::ffi::c_int;
 use core::marker::PhantomData;
-use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
+use core::{mem, ptr};
 
 use super::sys;
 
@@ -49,10 +49,20 @@ pub type Disconnect =
 /// `void (uint8_t, sa_family_t, uint8_t *, in_port_t)`.
 pub type Local = unsafe extern "C" fn(u8, sys::sa_family_t, *mut u8, sys::in_port_t);
 
-impl<F> Slot<F> {
+/// A type of the functions above.
+pub trait Function: Copy {}
+
+impl Function for Connect {}
+impl Function for Disconnect {}
+impl Function for Local {}
+
+impl<F: Function> Slot<F> {
+    const POINTER: () = assert!(size_of::<F>() == size_of::<*mut ()>());
+
     /// An empty slot.
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn empty() -> Self {
+        const { Self::POINTER };
         Self {
             function: AtomicPtr::new(ptr::null_mut()),
             kind: PhantomData,
@@ -66,37 +76,32 @@ impl<F> Slot<F> {
 
     /// The one load of a question. Acquire: what the provider set up before
     /// it associated itself is visible to the call.
-    fn load(&self) -> Option<ptr::NonNull<()>> {
-        ptr::NonNull::new(self.function.load(Ordering::Acquire))
+    fn load(&self) -> Option<F> {
+        let function = ptr::NonNull::new(self.function.load(Ordering::Acquire))?;
+        // SAFETY: by the invariant a function of this type, which is a pointer.
+        Some(unsafe { mem::transmute_copy(&function) })
     }
 
-    fn associate(&self, function: *mut ()) -> bool {
+    /// Stores `function` if the slot is empty.
+    pub fn set(&self, function: F) -> bool {
+        // SAFETY: functions of these types are pointers.
+        let function = unsafe { mem::transmute_copy(&function) };
+        let (empty, order) = (ptr::null_mut(), Ordering::AcqRel);
         self.function
-            .compare_exchange(
-                ptr::null_mut(),
-                function,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            )
+            .compare_exchange(empty, function, order, Ordering::Relaxed)
             .is_ok()
-    }
-}
-
-impl<F> Default for Slot<F> {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
 /// A provider's function, loaded from the slot once.
 #[derive(Clone, Copy)]
-pub struct Provider(ptr::NonNull<()>);
+pub struct Provider(Connect);
 
 impl Provider {
     /// Is it this function?
     #[must_use]
     pub fn is(self, function: Connect) -> bool {
-        self.0.as_ptr() == function as *mut ()
+        ptr::fn_addr_eq(self.0, function)
     }
 
     /// Calls it.
@@ -109,13 +114,11 @@ impl Provider {
         local: End<'_>,
         foreign: End<'_>,
     ) -> c_int {
-        // SAFETY: by the invariant of Slot this is a C function of this type.
-        let connect = unsafe { core::mem::transmute::<ptr::NonNull<()>, Connect>(self.0) };
         // SAFETY: the text stays mapped (invariant of Slot); both pointers are
         // to 16 bytes that are borrowed for the call, no family has more, and
         // the contract forbids the callee to keep them.
         unsafe {
-            connect(
+            (self.0)(
                 protocol,
                 sys::boolean_t::from(outgoing),
                 family,
@@ -133,11 +136,6 @@ impl Slot<Connect> {
     pub fn provider(&self) -> Option<Provider> {
         self.load().map(Provider)
     }
-
-    /// Stores `function` if the slot is empty.
-    pub fn set(&self, function: Connect) -> bool {
-        self.associate(function as *mut ())
-    }
 }
 
 impl Slot<Disconnect> {
@@ -149,11 +147,9 @@ impl Slot<Disconnect> {
         local: End<'_>,
         foreign: End<'_>,
     ) -> bool {
-        let Some(function) = self.load() else {
+        let Some(disconnect) = self.load() else {
             return false;
         };
-        // SAFETY: by the invariant of Slot this is a C function of this type.
-        let disconnect = unsafe { core::mem::transmute::<ptr::NonNull<()>, Disconnect>(function) };
         // SAFETY: as in `ask`.
         unsafe {
             disconnect(
@@ -167,28 +163,16 @@ impl Slot<Disconnect> {
         }
         true
     }
-
-    /// Stores `function` if the slot is empty.
-    pub fn set(&self, function: Disconnect) -> bool {
-        self.associate(function as *mut ())
-    }
 }
 
 impl Slot<Local> {
     /// Calls the provider. False: there is none.
     pub fn tell(&self, protocol: u8, family: sys::sa_family_t, local: End<'_>) -> bool {
-        let Some(function) = self.load() else {
+        let Some(happened) = self.load() else {
             return false;
         };
-        // SAFETY: by the invariant of Slot this is a C function of this type.
-        let told = unsafe { core::mem::transmute::<ptr::NonNull<()>, Local>(function) };
         // SAFETY: as in `ask`.
-        unsafe { told(protocol, family, local.0.as_mut_ptr(), local.1) };
+        unsafe { happened(protocol, family, local.0.as_mut_ptr(), local.1) };
         true
-    }
-
-    /// Stores `function` if the slot is empty.
-    pub fn set(&self, function: Local) -> bool {
-        self.associate(function as *mut ())
     }
 }

@@ -50,7 +50,7 @@ impl Task {
                 work,
                 stop: false,
             }),
-            awaited: Condvar::new(),
+            awaited: Condvar::zeroed(),
             wanted: AtomicBool::new(false),
         }
     }

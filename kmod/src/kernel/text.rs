@@ -21,7 +21,7 @@ pub struct Text {
 impl Text {
     /// An empty one.
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn empty() -> Self {
         Self {
             bytes: [0; SIZE],
             used: 0,
@@ -68,22 +68,16 @@ impl Text {
     }
 }
 
-impl Default for Text {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn strings_and_numbers_make_a_message() {
-        let mut text = Text::new();
+        let mut text = Text::empty();
         text.string("at ").number(0).string(", ").number(1907);
         assert_eq!(text.as_c_str(), c"at 0, 1907");
-        text = Text::new();
+        text = Text::empty();
         text.number(usize::MAX);
         assert_eq!(
             text.as_c_str().to_str(),
@@ -94,7 +88,7 @@ mod tests {
     #[test]
     fn what_is_too_long_is_cut() {
         let long = std::string::String::from_iter(['x'; SIZE + 7]);
-        let mut text = Text::new();
+        let mut text = Text::empty();
         text.string(&long);
         assert_eq!(text.as_c_str().count_bytes(), SIZE - 1);
     }

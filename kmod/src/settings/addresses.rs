@@ -6,113 +6,34 @@
 
 #![forbid(unsafe_code)]
 
+use super::list::{ListError, decimal, elements};
 use crate::flow::{Addr, Family};
 use crate::registry::shared::is_unicast;
 
 /// Addresses in one list at most.
 pub const MAX: usize = 256;
 
-/// What is wrong with a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AddressError {
-    /// The first character of what is wrong, counted from 1.
-    pub position: usize,
-    /// Why.
-    pub problem: Problem,
-}
+/// What is no element of a list.
+const NO_ADDRESS: &str = "is no IPv4 or IPv6 address";
+const NOT_UNICAST: &str = "is no unicast address";
+const TOO_MANY: &str = "is one address more than 256";
 
-/// Why something is not an element of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Problem {
-    /// Neither an IPv4 nor an IPv6 address in its usual notation.
-    NoAddress,
-    /// An unspecified, multicast or broadcast address.
-    NotUnicast,
-    /// One more than [`MAX`].
-    TooMany,
-}
-
-impl Problem {
-    /// The end of a sentence that begins with where it is.
-    #[must_use]
-    pub fn description(self) -> &'static str {
-        match self {
-            Self::NoAddress => "is no IPv4 or IPv6 address",
-            Self::NotUnicast => "is no unicast address",
-            Self::TooMany => "is one address more than 256",
-        }
-    }
-}
-
-/// The addresses of a list, in their order; duplicates stay. An empty list
-/// has none. Elements are separated by commas and may have blanks around them.
-/// After an error there is nothing more.
-#[must_use]
-pub fn parse(list: &[u8]) -> Addresses<'_> {
-    let is_empty = list.iter().all(is_blank);
-    Addresses {
-        rest: (!is_empty).then_some(list),
-        position: 1,
-        count: 0,
-    }
-}
-
-/// The iterator of [`parse`].
-#[derive(Clone, Debug)]
-pub struct Addresses<'a> {
-    /// What follows the last comma; `None` after the last element.
-    rest: Option<&'a [u8]>,
-    /// Where `rest` begins.
-    position: usize,
-    count: usize,
-}
-
-impl Iterator for Addresses<'_> {
-    type Item = Result<Addr, AddressError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let rest = self.rest.take()?;
-        let mut parts = rest.splitn(2, |byte| *byte == b',');
-        let element = parts.next()?;
-        let blanks = element.iter().take_while(|byte| is_blank(byte)).count();
-        let error = |problem| AddressError {
-            position: self.position.saturating_add(blanks),
-            problem,
+/// The addresses of a list, in their order; duplicates stay.
+pub fn parse(list: &[u8]) -> impl Iterator<Item = Result<Addr, ListError>> {
+    elements(list).enumerate().map(|(number, element)| {
+        let problem = match address(element.text) {
+            _ if number >= MAX => TOO_MANY,
+            None => NO_ADDRESS,
+            Some(addr) if !is_unicast(addr.words()) => NOT_UNICAST,
+            Some(addr) => return Ok(addr),
         };
-        if self.count == MAX {
-            return Some(Err(error(Problem::TooMany)));
-        }
-        let Some(addr) = address(element) else {
-            return Some(Err(error(Problem::NoAddress)));
-        };
-        if !is_unicast(addr.words()) {
-            return Some(Err(error(Problem::NotUnicast)));
-        }
-        self.rest = parts.next();
-        self.position = self.position.saturating_add(element.len() + 1);
-        self.count += 1;
-        Some(Ok(addr))
-    }
-}
-
-pub(super) fn is_blank(byte: &u8) -> bool {
-    matches!(byte, b' ' | b'\t')
-}
-
-pub(super) fn trim(mut text: &[u8]) -> &[u8] {
-    while let Some((_, rest)) = text.split_first().filter(|(first, _)| is_blank(first)) {
-        text = rest;
-    }
-    while let Some((_, rest)) = text.split_last().filter(|(last, _)| is_blank(last)) {
-        text = rest;
-    }
-    text
+        Err(element.error(problem))
+    })
 }
 
 /// An address in its usual notation. The parser of `core::net` takes the same,
 /// but can panic as far as the compiler knows.
-fn address(element: &[u8]) -> Option<Addr> {
-    let text = trim(element);
+fn address(text: &[u8]) -> Option<Addr> {
     if text.contains(&b':') {
         v6(text).map(Addr::v6)
     } else {
@@ -191,21 +112,9 @@ fn v4(text: &[u8]) -> Option<[u8; 4]> {
     let mut octets = [0; 4];
     let mut parts = text.split(|byte| *byte == b'.');
     for octet in &mut octets {
-        *octet = decimal(parts.next()?)?;
+        *octet = decimal(parts.next()?, 255)? as u8;
     }
     parts.next().is_none().then_some(octets)
-}
-
-/// Up to three digits without a leading zero, which elsewhere means octal.
-fn decimal(digits: &[u8]) -> Option<u8> {
-    if digits.is_empty() || (digits.len() > 1 && digits.starts_with(b"0")) {
-        return None;
-    }
-    digits.iter().try_fold(0_u8, |value, digit| {
-        let digit = digit.wrapping_sub(b'0');
-        (digit < 10).then_some(())?;
-        value.checked_mul(10)?.checked_add(digit)
-    })
 }
 
 /// Up to eight groups of sixteen bits.
@@ -284,6 +193,7 @@ fn hexadecimal(digits: &[u8]) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::list::is_blank;
     use super::*;
     use proptest::prelude::*;
     use std::format;
@@ -291,7 +201,7 @@ mod tests {
     use std::string::{String, ToString as _};
     use std::vec::Vec;
 
-    fn all(list: &str) -> Result<Vec<Addr>, AddressError> {
+    fn all(list: &str) -> Result<Vec<Addr>, ListError> {
         parse(list.as_bytes()).collect()
     }
 
@@ -316,36 +226,33 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_its_position_and_ends_the_list() {
+    fn an_error_names_its_position() {
         for (list, position, problem) in [
-            ("192.0.2", 1, Problem::NoAddress),
-            ("  192.0.2.256", 3, Problem::NoAddress),
-            ("192.0.2.10,", 12, Problem::NoAddress),
-            (",192.0.2.10", 1, Problem::NoAddress),
-            ("192.0.2.10,,192.0.2.11", 12, Problem::NoAddress),
-            ("192.0.2.10, x,192.0.2.11", 13, Problem::NoAddress),
-            ("192.0.2.10 192.0.2.11", 1, Problem::NoAddress),
-            ("192.0.2.10;", 1, Problem::NoAddress),
-            ("192.0.2.010", 1, Problem::NoAddress),
-            ("2001:db8::10%net0", 1, Problem::NoAddress),
-            ("2001:db8::10/64", 1, Problem::NoAddress),
-            ("192.0.2.10\n", 1, Problem::NoAddress),
-            ("192.0.2.10,0.0.0.0", 12, Problem::NotUnicast),
-            ("::", 1, Problem::NotUnicast),
-            ("::ffff:0.0.0.0", 1, Problem::NotUnicast),
-            ("192.0.2.10,224.0.1.1", 12, Problem::NotUnicast),
-            ("255.255.255.255", 1, Problem::NotUnicast),
-            ("::1,ff02::1", 5, Problem::NotUnicast),
+            ("192.0.2", 1, NO_ADDRESS),
+            ("  192.0.2.256", 3, NO_ADDRESS),
+            ("192.0.2.10,", 12, NO_ADDRESS),
+            (",192.0.2.10", 1, NO_ADDRESS),
+            ("192.0.2.10,,192.0.2.11", 12, NO_ADDRESS),
+            ("192.0.2.10, x,192.0.2.11", 13, NO_ADDRESS),
+            ("192.0.2.10 192.0.2.11", 1, NO_ADDRESS),
+            ("192.0.2.10;", 1, NO_ADDRESS),
+            ("192.0.2.010", 1, NO_ADDRESS),
+            ("2001:db8::10%net0", 1, NO_ADDRESS),
+            ("2001:db8::10/64", 1, NO_ADDRESS),
+            ("192.0.2.10\n", 1, NO_ADDRESS),
+            ("192.0.2.10,0.0.0.0", 12, NOT_UNICAST),
+            ("::", 1, NOT_UNICAST),
+            ("::ffff:0.0.0.0", 1, NOT_UNICAST),
+            ("192.0.2.10,224.0.1.1", 12, NOT_UNICAST),
+            ("255.255.255.255", 1, NOT_UNICAST),
+            ("::1,ff02::1", 5, NOT_UNICAST),
         ] {
-            let error = AddressError { position, problem };
+            let error = ListError { position, problem };
             assert_eq!(all(list), Err(error), "{list:?}");
-            let mut addresses = parse(list.as_bytes());
-            while addresses.next().is_some_and(|item| item.is_ok()) {}
-            assert_eq!(addresses.next(), None, "{list:?}");
         }
-        let latin = AddressError {
+        let latin = ListError {
             position: 5,
-            problem: Problem::NoAddress,
+            problem: NO_ADDRESS,
         };
         assert_eq!(parse(b"::1,\xe4").nth(1), Some(Err(latin)));
     }
@@ -356,9 +263,9 @@ mod tests {
         assert_eq!(all(&list.join(",")).unwrap().len(), MAX);
         let position = list.join(",").len() + 2;
         list.push("10.0.1.0".into());
-        let error = AddressError {
+        let error = ListError {
             position,
-            problem: Problem::TooMany,
+            problem: TOO_MANY,
         };
         assert_eq!(all(&list.join(",")), Err(error));
     }

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod addresses;
+pub mod list;
 pub mod policy;
 pub mod ports;
 

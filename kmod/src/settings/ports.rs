@@ -6,43 +6,15 @@
 
 #![forbid(unsafe_code)]
 
-use super::addresses::{is_blank, trim};
-use crate::flow::Protocol;
+use super::list::{Element, ListError, decimal, elements};
 
-/// What is wrong with a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortError {
-    /// The first character of what is wrong, counted from 1.
-    pub position: usize,
-    /// Why.
-    pub problem: Problem,
-}
-
-/// Why something is not an element of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Problem {
-    /// Neither a port nor a range of ports, perhaps after `tcp=` or `udp=`.
-    NoPorts,
-    /// A protocol has a port space already.
-    SecondSpace,
-}
-
-impl Problem {
-    /// The end of a sentence that begins with where it is.
-    #[must_use]
-    pub fn description(self) -> &'static str {
-        match self {
-            Self::NoPorts => "is no port or range of ports, 1 to 65535",
-            Self::SecondSpace => "is a second range for a protocol",
-        }
-    }
-}
+const NO_PORTS: &str = "is no port or range of ports, 1 to 65535";
 
 /// An element of a list: ports in host byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ports {
-    /// Of this protocol, or of both.
-    pub protocol: Option<Protocol>,
+    /// Are they of TCP, and of UDP?
+    pub of: [bool; 2],
     /// The first port; not 0.
     pub first: u16,
     /// The last port.
@@ -52,85 +24,38 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Are they of this protocol, too?
-    #[must_use]
-    pub fn are_of(&self, protocol: Protocol) -> bool {
-        self.protocol.is_none_or(|of| of == protocol)
+    /// What an array for TCP and UDP has for the protocols of these ports.
+    pub fn ours<T>(self, all: &mut [T; 2]) -> impl Iterator<Item = &mut T> {
+        let ours = all.iter_mut().zip(self.of).filter(|(_, is_ours)| *is_ours);
+        ours.map(|(one, _)| one)
     }
 }
 
-/// The elements of a list, in their order. An empty list has none. Elements are
-/// separated by commas and may have blanks around them. After an error there is
-/// nothing more.
-#[must_use]
-pub fn parse(list: &[u8]) -> List<'_> {
-    let is_empty = list.iter().all(is_blank);
-    List {
-        rest: (!is_empty).then_some(list),
-        position: 1,
-    }
+/// The elements of a list, in their order.
+pub fn parse(list: &[u8]) -> impl Iterator<Item = Result<Ports, ListError>> {
+    elements(list).map(|element| ports(element).ok_or(element.error(NO_PORTS)))
 }
 
-/// The iterator of [`parse`].
-#[derive(Clone, Debug)]
-pub struct List<'a> {
-    /// What follows the last comma; `None` after the last element.
-    rest: Option<&'a [u8]>,
-    /// Where `rest` begins.
-    position: usize,
-}
-
-impl Iterator for List<'_> {
-    type Item = Result<Ports, PortError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let rest = self.rest.take()?;
-        let mut parts = rest.splitn(2, |byte| *byte == b',');
-        let element = parts.next()?;
-        let blanks = element.iter().take_while(|byte| is_blank(byte)).count();
-        let position = self.position.saturating_add(blanks);
-        let Some((protocol, first, last)) = ports(trim(element)) else {
-            return Some(Err(PortError {
-                position,
-                problem: Problem::NoPorts,
-            }));
-        };
-        self.rest = parts.next();
-        self.position = self.position.saturating_add(element.len() + 1);
-        Some(Ok(Ports {
-            protocol,
-            first,
-            last,
-            position,
-        }))
-    }
-}
-
-fn ports(element: &[u8]) -> Option<(Option<Protocol>, u16, u16)> {
-    let (protocol, range) = match (element.strip_prefix(b"tcp="), element.strip_prefix(b"udp=")) {
-        (Some(range), _) => (Some(Protocol::Tcp), range),
-        (_, Some(range)) => (Some(Protocol::Udp), range),
-        _ => (None, element),
+fn ports(element: Element<'_>) -> Option<Ports> {
+    let text = element.text;
+    let (of, range) = match (text.strip_prefix(b"tcp="), text.strip_prefix(b"udp=")) {
+        (Some(range), _) => ([true, false], range),
+        (_, Some(range)) => ([false, true], range),
+        _ => ([true; 2], text),
     };
     let mut ends = range.splitn(2, |byte| *byte == b'-');
     let first = port(ends.next()?)?;
-    let last = match ends.next() {
-        Some(last) => port(last)?,
-        None => first,
-    };
-    (first <= last).then_some((protocol, first, last))
+    let last = ends.next().map_or(Some(first), port)?;
+    (first <= last).then_some(Ports {
+        of,
+        first,
+        last,
+        position: element.position,
+    })
 }
 
-/// A port in decimal, without leading zeros.
 fn port(digits: &[u8]) -> Option<u16> {
-    if digits.is_empty() || digits.starts_with(b"0") {
-        return None;
-    }
-    digits.iter().try_fold(0_u16, |value, digit| {
-        let digit = digit.wrapping_sub(b'0');
-        (digit < 10).then_some(())?;
-        value.checked_mul(10)?.checked_add(digit.into())
-    })
+    decimal(digits, u16::MAX).filter(|port| *port != 0)
 }
 
 #[cfg(test)]
@@ -141,19 +66,19 @@ mod tests {
     use std::string::String;
     use std::vec::Vec;
 
-    type Found = (Option<Protocol>, u16, u16);
+    type Found = ([bool; 2], u16, u16);
 
-    fn all(list: &str) -> Result<Vec<Found>, PortError> {
-        let ports = |found: Ports| (found.protocol, found.first, found.last);
+    fn all(list: &str) -> Result<Vec<Found>, ListError> {
+        let ports = |found: Ports| (found.of, found.first, found.last);
         parse(list.as_bytes()).map(|item| item.map(ports)).collect()
     }
 
     #[test]
     fn a_list_has_its_ports_in_order() {
-        let (tcp, udp) = (Some(Protocol::Tcp), Some(Protocol::Udp));
+        let (tcp, udp) = ([true, false], [false, true]);
         assert_eq!(all(""), Ok([].into()));
         assert_eq!(all(" \t"), Ok([].into()));
-        assert_eq!(all("32768-65535"), Ok([(None, 32768, 65535)].into()));
+        assert_eq!(all("32768-65535"), Ok([([true; 2], 32768, 65535)].into()));
         assert_eq!(
             all(" tcp=32768-34815,tcp=443 ,\tudp=1-1"),
             Ok([(tcp, 32768, 34815), (tcp, 443, 443), (udp, 1, 1)].into())
@@ -161,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_its_position_and_ends_the_list() {
+    fn an_error_names_its_position() {
         for (list, position) in [
             ("x", 1),
             ("0", 1),
@@ -185,11 +110,8 @@ mod tests {
             ("1 2", 1),
             ("1\n", 1),
         ] {
-            let problem = Problem::NoPorts;
-            assert_eq!(all(list), Err(PortError { position, problem }), "{list:?}");
-            let mut items = parse(list.as_bytes());
-            while items.next().is_some_and(|item| item.is_ok()) {}
-            assert_eq!(items.next(), None, "{list:?}");
+            let problem = NO_PORTS;
+            assert_eq!(all(list), Err(ListError { position, problem }), "{list:?}");
         }
     }
 
@@ -199,14 +121,14 @@ mod tests {
             list in proptest::collection::vec((0..3_u8, 1..=u16::MAX, 1..=u16::MAX), 0..20),
         ) {
             let list: Vec<Found> = list.into_iter().map(|(protocol, a, b)| {
-                let protocol = [None, Some(Protocol::Tcp), Some(Protocol::Udp)][usize::from(protocol)];
-                (protocol, a.min(b), a.max(b))
+                let of = [[true, true], [true, false], [false, true]][usize::from(protocol)];
+                (of, a.min(b), a.max(b))
             }).collect();
-            let text: Vec<String> = list.iter().map(|(protocol, first, last)| {
-                let protocol = match protocol {
-                    None => "",
-                    Some(Protocol::Tcp) => "tcp=",
-                    Some(Protocol::Udp) => "udp=",
+            let text: Vec<String> = list.iter().map(|(of, first, last)| {
+                let protocol = match of {
+                    [true, false] => "tcp=",
+                    [false, true] => "udp=",
+                    _ => "",
                 };
                 format!(" {protocol}{first}-{last}")
             }).collect();

@@ -76,11 +76,11 @@ pub struct Counts {
 
 /// Read for the kstats.
 pub static COUNTS: Counts = Counts {
-    lapses: Counter::new(),
-    jumps: Counter::new(),
-    fences: Counter::new(),
-    missed: Counter::new(),
-    unfences: Counter::new(),
+    lapses: Counter::zero(),
+    jumps: Counter::zero(),
+    fences: Counter::zero(),
+    missed: Counter::zero(),
+    unfences: Counter::zero(),
 };
 
 /// It was told that the deadline has passed.
