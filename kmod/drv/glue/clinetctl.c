@@ -75,8 +75,11 @@ _init(void)
 	int error;
 
 	clinetctl_init();
-	if ((error = mod_install(&modlinkage)) != 0)
+	if ((error = mod_install(&modlinkage)) != 0) {
 		clinetctl_fini();
+		clinet_log(CE_WARN,
+		    "clinetctl: not loaded: mod_install() failed");
+	}
 	return (error);
 }
 

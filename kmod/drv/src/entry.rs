@@ -81,9 +81,12 @@ fn attach(dev_info: DevInfo) -> Result<(), Errno> {
         return Err(Errno::NOTSUP);
     }
     if !DEV_INFO.load(Ordering::Acquire).is_null() {
+        log::warn(c"clinetctl: not attached: there is an instance already");
         return Err(Errno::BUSY);
     }
-    dev_info.create_node()?;
+    dev_info.create_node().inspect_err(|_| {
+        log::warn(c"clinetctl: not attached: its node below /devices cannot be made");
+    })?;
     DEV_INFO.store(dev_info.as_ptr(), Ordering::Release);
     Ok(())
 }

@@ -59,26 +59,36 @@ fn files_are_installed() {
     }
 }
 
-/// The driver has one message, which is put together of these parts.
+/// One is put together of parts; the others are literals in one file and in the glue.
 #[test]
 fn diagnostics_are_the_messages_of_the_driver() {
+    let entry = read("kmod/drv/src/entry.rs");
+    let glue = read("kmod/drv/glue/clinetctl.c");
+    let literals = |source: &str, start: &str| -> Vec<String> {
+        let parts = source.split(start).skip(1);
+        parts
+            .map(|part| part.split('"').next().unwrap_or_default().to_owned())
+            .collect()
+    };
+    let parts = literals(&entry, ".string(\"");
+    let mut messages = vec![format!("{}%d", parts.join("%d"))];
+    messages.extend(literals(&entry, "log::warn(c\""));
+    messages.extend(
+        literals(&glue, "\"clinetctl: ")
+            .iter()
+            .map(|end| format!("clinetctl: {end}")),
+    );
     let lines = section(PAGE, "DIAGNOSTICS");
-    let patterns = items(&lines, ".It ");
-    assert_eq!(patterns.len(), 1);
-    let mut literals = Vec::new();
-    for file in [
-        "entry.rs",
-        "events.rs",
-        "files.rs",
-        "look.rs",
-        "list.rs",
-        "change.rs",
-    ] {
-        let source = read(&format!("kmod/drv/src/{file}"));
-        let parts = source.split(".string(\"").skip(1);
-        literals.extend(parts.map(|part| part.split('"').next().unwrap_or_default().to_owned()));
+    let patterns = items(&lines, ".It ").into_iter();
+    let patterns = patterns.map(|item| item.trim_matches('"').to_owned());
+    assert_eq!(set(messages), set(patterns));
+    // No other file says anything.
+    for file in ["events.rs", "files.rs", "look.rs", "list.rs", "change.rs"] {
+        assert!(
+            !read(&format!("kmod/drv/src/{file}")).contains("log::"),
+            "{file}"
+        );
     }
-    assert_eq!(format!("\"{}%d\"", literals.join("%d")), patterns[0]);
 }
 
 /// One place says how the device is called.
