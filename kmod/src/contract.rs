@@ -160,7 +160,7 @@ pub fn end(tuple: &FiveTuple) {
     let mut ends = Ends::of(tuple);
     let (protocol, family) = (ends.protocol, ends.family);
     let (local, foreign) = ends.each();
-    if cl_inet_disconnect.tell(protocol, family, local, foreign) {
+    if cl_inet_disconnect.notify(protocol, family, local, foreign) {
         stats::counters().cs_ended.bump();
     }
 }
@@ -179,7 +179,7 @@ pub enum LocalEvent {
 }
 
 /// Tells the provider what happens to a local endpoint.
-pub fn tell(event: LocalEvent, endpoint: &Endpoint) {
+pub fn notify(event: LocalEvent, endpoint: &Endpoint) {
     let slot = match event {
         LocalEvent::Listen => &cl_inet_listen,
         LocalEvent::Unlisten => &cl_inet_unlisten,
@@ -187,7 +187,7 @@ pub fn tell(event: LocalEvent, endpoint: &Endpoint) {
         LocalEvent::Unbind => &cl_inet_unbind,
     };
     let mut addr = endpoint.addr.wire();
-    slot.tell(
+    slot.notify(
         endpoint.protocol.number(),
         endpoint.addr.family().number(),
         (&mut addr, endpoint.port),

@@ -69,8 +69,8 @@
 //! calls.
 //!
 //! *Attach and audit.* One mutex of `attach` serialises attach, detach and
-//! audits. It comes first of all: only threads that may sleep and hold nothing
-//! take it, and ip's functions are called under it. What a hook of ip reads of
+//! audits. Of all but that of changes to the grants it comes first: only threads that may
+//! sleep take it, and ip's functions are called under it. What a hook of ip reads of
 //! the attachment is static and atomic. The mutex of the module's thread comes
 //! last: a hook that wants work done takes it for the time of a signal.
 //!
@@ -82,8 +82,9 @@
 //! is read before and after. One that is overtaken takes the mutex of the grants for
 //! a moment, which is innermost and whose holders never sleep. The mutex of the
 //! callout that shuts the gate comes before it, and only threads that may sleep take
-//! it; the callout itself takes none. The watching thread holds nothing while it
-//! takes addresses away; whoever waits for that looks at a word, tick by tick.
+//! it; the callout itself takes none. Before both, and before that of `attach`, comes the
+//! one that is held for a change that grants or disarms. The watching thread holds nothing
+//! while it takes addresses away; whoever waits for that looks at a word, tick by tick.
 //!
 //! *Events.* While nobody looks on, one load. Else a record is written under the mutex
 //! of the ring, which is held with that of the module's thread, to wake it; both are

@@ -143,7 +143,7 @@ impl Source for Registry {
 /// With the first of them all are read: one look at the shards serves all.
 fn gauge(index: usize) -> Option<(&'static CStr, u64)> {
     if index == 0 {
-        let gauges = builtin::tell_counts();
+        let gauges = builtin::collect_counts();
         KSTATS.lock().gauges = gauges;
     }
     let gauges = KSTATS.lock().gauges;

@@ -74,7 +74,7 @@ fn work() -> Duration {
         builtin::maintain(now);
     }
     watch::notice();
-    match events::tell() {
+    match events::notify_readers() {
         true => EVENTS_PAUSE,
         false => Duration::from_secs(1),
     }

@@ -114,7 +114,7 @@ impl Call<'_> {
     ///
     /// Those of the structure, and those of `order`.
     #[inline(never)]
-    pub fn tell<T: FromBytes + IntoBytes>(
+    pub fn take<T: FromBytes + IntoBytes>(
         &self,
         order: fn(&Self, &T) -> Result<(), Errno>,
     ) -> Result<(), Errno> {

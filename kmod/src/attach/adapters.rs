@@ -55,7 +55,7 @@ fn ask(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Result<(), Er
         Some(To::BuiltIn) if builtin::ignores(&tuple.endpoint(), direction) => Ok(()),
         Some(To::BuiltIn) => {
             let answer = builtin::connect(stack, tuple, direction, Via::Ip);
-            state::note_if_late();
+            state::clear_if_detached();
             answer
         }
         Some(To::Foreign(provider)) => ask_foreign(provider, tuple, direction),
@@ -84,15 +84,15 @@ fn end(stack: StackId, tuple: &FiveTuple) {
     }
 }
 
-fn tell(stack: StackId, event: LocalEvent, endpoint: &Endpoint) {
+fn notify(stack: StackId, event: LocalEvent, endpoint: &Endpoint) {
     match (provider(stack), event) {
         (Some(To::BuiltIn), LocalEvent::Bind) => {
             builtin::bind(stack, endpoint, Via::Ip);
-            state::note_if_late();
+            state::clear_if_detached();
         }
         (Some(To::BuiltIn), LocalEvent::Unbind) => builtin::unbind(stack, endpoint, Via::Ip),
         (Some(To::BuiltIn), LocalEvent::Listen | LocalEvent::Unlisten) | (None, _) => {}
-        (Some(To::Foreign(_)), event) => contract::tell(event, endpoint),
+        (Some(To::Foreign(_)), event) => contract::notify(event, endpoint),
     }
 }
 
@@ -175,7 +175,7 @@ macro_rules! local {
             if let Some(endpoint) = usable(unsafe {
                 Endpoint::read(protocol, family, laddr, lport)
             }) {
-                tell(stack as StackId, LocalEvent::$event, &endpoint);
+                notify(stack as StackId, LocalEvent::$event, &endpoint);
             }
         }
     };

@@ -28,14 +28,7 @@
 //! used. So threads need not be counted, on a path where each count would cost
 //! as much as the question. What such a thread registers after the entries
 //! were cleared, it sees afterwards that it was late, and they are cleared
-//! once more ([`state::note_if_late`]).
-//!
-//! # Locks
-//!
-//! One mutex serialises attach, detach and audits. It is taken in threads that
-//! may sleep and hold nothing, never in a hook, and is held while ip's
-//! functions are called: it comes before every lock of ip and of the
-//! registry.
+//! once more ([`state::clear_if_detached`]).
 
 mod adapters;
 mod audit;

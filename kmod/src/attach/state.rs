@@ -76,7 +76,7 @@ static REASON: AtomicPtr<c_char> = AtomicPtr::new(c"".as_ptr().cast_mut());
 static HOOKS: AtomicU64 = AtomicU64::new(0);
 
 /// Entries may have been registered when the hooks had been replaced already.
-static LATE: AtomicBool = AtomicBool::new(false);
+static CLEARING: AtomicBool = AtomicBool::new(false);
 
 /// The state.
 pub fn get() -> State {
@@ -112,7 +112,7 @@ pub fn hooks() -> u64 {
 /// Either the registry's lock was taken here before the clearing took it, and
 /// the entry is cleared; or after, and then the state, which was changed before
 /// the clearing began, is seen here.
-pub fn note_if_late() {
+pub fn clear_if_detached() {
     if get() != State::Attached {
         want_clearing();
         work::TASK.wake();
@@ -122,12 +122,12 @@ pub fn note_if_late() {
 /// The module's thread is to clear this node's entries, unless ip is asking
 /// again by then.
 pub fn want_clearing() {
-    LATE.store(true, Ordering::Release);
+    CLEARING.store(true, Ordering::Release);
 }
 
 /// Is it to be done now?
 pub fn take_clearing() -> bool {
-    LATE.swap(false, Ordering::AcqRel)
+    CLEARING.swap(false, Ordering::AcqRel)
 }
 
 /// An entry waits for audits, since what ended may have been an earlier connection

@@ -72,7 +72,7 @@ impl Gauges {
 
 /// Adds what the registry counted to the counters, so that they are complete, and says
 /// what there is. Takes each shard's lock in turn, once.
-pub fn tell_counts() -> Gauges {
+pub fn collect_counts() -> Gauges {
     gauges_by(|registry| {
         registry.take_counts(|counts| {
             counters().cs_removed.add(counts.removed);
@@ -139,7 +139,7 @@ pub fn maintain(now: u32) {
 
 /// Fires the probe for an entry that a sweep drops. A shard is locked.
 #[inline(never)]
-fn tell(entry: &TableEntry, why: Why) {
+fn fire_probe(entry: &TableEntry, why: Why) {
     let Some(tuple) = entry.tuple() else {
         return;
     };
@@ -157,7 +157,7 @@ fn tell(entry: &TableEntry, why: Why) {
 
 /// One sweep, counted, and the memory that it freed goes back.
 pub(super) fn sweep_for(builtin: &Builtin, pass: Pass) -> Swept {
-    let swept = in_turn(|| builtin.registry.sweep(pass, tick(), tell));
+    let swept = in_turn(|| builtin.registry.sweep(pass, tick(), fire_probe));
     let counters = counters();
     counters.cs_aged.add(swept.aged);
     counters.cs_dropped.add(swept.dead);

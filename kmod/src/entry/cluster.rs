@@ -82,7 +82,7 @@ c_function! {
         if cs.is_null() {
             return bad(Reject::Null);
         }
-        let gauges = builtin::tell_counts();
+        let gauges = builtin::collect_counts();
         stats::snapshot(gauges.tuples, gauges.capacity, |offset, value| {
             let bytes = value.to_ne_bytes();
             let room = size.saturating_sub(offset).min(bytes.len());

@@ -82,7 +82,7 @@ pub(super) fn configure(space: &[u8], list: &[u8]) -> Result<(), Errno> {
 }
 
 /// What C gets of the terms.
-fn tell(snapshot: &Snapshot, cg: &mut sys::clinetctl_grants_t) {
+fn fill(snapshot: &Snapshot, cg: &mut sys::clinetctl_grants_t) {
     let Terms {
         epoch,
         sequence,
@@ -94,11 +94,11 @@ fn tell(snapshot: &Snapshot, cg: &mut sys::clinetctl_grants_t) {
     cg.cg_deadline = deadline;
     cg.cg_first = spaces.map(|space| space.first);
     cg.cg_last = spaces.map(|space| space.last);
-    tell_now(snapshot, cg);
+    fill_now(snapshot, cg);
 }
 
 /// What C gets of the present.
-fn tell_now(snapshot: &Snapshot, cg: &mut sys::clinetctl_grants_t) {
+fn fill_now(snapshot: &Snapshot, cg: &mut sys::clinetctl_grants_t) {
     cg.cg_now = watch::now();
     cg.cg_fence = watch::fence() as u32;
     cg.cg_lapsed = snapshot.is_shut().into();
@@ -130,7 +130,7 @@ c_function! {
             // SAFETY: one of the words of a bitmap, as the caller promises.
             unsafe { to.wrapping_add(place).write(word) };
         });
-        tell(&snapshot, cg);
+        fill(&snapshot, cg);
         0
     }
 }
@@ -170,7 +170,7 @@ c_function! {
         };
         let result = watch::set_grants(&terms, ports);
         if let Some(grants) = builtin::grants().filter(|_| result.is_ok()) {
-            tell_now(&grants.snapshot(), cg);
+            fill_now(&grants.snapshot(), cg);
         }
         errno::to_c(result)
     }

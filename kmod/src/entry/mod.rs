@@ -117,7 +117,7 @@ c_function! {
 /// # Safety
 ///
 /// As for [`clinet_ask`].
-unsafe fn tell(
+unsafe fn notify(
     event: LocalEvent,
     protocol: u8,
     family: sa_family_t,
@@ -126,7 +126,7 @@ unsafe fn tell(
 ) {
     // SAFETY: the caller promises of the pointers all that this asks for.
     let endpoint = unsafe { Endpoint::read(protocol, family, laddr, lport) };
-    count_bad(endpoint.map(|endpoint| contract::tell(event, &endpoint)));
+    count_bad(endpoint.map(|endpoint| contract::notify(event, &endpoint)));
 }
 
 macro_rules! local_event {
@@ -137,7 +137,7 @@ macro_rules! local_event {
             /// As for [`clinet_ask`].
             fn $name(protocol: u8, family: sa_family_t, laddr: *const u8, lport: in_port_t) {
                 // SAFETY: passed on by the caller.
-                unsafe { tell(LocalEvent::$event, protocol, family, laddr, lport) }
+                unsafe { notify(LocalEvent::$event, protocol, family, laddr, lport) }
             }
         }
     };
@@ -188,7 +188,7 @@ c_function! {
     /// As for [`clinet_ask`].
     fn clinet_tcp_listen(family: sa_family_t, laddr: *const u8, lport: in_port_t) {
         // SAFETY: passed on by the caller.
-        unsafe { tell(LocalEvent::Listen, TCP, family, laddr, lport) }
+        unsafe { notify(LocalEvent::Listen, TCP, family, laddr, lport) }
     }
 }
 
@@ -198,6 +198,6 @@ c_function! {
     /// As for [`clinet_ask`].
     fn clinet_tcp_unlisten(family: sa_family_t, laddr: *const u8, lport: in_port_t) {
         // SAFETY: passed on by the caller.
-        unsafe { tell(LocalEvent::Unlisten, TCP, family, laddr, lport) }
+        unsafe { notify(LocalEvent::Unlisten, TCP, family, laddr, lport) }
     }
 }

@@ -214,7 +214,7 @@ unsafe fn local_event(
     // SAFETY: the caller promises of the pointers all that this asks for.
     let endpoint = unsafe { Endpoint::read(UDP, family, laddr, lport) }?;
     udp::reset(last);
-    contract::tell(event, &endpoint);
+    contract::notify(event, &endpoint);
     Ok(())
 }
 

@@ -8,9 +8,6 @@
 //! recorded goes into a ring of fixed size; the module's thread tells readers,
 //! who have a cursor each: at once, and then every 10 ms at most, however many events
 //! come.
-//!
-//! Two mutexes: that of the ring is innermost and held for one record. That of
-//! the readers comes before it and is taken by threads that may sleep.
 
 pub mod ring;
 
@@ -40,14 +37,14 @@ static WANTED: AtomicU32 = AtomicU32::new(0);
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Whether readers know of all events: one of the three below.
-static TELLING: AtomicU8 = AtomicU8::new(QUIET);
+static NOTIFICATION: AtomicU8 = AtomicU8::new(IDLE);
 
 /// They do, and the module's thread rests until it is woken.
-const QUIET: u8 = 0;
+const IDLE: u8 = 0;
 /// They do, and the module's thread comes by soon, without being woken.
-const TOLD: u8 = 1;
+const NOTIFIED: u8 = 1;
 /// They do not.
-const UNTOLD: u8 = 2;
+const PENDING: u8 = 2;
 
 static RING: KMutex<Option<Ring<KmemSlice<Event>>>> = KMutex::new(None);
 
@@ -154,7 +151,7 @@ fn record(event: Event) {
         ev_time: watch::now(),
         ..event
     });
-    if TELLING.swap(UNTOLD, Ordering::AcqRel) == QUIET {
+    if NOTIFICATION.swap(PENDING, Ordering::AcqRel) == IDLE {
         work::TASK.wake();
     }
 }
@@ -282,11 +279,11 @@ pub fn read(cursor: &mut u64, mask: u32, mut put: impl FnMut(Event) -> bool) {
 
 /// Tells readers of new events. For the module's thread, which is to come by again
 /// soon if this says so.
-pub fn tell() -> bool {
-    if TELLING.swap(TOLD, Ordering::AcqRel) != UNTOLD {
+pub fn notify_readers() -> bool {
+    if NOTIFICATION.swap(NOTIFIED, Ordering::AcqRel) != PENDING {
         // Who recorded something since has not woken the thread.
-        return TELLING
-            .compare_exchange(TOLD, QUIET, Ordering::AcqRel, Ordering::Acquire)
+        return NOTIFICATION
+            .compare_exchange(NOTIFIED, IDLE, Ordering::AcqRel, Ordering::Acquire)
             .is_err();
     }
     let readers = READERS.lock();

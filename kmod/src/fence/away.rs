@@ -12,8 +12,8 @@ use crate::kernel::ksocket::{Ksocket, Ksockets};
 use crate::kernel::mutex::KMutex;
 use crate::kernel::sys;
 
-/// Its mutex is held while ip is asked, as that of `attach`; nobody waits for it,
-/// since one thread at a time calls.
+/// What is known between calls. Nobody waits for the mutex, since one thread at a time
+/// calls.
 static STATE: KMutex<State> = KMutex::new(State {
     ksockets: None,
     taken: Taken::empty(),

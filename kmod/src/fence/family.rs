@@ -20,23 +20,23 @@ const NOLOCAL: u64 = sys::IFF_NOLOCAL as u64;
 /// What is known of a family between calls.
 pub struct Family {
     /// All senders had to look at their source since flags were last changed.
-    told: bool,
+    rechecked: bool,
     /// What was added to lo0 and could not be removed.
     added: Option<Name>,
     /// Second of the last message about it.
-    complained: Option<u32>,
+    warned: Option<u32>,
 }
 
 /// Seconds between two messages at least.
-const QUIET: u32 = 10;
+const WARN_PERIOD: u32 = 10;
 
 impl Family {
     /// Nothing was done in this family.
     pub const fn new() -> Self {
         Self {
-            told: false,
+            rechecked: false,
             added: None,
-            complained: None,
+            warned: None,
         }
     }
 
@@ -51,13 +51,15 @@ impl Family {
                 result = result.and(self.take_one(socket, &one.name(), address, taken));
             }
         }
-        if any && !self.told {
-            let told = self.tell(socket, &interfaces).inspect_err(|errno| {
-                let loopback = lif::LOOPBACK;
-                self.complain(&loopback, "may still be a source", Some(*errno));
-            });
-            self.told = told.is_ok();
-            result = result.and(told);
+        if any && !self.rechecked {
+            let rechecked = self
+                .recheck_sources(socket, &interfaces)
+                .inspect_err(|errno| {
+                    let loopback = lif::LOOPBACK;
+                    self.warn(&loopback, "may still be a source", Some(*errno));
+                });
+            self.rechecked = rechecked.is_ok();
+            result = result.and(rechecked);
         }
         result
     }
@@ -81,17 +83,17 @@ impl Family {
             flags: flags & (UP | NOLOCAL),
         };
         if taken.remember(entry).is_err() {
-            self.complain(name, "will not be brought back: there are too many", None);
+            self.warn(name, "will not be brought back: there are too many", None);
         }
-        self.told = false;
+        self.rechecked = false;
         let set = lif::set_flags(socket, name, flags & !UP | NOLOCAL);
         present(set).map(|_| ()).inspect_err(|errno| {
-            self.complain(name, "cannot be taken away", Some(*errno));
+            self.warn(name, "cannot be taken away", Some(*errno));
         })
     }
 
     /// Has all senders look at their source again.
-    fn tell(
+    fn recheck_sources(
         &mut self,
         socket: &Ksocket<'_>,
         interfaces: &KmemSlice<Interface>,
@@ -101,7 +103,7 @@ impl Family {
             None => match lif::add_loopback(socket) {
                 Ok(name) => name,
                 // lo0 may have all the addresses that it can have.
-                Err(_) => return self.tell_by_one(socket, interfaces),
+                Err(_) => return self.recheck_by_one(socket, interfaces),
             },
         };
         lif::remove(socket, &name).inspect_err(|errno| {
@@ -114,7 +116,7 @@ impl Family {
     /// The same by an interface that is away: it comes up for a moment, still as no
     /// source, and ip says that addresses have changed when it goes down. Those of
     /// lo0 first, since others tell the network.
-    fn tell_by_one(
+    fn recheck_by_one(
         &mut self,
         socket: &Ksocket<'_>,
         interfaces: &KmemSlice<Interface>,
@@ -164,7 +166,7 @@ impl Family {
             let wanted = flags & (entry.flags | !NOLOCAL) | entry.flags & UP;
             let set = lif::set_flags(socket, name, wanted);
             present(set).inspect_err(|errno| {
-                self.complain(name, "cannot be brought back", Some(*errno));
+                self.warn(name, "cannot be brought back", Some(*errno));
             })?;
         }
         taken.forget(entry);
@@ -173,13 +175,13 @@ impl Family {
 
     /// Says what is wrong with an interface, unless something was said just now.
     #[inline(never)]
-    fn complain(&mut self, name: &Name, what: &str, errno: Option<Errno>) {
+    fn warn(&mut self, name: &Name, what: &str, errno: Option<Errno>) {
         let now = time::seconds();
-        let last = self.complained;
-        if last.is_some_and(|last| now.wrapping_sub(last) < QUIET) {
+        let last = self.warned;
+        if last.is_some_and(|last| now.wrapping_sub(last) < WARN_PERIOD) {
             return;
         }
-        self.complained = Some(now);
+        self.warned = Some(now);
         let length = name.iter().take_while(|byte| **byte != 0).count();
         let name = name.get(..length).unwrap_or(&[]);
         let mut text = Text::empty();

@@ -13,7 +13,7 @@
 //!
 //! It takes no lock and reads no clock. The *gate* says whether the deadline
 //! has passed; whoever looks after the grants shuts it in time
-//! ([`Grants::tend`], [`Grants::shut_if_due`]). The gate moves on with each
+//! ([`Grants::heartbeat`], [`Grants::shut_if_due`]). The gate moves on with each
 //! change, and is read before and after the rest: what was read in between
 //! belongs together. A question that is overtaken by a change takes the lock
 //! for a moment, so nobody spins, and nobody is refused because of a change.
@@ -22,7 +22,7 @@
 //!
 //! The gate is shut [`MARGIN`] before the deadline, so that a clock interrupt
 //! that comes late still comes before it, and when nobody has looked after the
-//! grants for [`TENDED`]: a thread that hangs could not take the addresses away
+//! grants for [`HEARTBEAT_TIMEOUT`]: a thread that hangs could not take the addresses away
 //! either. Only a change that holds the lock opens it, and only if nothing shut
 //! it since before the change read the clock.
 
@@ -47,7 +47,7 @@ pub const MARGIN: u64 = 20_000_000;
 
 /// So long the gate may stay open while nobody looks after the grants, in
 /// nanoseconds.
-pub const TENDED: u64 = 2_000_000_000;
+pub const HEARTBEAT_TIMEOUT: u64 = 2_000_000_000;
 
 /// How much earlier than asked for a clock interrupt may come, in nanoseconds:
 /// one tick.
@@ -85,7 +85,7 @@ pub struct Grants<W: World> {
     gate: W::Word,
     deadline: W::Word,
     /// Until when the grants have been looked after.
-    tended: W::Word,
+    alive_until: W::Word,
     /// The bitmap of TCP, and that of UDP behind it.
     bits: W::Words,
     state: W::Lock<State>,
@@ -106,7 +106,7 @@ impl<W: World> Grants<W> {
             spaces: [W::Word::new(0), W::Word::new(0)],
             gate: W::Word::new(0),
             deadline: W::Word::new(0),
-            tended: W::Word::new(0),
+            alive_until: W::Word::new(0),
             bits,
             state: W::Lock::new(State {
                 epoch: 0,
@@ -183,7 +183,7 @@ impl<W: World> Grants<W> {
     /// When the gate with this deadline has to be shut unless something happens until
     /// then; `None`: it need not be.
     pub fn due(&self, deadline: u64) -> Option<u64> {
-        due(deadline, self.tended.load())
+        due(deadline, self.alive_until.load())
     }
 
     /// Does the gate have to be shut at this time?
@@ -228,9 +228,10 @@ impl<W: World> Grants<W> {
     }
 
     /// Somebody who would take the addresses away looks after the grants.
-    pub fn tend(&self, now: impl Fn() -> u64) {
+    pub fn heartbeat(&self, now: impl Fn() -> u64) {
         let state = self.state.lock();
-        self.tended.store(now().saturating_add(TENDED));
+        self.alive_until
+            .store(now().saturating_add(HEARTBEAT_TIMEOUT));
         self.settle(&state, now);
     }
 
@@ -325,7 +326,7 @@ impl<W: World> Grants<W> {
         self.settle(&state, now);
     }
 
-    fn tell(&self, state: &State) -> Snapshot {
+    fn snapshot_of(&self, state: &State) -> Snapshot {
         Snapshot {
             terms: Terms {
                 epoch: state.epoch,
@@ -343,7 +344,7 @@ impl<W: World> Grants<W> {
 
     /// What there is.
     pub fn snapshot(&self) -> Snapshot {
-        self.tell(&self.state.lock())
+        self.snapshot_of(&self.state.lock())
     }
 
     /// What there is, with the bitmaps of TCP and UDP of the same moment.
@@ -356,7 +357,7 @@ impl<W: World> Grants<W> {
                 Some(place) => each(Protocol::Udp, place, word.load()),
             }
         }
-        self.tell(&state)
+        self.snapshot_of(&state)
     }
 }
 
@@ -372,9 +373,9 @@ impl State {
 }
 
 /// When a gate with this deadline is shut, if nobody looks after it after
-/// `tended`.
-pub fn due(deadline: u64, tended: u64) -> Option<u64> {
-    (deadline != FOREVER).then(|| deadline.saturating_sub(MARGIN).min(tended))
+/// `alive_until`.
+pub fn due(deadline: u64, alive_until: u64) -> Option<u64> {
+    (deadline != FOREVER).then(|| deadline.saturating_sub(MARGIN).min(alive_until))
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ fn terms(sequence: u64, deadline: u64) -> Terms {
 /// Ports 1500 of TCP and 1600 of UDP until this time; looked after at 0.
 fn granted(deadline: u64) -> Grants<Std> {
     let grants = grants();
-    grants.tend(|| 0);
+    grants.heartbeat(|| 0);
     let ports = [bitmap(&[1500]), bitmap(&[1600])];
     let result = grants.replace(&terms(1, deadline), [&ports[0], &ports[1]], || 0);
     assert_eq!(result, Ok(()));
@@ -113,7 +113,7 @@ fn the_gate_is_shut_in_time() {
     }
     for (now, open) in [(due - 1, true), (due, false), (deadline, false)] {
         let grants = granted(deadline);
-        grants.tend(|| now);
+        grants.heartbeat(|| now);
         assert_eq!(grants.snapshot().open, open, "{now}");
         let standing = if open {
             Standing::Granted
@@ -129,15 +129,18 @@ fn the_gate_is_shut_in_time() {
 fn whom_nobody_looks_after_has_lapsed() {
     let deadline = 100_000_000_000;
     let grants = granted(deadline);
-    assert_eq!(grants.due(deadline), Some(TENDED));
-    grants.shut_if_due(TENDED - EARLY - 1);
+    assert_eq!(grants.due(deadline), Some(HEARTBEAT_TIMEOUT));
+    grants.shut_if_due(HEARTBEAT_TIMEOUT - EARLY - 1);
     assert!(grants.snapshot().open);
-    grants.shut_if_due(TENDED);
+    grants.shut_if_due(HEARTBEAT_TIMEOUT);
     assert_eq!(grants.standing(Tcp, 1500), Standing::Lapsed);
     // A new deadline does not make up for that.
-    assert_eq!(grants.set_deadline(5, 2, 2 * deadline, || TENDED), Ok(()));
+    assert_eq!(
+        grants.set_deadline(5, 2, 2 * deadline, || HEARTBEAT_TIMEOUT),
+        Ok(())
+    );
     assert_eq!(grants.standing(Tcp, 1500), Standing::Lapsed);
-    grants.tend(|| TENDED + 1);
+    grants.heartbeat(|| HEARTBEAT_TIMEOUT + 1);
     assert_eq!(grants.standing(Tcp, 1500), Standing::Granted);
     // Without a deadline there is nothing to look after.
     let forever = granted(FOREVER);
@@ -207,7 +210,7 @@ fn a_fence_shuts_the_gate_and_a_lapse_is_for_good() {
     let grants = granted(FOREVER);
     grants.set_fenced(true, || 0);
     assert_eq!(grants.standing(Tcp, 1500), Standing::Lapsed);
-    grants.tend(|| 1);
+    grants.heartbeat(|| 1);
     assert_eq!(grants.standing(Tcp, 1500), Standing::Lapsed);
     grants.set_fenced(false, || 1);
     assert_eq!(grants.standing(Tcp, 1500), Standing::Granted);

@@ -140,7 +140,7 @@ impl Slot<Connect> {
 
 impl Slot<Disconnect> {
     /// Calls the provider. False: there is none.
-    pub fn tell(
+    pub fn notify(
         &self,
         protocol: u8,
         family: sys::sa_family_t,
@@ -167,7 +167,7 @@ impl Slot<Disconnect> {
 
 impl Slot<Local> {
     /// Calls the provider. False: there is none.
-    pub fn tell(&self, protocol: u8, family: sys::sa_family_t, local: End<'_>) -> bool {
+    pub fn notify(&self, protocol: u8, family: sys::sa_family_t, local: End<'_>) -> bool {
         let Some(happened) = self.load() else {
             return false;
         };

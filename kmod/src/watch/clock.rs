@@ -16,7 +16,7 @@ const JUMP: u64 = 2_000_000_000;
 static AHEAD: AtomicU64 = AtomicU64::new(0);
 
 /// By how much the wall clock was ahead of the kernel's when they were compared.
-static APART: AtomicU64 = AtomicU64::new(0);
+static OFFSET: AtomicU64 = AtomicU64::new(0);
 
 /// The module's clock, in nanoseconds. Any context.
 pub fn now() -> u64 {
@@ -25,29 +25,29 @@ pub fn now() -> u64 {
 
 /// Compares the clocks for the first time.
 pub fn init() {
-    APART.store(apart(), Ordering::Relaxed);
+    OFFSET.store(offset(), Ordering::Relaxed);
 }
 
 /// By how much the wall clock is ahead. The two are read at one moment, or nearly:
 /// a thread may be stopped in between, but not again and again.
-fn apart() -> u64 {
+fn offset() -> u64 {
     const MOMENT: u64 = 10_000_000;
-    let mut apart = 0;
+    let mut offset = 0;
     for _ in 0..4 {
         let before = time::nanoseconds();
-        apart = time::wall_nanoseconds().wrapping_sub(before);
+        offset = time::wall_nanoseconds().wrapping_sub(before);
         if time::nanoseconds().wrapping_sub(before) < MOMENT {
             break;
         }
     }
-    apart
+    offset
 }
 
 /// Compares the clocks. If they moved apart by more than clocks do since that was
 /// last done, the module's clock goes on by as much. True: it did.
 pub fn has_jumped() -> bool {
-    let apart = apart();
-    let moved = apart.wrapping_sub(APART.swap(apart, Ordering::Relaxed));
+    let offset = offset();
+    let moved = offset.wrapping_sub(OFFSET.swap(offset, Ordering::Relaxed));
     let moved = moved.cast_signed().unsigned_abs();
     let has_jumped = moved > JUMP;
     if has_jumped {

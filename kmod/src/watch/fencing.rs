@@ -154,8 +154,8 @@ pub fn wait_until_away() -> Result<(), Errno> {
 
 /// Waits until something is over, so much longer than a fence may take.
 fn wait(longer: u64, is_over: impl Fn() -> bool) -> Result<(), Errno> {
-    let patience = patience().saturating_add(GRACE).saturating_add(longer);
-    let until = now().saturating_add(patience);
+    let timeout = timeout().saturating_add(GRACE).saturating_add(longer);
+    let until = now().saturating_add(timeout);
     while !is_over() {
         if now() >= until {
             return Err(Errno::TIME);
@@ -166,13 +166,13 @@ fn wait(longer: u64, is_over: impl Fn() -> bool) -> Result<(), Errno> {
 }
 
 /// What a fence may take, in nanoseconds.
-fn patience() -> u64 {
+fn timeout() -> u64 {
     u64::from(policy::FENCE_SECONDS.get()).saturating_mul(1_000_000_000)
 }
 
 /// When a fence that is needed `since` has to be done; since now, if that is to come.
 fn due(since: u64, now: u64) -> u64 {
-    since.min(now).saturating_add(patience())
+    since.min(now).saturating_add(timeout())
 }
 
 /// Takes the step that is to be taken. Not inline: it has a jump table.
@@ -207,7 +207,7 @@ fn keep_away() {
     }
     KEPT_UNTIL.store(now.saturating_add(KEEP), Ordering::Relaxed);
     if fence::take_down().is_err() {
-        DUE.store(now.saturating_add(patience()), Ordering::Relaxed);
+        DUE.store(now.saturating_add(timeout()), Ordering::Relaxed);
         set_fence(Fence::Fencing);
     }
 }
@@ -275,7 +275,7 @@ fn unfence(wanted: u32) {
         WANT_CLEAN_UNFENCE => fence::abort_connections(),
         _ => Ok(()),
     };
-    DUE.store(now().saturating_add(patience()), Ordering::Relaxed);
+    DUE.store(now().saturating_add(timeout()), Ordering::Relaxed);
     let has_lapsed = || builtin::grants().is_some_and(|grants| grants.snapshot().has_lapsed(now()));
     let result = ended.and_then(|()| match has_lapsed() {
         true => Err(Errno::AGAIN),
@@ -283,7 +283,7 @@ fn unfence(wanted: u32) {
     });
     let late = now() >= DUE.load(Ordering::Relaxed);
     if result.is_err() || late {
-        DUE.store(now().saturating_add(patience()), Ordering::Relaxed);
+        DUE.store(now().saturating_add(timeout()), Ordering::Relaxed);
         begin_fence();
     } else {
         if let Some(grants) = builtin::grants() {

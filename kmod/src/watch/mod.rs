@@ -10,17 +10,12 @@
 //! somebody says so (`fencing`). The callout shuts the gate of [`crate::grants`] in
 //! time, also when the thread hangs. It is always set before a change may open the
 //! gate, and waits for nothing.
-//!
-//! One mutex serialises what sets the callout. Only threads that may sleep take it,
-//! and of ours only that of the grants is taken with it. Another one, which comes
-//! before it and before that of the hooks, is held for a change that grants and for
-//! one after which nothing is refused, so that neither overtakes the other.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
 use crate::builtin::NodeGrants;
-use crate::grants::{self, Refused, Snapshot, TENDED, Terms};
+use crate::grants::{self, HEARTBEAT_TIMEOUT, Refused, Snapshot, Terms};
 use crate::kernel::callout::{Callout, Handler};
 use crate::kernel::errno::Errno;
 use crate::kernel::mutex::KMutex;
@@ -55,9 +50,11 @@ impl Handler for Shut {
     }
 }
 
+/// Its mutex serialises what sets the callout.
 static CALLOUT: KMutex<Callout<Shut>> = KMutex::new(Callout::unset());
 
-/// Serialises what grants with what disarms the grants.
+/// Serialises what grants with what disarms the grants, so that neither overtakes the
+/// other.
 static ARMING: KMutex<()> = KMutex::new(());
 
 /// How often something happened since the module was loaded.
@@ -84,7 +81,7 @@ pub static COUNTS: Counts = Counts {
 };
 
 /// It was told that the deadline has passed.
-static TOLD: AtomicBool = AtomicBool::new(false);
+static LAPSE_NOTICED: AtomicBool = AtomicBool::new(false);
 
 /// Sets the mutexes up, and compares the clocks for the first time.
 ///
@@ -257,12 +254,12 @@ fn work() -> Duration {
         );
         grants.lapse(now());
     }
-    tend(grants);
+    heartbeat(grants);
     let snapshot = grants.snapshot();
     let now = now();
     match snapshot.has_lapsed(now) {
         true => notice_lapsed(&snapshot),
-        false => TOLD.store(false, Ordering::Relaxed),
+        false => LAPSE_NOTICED.store(false, Ordering::Relaxed),
     }
     fencing::act(&snapshot, now);
     rest(&snapshot)
@@ -287,12 +284,12 @@ fn rest(snapshot: &Snapshot) -> Duration {
 }
 
 /// Says that the thread is there.
-fn tend(grants: &NodeGrants) {
+fn heartbeat(grants: &NodeGrants) {
     let mut callout = CALLOUT.lock();
     let (deadline, at) = (grants.snapshot().terms.deadline, now());
-    let due = grants::due(deadline, at.saturating_add(TENDED));
+    let due = grants::due(deadline, at.saturating_add(HEARTBEAT_TIMEOUT));
     set_callout(grants, &mut callout, due, at);
-    grants.tend(now);
+    grants.heartbeat(now);
 }
 
 /// Says that the deadline has passed or a fence is missed, in case the thread that
@@ -309,7 +306,7 @@ pub fn notice() {
 
 /// Says so once when the deadline has passed, or panics if that is wanted.
 fn notice_lapsed(snapshot: &Snapshot) {
-    if !TOLD.swap(true, Ordering::Relaxed) {
+    if !LAPSE_NOTICED.swap(true, Ordering::Relaxed) {
         COUNTS.lapses.bump();
         log::warn(c"clinet: the deadline of the grants has passed");
         events::happened(sys::CLINETCTL_EVENT_LAPSED, snapshot.terms.deadline);

@@ -111,10 +111,10 @@ fn the_gate_never_stays_open_after_its_time() {
         let grants = small(1, due + MARGIN);
         let clock = Arc::new(AtomicU64::new(0));
         let (tended, time) = (grants.clone(), clock.clone());
-        let tend = thread::spawn(move || tended.tend(|| time.load(Acquire)));
+        let heartbeat = thread::spawn(move || tended.heartbeat(|| time.load(Acquire)));
         clock.store(due, Release);
         grants.shut_if_due(due);
-        tend.join().unwrap();
+        heartbeat.join().unwrap();
         assert_eq!(grants.standing(Tcp, 1), Standing::Lapsed);
     });
 }
@@ -125,7 +125,7 @@ fn a_deadline_that_moves_on_leaves_the_gate_open() {
     ::loom::model(|| {
         let due = 1_000_000_000;
         let grants = small(1, due + MARGIN);
-        grants.tend(|| 0);
+        grants.heartbeat(|| 0);
         let shutting = grants.clone();
         let shut = thread::spawn(move || shutting.shut_if_due(due));
         assert_eq!(grants.set_deadline(0, 2, FOREVER, || due), Ok(()));
