@@ -23,31 +23,32 @@ use crate::stats::{self, counters};
 /// Who asks for what.
 type Question<'a> = (StackId, &'a FiveTuple, Direction);
 
-/// Why the answer is no.
-struct Refusal {
-    /// Who owns the 5-tuple, or 0.
-    owner: Node,
-    /// `CLINET_OWNED` and so on.
-    number: u32,
+/// What a question comes to, where it is enforced.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// `CLINET_FREE` and so on.
+    pub reason: u32,
     /// The same for a probe.
     name: &'static CStr,
-    errno: Errno,
+    /// Who owns the 5-tuple, or 0.
+    pub owner: Node,
+    /// What a caller gets if the answer is no.
+    pub errno: Option<Errno>,
 }
 
 impl Reason {
-    /// Its number in C, its name for a probe, and what a caller gets.
-    fn told(self) -> Refusal {
-        let (number, name, errno) = match self {
+    fn outcome(self) -> Outcome {
+        let (reason, name, errno) = match self {
             Self::Lapsed => (sys::CLINET_LAPSED, c"lapsed", Errno::ADDRNOTAVAIL),
             Self::NotGranted => (sys::CLINET_NOT_GRANTED, c"not-granted", Errno::ADDRINUSE),
             Self::Explicit => (sys::CLINET_EXPLICIT, c"explicit", Errno::ADDRINUSE),
             Self::OtherStack => (sys::CLINET_OTHER_STACK, c"other-stack", Errno::ADDRNOTAVAIL),
         };
-        Refusal {
-            owner: 0,
-            number,
+        Outcome {
+            reason,
             name,
-            errno,
+            owner: 0,
+            errno: Some(errno),
         }
     }
 }
@@ -60,6 +61,15 @@ impl Full {
             Self::Udp => sys::CLINET_FULL_UDP,
             Self::Addresses => sys::CLINET_FULL_ADDRESSES,
             Self::Nodes => sys::CLINET_FULL_NODES,
+        }
+    }
+
+    /// The same for a probe.
+    fn name(self) -> &'static CStr {
+        match self {
+            Self::Tuples | Self::Nodes => c"full",
+            Self::Udp => c"udp-full",
+            Self::Addresses => c"addresses-full",
         }
     }
 }
@@ -95,11 +105,7 @@ pub fn connect(
     let Some(builtin) = active() else {
         return Ok(());
     };
-    let question = (stack, tuple, direction);
-    match tuple.protocol {
-        Protocol::Tcp => builtin.connect_tcp(question, via),
-        Protocol::Udp => builtin.connect_udp(question, via),
-    }
+    builtin.connect((stack, tuple, direction), via)
 }
 
 impl Builtin {
@@ -114,25 +120,37 @@ impl Builtin {
     }
 
     #[inline(never)]
-    fn connect_tcp(&self, question: Question<'_>, via: Via) -> Result<(), Errno> {
+    fn connect(&self, question: Question<'_>, via: Via) -> Result<(), Errno> {
         let (stack, tuple, direction) = question;
         probe::ask(tuple.as_probe(), stack, direction == Direction::Outgoing);
-        if let Some(refusal) = self.objection(question) {
-            return refuse(question, &refusal);
+        let generation = self.grants.generation();
+        if let Some(outcome) = self.objection(question) {
+            return refuse(question, &outcome);
         }
-        let verdict = self.registry.connect_tcp(stack, tuple, direction, via);
+        let verdict = match tuple.protocol {
+            Protocol::Tcp => self.registry.connect_tcp(stack, tuple, direction, via),
+            Protocol::Udp => self.registry.connect_udp(stack, tuple, via, tick()),
+        };
+        if self.grants.generation() != generation {
+            return self.answer_overtaken(question, verdict);
+        }
         self.answer(question, verdict)
     }
 
+    /// The grants changed, or their deadline came, while this thread registered: what
+    /// is not granted any more is taken back. It is counted as registered all the same,
+    /// and as removed.
+    #[cold]
     #[inline(never)]
-    fn connect_udp(&self, question: Question<'_>, via: Via) -> Result<(), Errno> {
-        let (stack, tuple, direction) = question;
-        probe::ask(tuple.as_probe(), stack, direction == Direction::Outgoing);
-        if let Some(refusal) = self.objection(question) {
-            return refuse(question, &refusal);
+    fn answer_overtaken(&self, question: Question<'_>, verdict: Verdict) -> Result<(), Errno> {
+        let Case::Refused(reason) = self.case(question, self.standing(question)) else {
+            return self.answer(question, verdict);
+        };
+        let (stack, tuple, _) = question;
+        if matches!(verdict, Verdict::Registered | Verdict::Repeated) {
+            self.registry.disconnect(stack, tuple);
         }
-        let verdict = self.registry.connect_udp(stack, tuple, via, tick());
-        self.answer(question, verdict)
+        refuse(question, &counted(question, reason))
     }
 
     /// Whether a local port is this node's, before the registry is asked.
@@ -150,7 +168,7 @@ impl Builtin {
 
     /// What speaks against a question before the registry is asked.
     #[inline(always)]
-    fn objection(&self, question: Question<'_>) -> Option<Refusal> {
+    fn objection(&self, question: Question<'_>) -> Option<Outcome> {
         match self.standing(question) {
             Standing::NoSpace | Standing::Granted => None,
             standing => self.object(question, standing),
@@ -159,7 +177,7 @@ impl Builtin {
 
     #[cold]
     #[inline(never)]
-    fn object(&self, question: Question<'_>, standing: Standing) -> Option<Refusal> {
+    fn object(&self, question: Question<'_>, standing: Standing) -> Option<Outcome> {
         let (_, tuple, direction) = question;
         let flow = stats::flow(tuple.protocol, direction);
         match self.case(question, standing) {
@@ -171,15 +189,7 @@ impl Builtin {
                 }
                 None
             }
-            Case::Refused(reason) => {
-                match reason {
-                    Reason::Lapsed => flow.cg_lapsed.bump(),
-                    Reason::NotGranted => flow.cg_not_granted.bump(),
-                    Reason::Explicit => flow.cg_explicit.bump(),
-                    Reason::OtherStack => flow.cg_other_stack.bump(),
-                }
-                Some(reason.told())
-            }
+            Case::Refused(reason) => Some(counted(question, reason)),
         }
     }
 
@@ -213,89 +223,92 @@ impl Builtin {
                 probe::accept(tuple.as_probe(), stack, outgoing, c"free");
                 Ok(())
             }
-            Verdict::OwnedBy(owner) => refuse(
-                question,
-                &Refusal {
-                    owner,
-                    number: sys::CLINET_OWNED,
-                    name: c"owned",
-                    errno: Errno::ADDRINUSE,
-                },
-            ),
             verdict => self.accept_or_refuse(question, verdict),
         }
     }
 
-    /// What comes of the verdicts that are seldom. Not inline: the others should
-    /// not need the stack for it.
+    /// What comes of the other verdicts. Not inline: the usual one should not need the
+    /// stack for it.
     #[inline(never)]
     fn accept_or_refuse(&self, question: Question<'_>, verdict: Verdict) -> Result<(), Errno> {
         let (stack, tuple, direction) = question;
         let flow = stats::flow(tuple.protocol, direction);
-        let (counter, reason, full) = match verdict {
-            Verdict::NotShared => (Some(&flow.cf_not_shared), c"not-shared", None),
-            Verdict::Unspecified => (Some(&flow.cf_no_address), c"no-address", None),
-            Verdict::Full(Full::Udp) => (
-                Some(&flow.cf_udp_full),
-                c"udp-full",
-                Some(sys::CLINET_FULL_UDP),
-            ),
-            Verdict::Full(Full::Addresses) => (
-                Some(&flow.cf_addresses_full),
-                c"addresses-full",
-                Some(sys::CLINET_FULL_ADDRESSES),
-            ),
-            Verdict::Full(_) => (Some(&flow.cf_full), c"full", Some(sys::CLINET_FULL)),
-            Verdict::Late => (Some(&flow.cf_late), c"late", Some(sys::CLINET_LATE)),
+        match verdict {
+            Verdict::NotShared => flow.cf_not_shared.bump(),
+            Verdict::Unspecified => flow.cf_no_address.bump(),
+            Verdict::Full(Full::Udp) => flow.cf_udp_full.bump(),
+            Verdict::Full(Full::Addresses) => flow.cf_addresses_full.bump(),
+            Verdict::Full(_) => flow.cf_full.bump(),
+            Verdict::Late => flow.cf_late.bump(),
             // Counted by the registry.
-            Verdict::Registered | Verdict::Repeated | Verdict::OwnedBy(_) => (None, c"ours", None),
-        };
-        if let Some(counter) = counter {
-            counter.bump();
+            Verdict::Registered | Verdict::Repeated | Verdict::OwnedBy(_) => {}
         }
-        if let Some(number) = full {
-            if self.full_refuses(tuple.protocol) {
-                return refuse_full(question, number, reason);
+        let outcome = self.outcome(tuple.protocol, verdict);
+        let answer = match outcome.errno {
+            Some(_) => refuse(question, &outcome),
+            None => {
+                let outgoing = direction == Direction::Outgoing;
+                probe::accept(tuple.as_probe(), stack, outgoing, outcome.name);
+                Ok(())
             }
-            counters().cs_full_admitted.bump();
+        };
+        if matches!(verdict, Verdict::Full(_) | Verdict::Late) {
+            match answer {
+                Ok(()) => counters().cs_full_admitted.bump(),
+                Err(_) => counters().cs_full_refused.bump(),
+            }
         }
-        let outgoing = direction == Direction::Outgoing;
-        probe::accept(tuple.as_probe(), stack, outgoing, reason);
-        Ok(())
+        answer
+    }
+
+    fn outcome(&self, protocol: Protocol, verdict: Verdict) -> Outcome {
+        let full = || self.full_refuses(protocol).then_some(Errno::ADDRNOTAVAIL);
+        let (reason, name, owner, errno) = match verdict {
+            Verdict::Registered => (sys::CLINET_FREE, c"free", 0, None),
+            Verdict::Repeated => (sys::CLINET_OURS, c"ours", self.registry.node(), None),
+            Verdict::OwnedBy(owner) => {
+                let errno = Some(Errno::ADDRINUSE);
+                (sys::CLINET_OWNED, c"owned", owner, errno)
+            }
+            Verdict::Full(of) => (of.number(), of.name(), 0, full()),
+            Verdict::Late => (sys::CLINET_LATE, c"late", 0, full()),
+            Verdict::NotShared => (sys::CLINET_NOT_SHARED, c"not-shared", 0, None),
+            Verdict::Unspecified => (sys::CLINET_NO_ADDRESS, c"no-address", 0, None),
+        };
+        Outcome {
+            reason,
+            name,
+            owner,
+            errno,
+        }
     }
 }
 
-/// There is no room, and that refuses.
-fn refuse_full(question: Question<'_>, number: u32, name: &'static CStr) -> Result<(), Errno> {
-    let answer = refuse(
-        question,
-        &Refusal {
-            owner: 0,
-            number,
-            name,
-            errno: Errno::ADDRNOTAVAIL,
-        },
-    );
-    match answer {
-        Ok(()) => counters().cs_full_admitted.bump(),
-        Err(_) => counters().cs_full_refused.bump(),
+/// What a reason comes to, which is counted.
+fn counted((_, tuple, direction): Question<'_>, reason: Reason) -> Outcome {
+    let flow = stats::flow(tuple.protocol, direction);
+    match reason {
+        Reason::Lapsed => flow.cg_lapsed.bump(),
+        Reason::NotGranted => flow.cg_not_granted.bump(),
+        Reason::Explicit => flow.cg_explicit.bump(),
+        Reason::OtherStack => flow.cg_other_stack.bump(),
     }
-    answer
+    reason.outcome()
 }
 
 /// The answer is no, if the mode lets it be.
 #[inline(never)]
-fn refuse((stack, tuple, direction): Question<'_>, refusal: &Refusal) -> Result<(), Errno> {
+fn refuse((stack, tuple, direction): Question<'_>, outcome: &Outcome) -> Result<(), Errno> {
     let enforced = settings::mode() == Mode::Enforce;
     let outgoing = direction == Direction::Outgoing;
-    let (seen, owner) = (tuple.as_probe(), refusal.owner);
-    probe::refuse(seen, stack, outgoing, owner, refusal.name, enforced);
-    let answer = if enforced { Err(refusal.errno) } else { Ok(()) };
+    let (seen, owner) = (tuple.as_probe(), outcome.owner);
+    probe::refuse(seen, stack, outgoing, owner, outcome.name, enforced);
     if !enforced {
         stats::flow(tuple.protocol, direction).cf_observed.bump();
     }
+    let answer = outcome.errno.filter(|_| enforced).map_or(Ok(()), Err);
     if events::are_wanted(sys::CLINETCTL_EVENT_REFUSED) {
-        events::refused((stack, tuple, direction), (owner, refusal.number), answer);
+        events::refused((stack, tuple, direction), (owner, outcome.reason), answer);
     }
     answer
 }
@@ -341,57 +354,22 @@ pub fn unbind(stack: StackId, endpoint: &Endpoint, via: Via) {
     }
 }
 
-/// What a question would come to, in the mode enforce.
-#[derive(Clone, Copy, Debug)]
-pub struct Forecast {
-    /// `CLINET_FREE` and so on.
-    pub reason: u32,
-    /// Who owns the 5-tuple, or 0.
-    pub owner: Node,
-    /// References to an entry of this node.
-    pub references: u64,
-    /// The errno that a caller would get.
-    pub errno: Option<Errno>,
-}
-
-/// What a question would come to now. Changes and counts nothing.
+/// What a question would come to now in the mode enforce, and the references to an
+/// entry of this node. Changes and counts nothing.
 ///
 /// # Errors
 ///
 /// `ENXIO` without a provider.
-pub fn query(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Result<Forecast, Errno> {
+pub fn query(
+    stack: StackId,
+    tuple: &FiveTuple,
+    direction: Direction,
+) -> Result<(Outcome, u64), Errno> {
     let builtin = BUILTIN.get().ok_or(Errno::NXIO)?;
     let question = (stack, tuple, direction);
     if let Case::Refused(reason) = builtin.case(question, builtin.standing(question)) {
-        let told = reason.told();
-        return Ok(Forecast {
-            reason: told.number,
-            owner: 0,
-            references: 0,
-            errno: Some(told.errno),
-        });
+        return Ok((reason.outcome(), 0));
     }
     let (verdict, references) = builtin.registry.query(stack, tuple);
-    Ok(builtin.forecast(tuple.protocol, verdict, references))
-}
-
-impl Builtin {
-    fn forecast(&self, protocol: Protocol, verdict: Verdict, references: u64) -> Forecast {
-        let full = || self.full_refuses(protocol).then_some(Errno::ADDRNOTAVAIL);
-        let (reason, owner, errno) = match verdict {
-            Verdict::Registered => (sys::CLINET_FREE, 0, None),
-            Verdict::Repeated => (sys::CLINET_OURS, self.registry.node(), None),
-            Verdict::OwnedBy(owner) => (sys::CLINET_OWNED, owner, Some(Errno::ADDRINUSE)),
-            Verdict::Full(of) => (of.number(), 0, full()),
-            Verdict::Late => (sys::CLINET_LATE, 0, full()),
-            Verdict::NotShared => (sys::CLINET_NOT_SHARED, 0, None),
-            Verdict::Unspecified => (sys::CLINET_NO_ADDRESS, 0, None),
-        };
-        Forecast {
-            reason,
-            owner,
-            references,
-            errno,
-        }
-    }
+    Ok((builtin.outcome(tuple.protocol, verdict), references))
 }

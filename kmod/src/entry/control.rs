@@ -37,7 +37,7 @@ fn provider() -> u32 {
 
 /// Everything but the head.
 #[inline(never)]
-fn tell_state(cst: &mut sys::clinetctl_state_t) {
+fn fill_state(cst: &mut sys::clinetctl_state_t) {
     let gauges = builtin::gauges();
     cst.cst_attach = state::get() as u32;
     cst.cst_mode = settings::mode() as u32;
@@ -59,10 +59,10 @@ fn tell_state(cst: &mut sys::clinetctl_state_t) {
     cst.cst_fence_action = policy::FENCE_ACTION.get();
     cst.cst_fence_seconds = policy::FENCE_SECONDS.get();
     copy_string(&mut cst.cst_reason, state::reason());
-    tell_grants(cst);
+    fill_grants(cst);
 }
 
-fn tell_grants(cst: &mut sys::clinetctl_state_t) {
+fn fill_grants(cst: &mut sys::clinetctl_state_t) {
     cst.cst_fence = watch::fence() as u32;
     cst.cst_now = watch::now();
     let Some(snapshot) = builtin::grants().map(|grants| grants.snapshot()) else {
@@ -87,7 +87,7 @@ c_function! {
         let Some(cst) = (unsafe { cst.as_mut() }) else {
             return Errno::INVAL.number();
         };
-        tell_state(cst);
+        fill_state(cst);
         0
     }
 }
@@ -139,13 +139,13 @@ fn query(cq: &mut sys::clinetctl_query_t) -> Result<(), Errno> {
         1 => Direction::Incoming,
         _ => return Err(Errno::INVAL),
     };
-    let forecast = builtin::query(builtin::GLOBAL, &tuple, direction)?;
+    let (outcome, references) = builtin::query(builtin::GLOBAL, &tuple, direction)?;
     let port = u16::from_be(tuple.local.port);
     let granted = builtin::grants().is_some_and(|grants| grants.is_granted(tuple.protocol, port));
-    cq.cq_error = forecast.errno.map_or(0, Errno::number);
-    cq.cq_reason = forecast.reason;
-    cq.cq_owner = forecast.owner;
-    cq.cq_references = forecast.references as u32;
+    cq.cq_error = outcome.errno.map_or(0, Errno::number);
+    cq.cq_reason = outcome.reason;
+    cq.cq_owner = outcome.owner;
+    cq.cq_references = references as u32;
     cq.cq_granted = granted.into();
     Ok(())
 }

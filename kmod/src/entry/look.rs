@@ -30,19 +30,19 @@ c_function! {
             let tuple = tuple.ok_or(Errno::PROTONOSUPPORT)?;
             builtin::query(builtin::GLOBAL, &tuple, Direction::Outgoing)
         });
-        let forecast = match result {
-            Ok(forecast) => forecast,
+        let (outcome, references) = match result {
+            Ok(found) => found,
             Err(error) => return error.number(),
         };
         let found = sys::clinet_answer_t {
-            ca_reason: forecast.reason,
-            ca_owner: forecast.owner,
-            ca_references: forecast.references as u32,
+            ca_reason: outcome.reason,
+            ca_owner: outcome.owner,
+            ca_references: references as u32,
             ca_pad: 0,
         };
         // SAFETY: passed on by the caller; the structure has no padding.
         unsafe { copy_out(&found, answer, size) };
-        errno::to_c(forecast.errno.map_or(Ok(()), Err))
+        errno::to_c(outcome.errno.map_or(Ok(()), Err))
     }
 }
 

@@ -16,9 +16,11 @@
 //! ([`Grants::heartbeat`], [`Grants::shut_if_due`]). The gate moves on with each
 //! change, and is read before and after the rest: what was read in between
 //! belongs together. A question that is overtaken by a change takes the lock
-//! for a moment, so nobody spins, and nobody is refused because of a change.
+//! for a moment, so nobody spins, and nobody is refused because of a change. Who
+//! registers reads the gate once more afterwards ([`Grants::generation`]): a thread may be
+//! stopped in between for any time.
 //!
-//! # Late is impossible
+//! # The deadline
 //!
 //! The gate is shut [`MARGIN`] before the deadline, so that a clock interrupt
 //! that comes late still comes before it, and when nobody has looked after the
@@ -139,6 +141,13 @@ impl<W: World> Grants<W> {
         let place = index(protocol) * words + usize::from(port / 64);
         let word = self.bits.get(place).map_or(0, Word::load);
         word >> (port % 64) & 1 != 0
+    }
+
+    /// Another number after each change, and after the gate was shut. What was true of
+    /// a port is so still if it was read in between.
+    #[inline]
+    pub fn generation(&self) -> u64 {
+        self.gate.load()
     }
 
     /// What is true of a local port, in host byte order. Any context; waits for

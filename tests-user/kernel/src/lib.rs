@@ -60,6 +60,7 @@ pub use driver::{Driver, Info};
 pub use fault::{Fault, guard};
 pub use imports::kstat::{KstatError, KstatValue};
 pub use imports::log::{Destination, Level, Message};
+pub use imports::mutex::before_next_mutex;
 pub use imports::netstack::NetstackLayout;
 pub use kernel::Kernel;
 pub use leak::{Leak, Leaks};

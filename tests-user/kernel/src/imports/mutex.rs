@@ -7,6 +7,7 @@
 //! The word is 0 when free, else the owner, with the lowest bit set if
 //! somebody waits. All-zero memory is a free mutex.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::imports;
@@ -25,6 +26,18 @@ const LOCK_LEVEL: u64 = 10;
 const WAITERS: u64 = 1;
 /// The word of a destroyed mutex.
 const DEAD: u64 = 6;
+
+thread_local! {
+    /// What this thread does before a module takes a mutex in it.
+    static BEFORE: Cell<Option<Box<dyn FnOnce()>>> = const { Cell::new(None) };
+}
+
+/// Has this thread do something, once, just before a module takes a mutex in it: wait
+/// for another thread, as one does that an interrupt or a busy machine holds up there.
+/// The kernel may be used by other threads meanwhile.
+pub fn before_next_mutex(run: impl FnOnce() + 'static) {
+    BEFORE.set(Some(Box::new(run)));
+}
 
 /// Takes the mutex at `address` for the current thread.
 #[inline]
@@ -152,6 +165,9 @@ imports! {
     }
 
     fn mutex_enter(mutex: u64) {
+        if let Some(run) = BEFORE.take() {
+            run();
+        }
         enter(mutex);
     }
 

@@ -5,8 +5,10 @@
 //! Which local ports are this node's, at the call sites of the contract.
 
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
 use std::time::Duration;
 
+use clinet_kernel::before_next_mutex;
 use clinet_kernel::together::{self, Over};
 use clinet_module_tests::{
     Control, EADDRINUSE, EADDRNOTAVAIL, EBUSY, EHOSTUNREACH, EINVAL, ENXIO, ESTALE, FLOWS, Grants,
@@ -72,6 +74,66 @@ fn the_gate_is_shut_before_the_deadline_and_not_much_earlier() {
         loaded.kernel.advance(Duration::from_millis(20));
         assert_eq!(loaded.number_of("lapses"), 1);
     }
+}
+
+/// Asks in a thread that is held up after it looked at the grants and before it
+/// registers, while something else happens.
+fn ask_held_up(loaded: &Loaded, tuple: &Tuple, happens: impl FnOnce()) -> i32 {
+    let (reached, is_there) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    together::scope(|threads| {
+        let asks = threads.spawn(move |_: &Over| {
+            before_next_mutex(move || {
+                reached.send(()).expect("somebody waits");
+                // Either way.
+                let _ = may_go_on.recv();
+            });
+            loaded.connect2(true, tuple)
+        });
+        is_there.recv().expect("it takes a mutex");
+        happens();
+        drop(go_on);
+        asks.join().expect("it has an answer")
+    })
+}
+
+/// A thread that is held up between the grants and the registry for longer than the gate
+/// is shut before the deadline.
+#[test]
+fn who_is_held_up_past_the_deadline_registers_nothing() {
+    for mut tuple in [FLOWS[0], FLOWS[6]].map(|flow| flow.tuple(40000)) {
+        let loaded = unfenced(&[]);
+        let mut wanted = grants(&loaded, 10);
+        wanted.allow(1, 40000..=40999);
+        assert_eq!(loaded.set_grants(&mut wanted), 0);
+        // The address has its number.
+        assert_eq!(loaded.connect2(true, &tuple), 0);
+        tuple.fport = tuple.fport.wrapping_add(1);
+        let meanwhile = || loaded.kernel.advance(Duration::from_secs(1));
+        assert_eq!(ask_held_up(&loaded, &tuple, meanwhile), 0);
+        let tuples = loaded.number_of("tuples");
+        tuple.fport = tuple.fport.wrapping_add(1);
+        let meanwhile = || loaded.kernel.advance(Duration::from_secs(10));
+        assert_eq!(ask_held_up(&loaded, &tuple, meanwhile), EADDRNOTAVAIL);
+        assert_eq!(loaded.number_of("tuples"), tuples);
+    }
+}
+
+/// The same while its port goes to somebody else.
+#[test]
+fn who_is_held_up_until_its_port_is_not_granted_registers_nothing() {
+    let loaded = unfenced(&[]);
+    assert_eq!(loaded.set_grants(&mut grants(&loaded, 10)), 0);
+    assert_eq!(loaded.connect2(true, &tcp(40000)), 0);
+    let tuples = loaded.number_of("tuples");
+    let mut other = Grants::with_space(32768..=65535)
+        .and(41000..=41999)
+        .until(loaded.clock() + 10 * SECOND);
+    other.terms.cg_sequence = 2;
+    let mut other = Some(other);
+    let meanwhile = || assert_eq!(loaded.set_grants(&mut other.take().expect("once")), 0);
+    assert_eq!(ask_held_up(&loaded, &tcp(40001), meanwhile), EADDRINUSE);
+    assert_eq!(loaded.number_of("tuples"), tuples);
 }
 
 #[test]
