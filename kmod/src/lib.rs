@@ -116,6 +116,9 @@
 #[cfg(test)]
 extern crate std;
 
+#[macro_use]
+mod c_enum;
+
 #[cfg(target_os = "illumos")]
 mod attach;
 pub mod audit;

@@ -6,15 +6,14 @@
 
 use core::ffi::CStr;
 
-use crate::attach::state::{self, AUDITS, PASSED};
+use crate::attach::state;
 use crate::builtin::Gauges;
 use crate::grants::Snapshot;
 use crate::kernel::kstat::{Kstat, Source, Value};
 use crate::kernel::log;
 use crate::kernel::mutex::KMutex;
 use crate::stats::{self, sum};
-use crate::watch::{self, COUNTS};
-use crate::{builtin, settings};
+use crate::{builtin, settings, watch};
 
 /// A value's name, and what it is now.
 type Named = (&'static CStr, fn() -> Value);
@@ -33,8 +32,10 @@ impl Source for Attach {
             (c"mode", || String(settings::mode().name())),
             (c"provider", || String(provider())),
             (c"hooks", || Number(state::hooks())),
-            (c"audits", || Number(AUDITS.completed.get())),
-            (c"audits_incomplete", || Number(AUDITS.incomplete.get())),
+            (c"audits", || Number(state::AUDITS.get())),
+            (c"audits_incomplete", || {
+                Number(state::AUDITS_INCOMPLETE.get())
+            }),
             (c"audit_added", || {
                 Number(sum(|counters| &counters.cs_audit_added))
             }),
@@ -44,10 +45,10 @@ impl Source for Attach {
             (c"audit_conflicts", || {
                 Number(sum(|counters| &counters.cs_audit_conflicts))
             }),
-            (c"audit_torn", || Number(AUDITS.torn.get())),
-            (c"audit_forgotten", || Number(AUDITS.forgotten.get())),
-            (c"other_stack", || Number(PASSED.other_stack.get())),
-            (c"foreign_observed", || Number(PASSED.observed.get())),
+            (c"audit_torn", || Number(state::AUDIT_TORN.get())),
+            (c"audit_forgotten", || Number(state::AUDIT_FORGOTTEN.get())),
+            (c"other_stack", || Number(state::OTHER_STACK.get())),
+            (c"foreign_observed", || Number(state::OBSERVED.get())),
         ];
         VALUES.get(index).map(|(name, value)| (*name, value()))
     }
@@ -72,11 +73,11 @@ impl Source for Granted {
         let value = match index {
             0 => (c"fence", String(watch::fence().name())),
             1 => (c"clock", Number(watch::now())),
-            2 => (c"lapses", Number(COUNTS.lapses.get())),
-            3 => (c"clock_jumps", Number(COUNTS.jumps.get())),
-            4 => (c"fences", Number(COUNTS.fences.get())),
-            5 => (c"fences_missed", Number(COUNTS.missed.get())),
-            6 => (c"unfences", Number(COUNTS.unfences.get())),
+            2 => (c"lapses", Number(watch::LAPSES.get())),
+            3 => (c"clock_jumps", Number(watch::JUMPS.get())),
+            4 => (c"fences", Number(watch::FENCES.get())),
+            5 => (c"fences_missed", Number(watch::FENCES_MISSED.get())),
+            6 => (c"unfences", Number(watch::UNFENCES.get())),
             _ => {
                 let (name, number) = term(index.checked_sub(7)?)?;
                 (name, Number(number))

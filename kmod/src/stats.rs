@@ -259,40 +259,25 @@ fn asked(flow: usize) -> u64 {
 /// from the registry. One by one, since the whole is more than a kernel stack
 /// should hold.
 pub fn snapshot(cs_tuples: u64, cs_capacity: u64, mut put: impl FnMut(usize, u64)) {
-    use core::mem::offset_of;
-    type Stats = sys::clinet_stats_t;
+    macro_rules! at {
+        ($member:ident) => {
+            core::mem::offset_of!(sys::clinet_stats_t, $member)
+        };
+    }
     for named in COUNTERS {
         put(named.offset, sum(named.counter));
     }
-    put(offset_of!(Stats, cs_tuples), cs_tuples);
-    put(offset_of!(Stats, cs_capacity), cs_capacity);
+    put(at!(cs_tuples), cs_tuples);
+    put(at!(cs_capacity), cs_capacity);
     let total = |of: fn(&FlowCounters) -> &Counter| (0..3).map(|flow| flow_sum(flow, of)).sum();
-    put(
-        offset_of!(Stats, cs_registered),
-        total(|flow| &flow.cf_registered),
-    );
-    put(
-        offset_of!(Stats, cs_repeated),
-        total(|flow| &flow.cf_repeated),
-    );
-    put(
-        offset_of!(Stats, cs_owned_elsewhere),
-        total(|flow| &flow.cf_owned),
-    );
-    put(
-        offset_of!(Stats, cs_unspecified),
-        total(|flow| &flow.cf_no_address),
-    );
+    put(at!(cs_registered), total(|flow| &flow.cf_registered));
+    put(at!(cs_repeated), total(|flow| &flow.cf_repeated));
+    put(at!(cs_owned_elsewhere), total(|flow| &flow.cf_owned));
+    put(at!(cs_unspecified), total(|flow| &flow.cf_no_address));
     let flows = [
-        (
-            offset_of!(Stats, cs_tcp_out),
-            offset_of!(Stats, cs_tcp_out_grants),
-        ),
-        (
-            offset_of!(Stats, cs_tcp_in),
-            offset_of!(Stats, cs_tcp_in_grants),
-        ),
-        (offset_of!(Stats, cs_udp), offset_of!(Stats, cs_udp_grants)),
+        (at!(cs_tcp_out), at!(cs_tcp_out_grants)),
+        (at!(cs_tcp_in), at!(cs_tcp_in_grants)),
+        (at!(cs_udp), at!(cs_udp_grants)),
     ];
     for (flow, (start, grants)) in flows.into_iter().enumerate() {
         for (_, named) in FLOW_COUNTERS {
@@ -301,7 +286,7 @@ pub fn snapshot(cs_tuples: u64, cs_capacity: u64, mut put: impl FnMut(usize, u64
         for (_, named) in GRANT_COUNTERS {
             put(grants + named.offset, flow_sum(flow, named.counter));
         }
-        let of_all = offset_of!(sys::clinet_flow_stats_t, cf_asked);
+        let of_all = core::mem::offset_of!(sys::clinet_flow_stats_t, cf_asked);
         put(start + of_all, asked(flow));
     }
 }

@@ -11,7 +11,7 @@
 #![forbid(unsafe_code)]
 
 use crate::contract::{self, Accepted};
-use crate::flow::{Addr, Family, FiveTuple, Protocol, SockAddr};
+use crate::flow::{FiveTuple, Protocol, SockAddr};
 use crate::kernel::errno::Errno;
 use crate::kernel::sys;
 
@@ -58,16 +58,9 @@ fn asked(ct: &sys::clinet_tcp_t) -> Option<FiveTuple> {
     if ct.ct_state != OPEN {
         return None;
     }
-    let family = Family::from_number(ct.ct_family)?;
     Some(FiveTuple {
         protocol: Protocol::Tcp,
-        local: SockAddr {
-            addr: Addr::from_v6_form(family, ct.ct_laddr)?,
-            port: ct.ct_lport,
-        },
-        foreign: SockAddr {
-            addr: Addr::from_v6_form(family, ct.ct_faddr)?,
-            port: ct.ct_fport,
-        },
+        local: SockAddr::from_v6_form(ct.ct_family, (ct.ct_laddr, ct.ct_lport))?,
+        foreign: SockAddr::from_v6_form(ct.ct_family, (ct.ct_faddr, ct.ct_fport))?,
     })
 }

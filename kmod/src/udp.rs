@@ -22,7 +22,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use static_assertions::{assert_eq_align, assert_eq_size, const_assert_eq};
 
 use crate::contract;
-use crate::flow::{Addr, Family, FiveTuple, Protocol, SockAddr, to_words};
+use crate::flow::{FiveTuple, Protocol, SockAddr, to_words};
 use crate::kernel::errno::Errno;
 use crate::kernel::stack::spread;
 use crate::kernel::sys;
@@ -109,11 +109,11 @@ impl Ask {
     }
 
     fn peer(&self) -> Option<SockAddr> {
-        let family = Family::from_number(self.family)?;
-        Some(SockAddr {
-            addr: Addr::from_v6_form(family, self.destination.v6lastdst)?,
-            port: self.destination.lastdstport,
-        })
+        let LastDestination {
+            v6lastdst,
+            lastdstport,
+        } = self.destination;
+        SockAddr::from_v6_form(self.family, (v6lastdst, lastdstport))
     }
 }
 

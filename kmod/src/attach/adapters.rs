@@ -9,8 +9,9 @@
 //! and is ignored. None sleeps, allocates, or calls ip.
 
 use core::ffi::{c_int, c_void};
+use core::sync::atomic::Ordering;
 
-use super::state::{self, PASSED};
+use super::state;
 use crate::builtin;
 use crate::contract::{self, LocalEvent};
 use crate::flow::{Direction, Endpoint, FiveTuple, Reject};
@@ -40,7 +41,7 @@ fn provider(stack: StackId) -> Option<To> {
         Some(provider) if builtin::is_built_in(provider) => Some(To::BuiltIn),
         Some(provider) if stack == builtin::GLOBAL => Some(To::Foreign(provider)),
         Some(_) => {
-            PASSED.other_stack.bump();
+            state::OTHER_STACK.bump();
             None
         }
         None => {
@@ -66,7 +67,7 @@ fn ask(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Result<(), Er
 fn ask_foreign(provider: Provider, tuple: &FiveTuple, direction: Direction) -> Result<(), Errno> {
     let answer = contract::ask_provider(provider, tuple, direction == Direction::Outgoing);
     if settings::mode() == Mode::Observe && answer.is_err() {
-        PASSED.observed.bump();
+        state::OBSERVED.bump();
         return Ok(());
     }
     answer
@@ -76,7 +77,7 @@ fn end(stack: StackId, tuple: &FiveTuple) {
     match provider(stack) {
         Some(To::BuiltIn) => {
             if builtin::disconnect(stack, tuple) == Ended::Doubtful {
-                state::note_doubt();
+                state::DOUBT.store(true, Ordering::Release);
             }
         }
         Some(To::Foreign(_)) => contract::end(tuple),

@@ -15,7 +15,7 @@
 use core::ffi::{c_int, c_void};
 
 use super::ip::Walk;
-use super::state::AUDITS;
+use super::state;
 use crate::audit::fingerprints::Fingerprints;
 use crate::audit::walked::{self, WalkedConnection};
 use crate::builtin;
@@ -87,9 +87,9 @@ impl Auditor {
         self.missing.clear();
         if complete && walked == before {
             builtin::audit_finish();
-            AUDITS.completed.bump();
+            state::AUDITS.bump();
         } else {
-            AUDITS.incomplete.bump();
+            state::AUDITS_INCOMPLETE.bump();
         }
     }
 }
@@ -123,7 +123,7 @@ impl Visit<'_> {
                 }
             }
             WalkedConnection::Idle => {}
-            WalkedConnection::Torn => AUDITS.torn.bump(),
+            WalkedConnection::Torn => state::AUDIT_TORN.bump(),
         }
     }
 
@@ -148,7 +148,7 @@ impl Visit<'_> {
             .missing
             .insert(fingerprint, |places| KmemSlice::from_fn(places, |_| 0))
         {
-            AUDITS.forgotten.bump();
+            state::AUDIT_FORGOTTEN.bump();
         }
     }
 }

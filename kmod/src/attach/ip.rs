@@ -5,7 +5,6 @@
 //! ip as it is found: the module held open, its hook variables, its walk.
 
 use core::ffi::{CStr, c_void};
-use core::ptr::NonNull;
 
 use super::hooks::{Hook, Variable};
 use crate::kernel::errno::Errno;
@@ -43,7 +42,9 @@ impl Ip {
             errno: Errno::NXIO,
             reason: NO_IP,
         })?;
-        let walk = module.symbol(WALK).ok_or(Refusal {
+        // SAFETY: ip's function of that name has this type, which C checks against
+        // ip's declaration where there is one; ip is held open.
+        let walk = unsafe { module.function(WALK) }.ok_or(Refusal {
             errno: Errno::NOTSUP,
             reason: NO_WALK,
         })?;
@@ -77,10 +78,7 @@ impl Ip {
 
 /// `cl_tcp_walk_list`.
 #[derive(Clone, Copy)]
-pub struct Walk(NonNull<()>);
-
-// SAFETY: the address of a function.
-unsafe impl Send for Walk {}
+pub struct Walk(sys::clinet_walk_fn);
 
 /// What the walk calls for each connection.
 pub type Look = unsafe extern "C" fn(*mut sys::clinet_tcp_info_t, *mut c_void) -> core::ffi::c_int;
@@ -94,10 +92,8 @@ impl Walk {
     /// `look` can be called with `argument`, in this thread, until this
     /// returns.
     pub unsafe fn call(self, stack: sys::netstackid_t, look: Look, argument: *mut c_void) -> bool {
-        // SAFETY: ip's function of that name has this type, which C checks
-        // against ip's declaration where there is one; ip is held open.
-        let walk = unsafe { core::mem::transmute::<NonNull<()>, sys::clinet_walk_fn>(self.0) };
-        // SAFETY: passed on by the caller; the stack id may be any.
-        walk.is_some_and(|walk| unsafe { walk(stack, Some(look), argument) } == 0)
+        // SAFETY: passed on by the caller; the stack id may be any; ip is held open.
+        self.0
+            .is_some_and(|walk| unsafe { walk(stack, Some(look), argument) } == 0)
     }
 }

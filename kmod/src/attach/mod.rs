@@ -229,7 +229,7 @@ fn can_audit() -> bool {
 #[inline(never)]
 pub fn work(now: u32) {
     let mut attachment = ATTACHMENT.lock();
-    if state::take_clearing() && state::get() != State::Attached {
+    if state::CLEARING.swap(false, Ordering::AcqRel) && state::get() != State::Attached {
         builtin::clear_local();
     }
     attachment.compare_hooks();
@@ -277,7 +277,7 @@ impl Attachment {
             hooks += 1;
         }
         state::set(State::Attached, c"", hooks);
-        state::set_taken(false);
+        state::TAKEN.store(false, Ordering::Release);
         Ok(())
     }
 
@@ -304,7 +304,7 @@ impl Attachment {
         let asked = variables
             .clone()
             .any(|variable| variable.hook() == Hook::Connect2 && variable.asks());
-        state::set_taken(!asked);
+        state::TAKEN.store(!asked, Ordering::Release);
     }
 
     /// Finds ip's variables and looks whether all that are wanted are free.
@@ -337,7 +337,7 @@ impl Attachment {
             false => State::Refused,
         };
         state::set(state, refusal.reason, 0);
-        state::set_taken(refusal.errno == Errno::BUSY);
+        state::TAKEN.store(refusal.errno == Errno::BUSY, Ordering::Release);
     }
 
     /// Replaces our functions by those that accept everything: the question
@@ -347,12 +347,13 @@ impl Attachment {
             variable.pass();
         }
         state::set(state, reason, 0);
-        state::want_clearing();
+        state::CLEARING.store(true, Ordering::Release);
     }
 
     /// Asks for a row of audits if ends are in doubt.
     fn settle_doubt(&mut self, now: u32) {
-        if now.wrapping_sub(self.doubted) >= DOUBT_PERIOD && state::take_doubt() {
+        let is_due = now.wrapping_sub(self.doubted) >= DOUBT_PERIOD;
+        if is_due && state::DOUBT.swap(false, Ordering::AcqRel) {
             self.doubted = now;
             WANTED.store(ROW, Ordering::Relaxed);
         }

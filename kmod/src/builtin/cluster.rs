@@ -36,10 +36,13 @@ pub fn install(owner: Node, tuple: &FiveTuple) -> Result<(), Errno> {
         }
         Err(NotInstalled::OwnedBy(holder)) => {
             counters().cs_conflicts.bump();
+            let FiveTuple { local, foreign, .. } = tuple;
             probe::install_conflict(
                 tuple.protocol.number(),
-                (tuple.local.addr.v6_form(), tuple.local.port),
-                (tuple.foreign.addr.v6_form(), tuple.foreign.port),
+                &local.addr.v6_form(),
+                local.port,
+                &foreign.addr.v6_form(),
+                foreign.port,
                 holder,
             );
             if events::are_wanted(sys::CLINETCTL_EVENT_CONFLICT) {

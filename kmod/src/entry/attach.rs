@@ -117,7 +117,7 @@ c_function! {
             cst_state: state::get() as u32,
             cst_mode: settings::mode() as u32,
             cst_hooks: state::hooks(),
-            cst_audits: state::AUDITS.completed.get(),
+            cst_audits: state::AUDITS.get(),
             cst_added: sum(|counters| &counters.cs_audit_added),
             cst_removed: sum(|counters| &counters.cs_audit_removed),
             cst_conflicts: sum(|counters| &counters.cs_audit_conflicts),

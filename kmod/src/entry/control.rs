@@ -44,7 +44,7 @@ fn fill_state(cst: &mut sys::clinetctl_state_t) {
     cst.cst_node = builtin::node();
     cst.cst_provider = provider();
     cst.cst_hooks = state::hooks();
-    cst.cst_audits = state::AUDITS.completed.get();
+    cst.cst_audits = state::AUDITS.get();
     cst.cst_tuples = gauges.tuples;
     cst.cst_capacity = gauges.capacity;
     cst.cst_udp_tuples = gauges.udp_tuples;

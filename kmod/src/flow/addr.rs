@@ -176,6 +176,16 @@ impl SockAddr {
         let addr = unsafe { Addr::read(Family::from_number(family)?, addr)? };
         Some(Self { addr, port })
     }
+
+    /// As [`Addr::from_v6_form`], of the family of this number.
+    #[must_use]
+    pub fn from_v6_form(
+        family: sys::sa_family_t,
+        (addr, port): ([u8; 16], sys::in_port_t),
+    ) -> Option<Self> {
+        let addr = Addr::from_v6_form(Family::from_number(family)?, addr)?;
+        Some(Self { addr, port })
+    }
 }
 
 // Probes get a pointer to it.

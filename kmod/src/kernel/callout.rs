@@ -5,46 +5,41 @@
 //! A call by the kernel's clock at a later time.
 
 use core::ffi::c_void;
-use core::marker::PhantomData;
+use core::mem::transmute;
 use core::ptr;
 use core::time::Duration;
 
 use super::{sys, time};
 
-/// What is called: in an interrupt thread, so that no thread of the machine can
-/// keep it from running.
-pub trait Handler: 'static {
-    /// Must not sleep, nor wait for anything that whoever sets the callout holds.
-    fn run();
-}
-
-/// A call of a handler that is to come, or none.
-pub struct Callout<H: Handler> {
+/// A call of a function that is to come, or none.
+pub struct Callout {
     id: sys::timeout_id_t,
-    handler: PhantomData<fn() -> H>,
+    function: fn(),
 }
 
 // SAFETY: the id is a number to the kernel, which any thread may use.
-unsafe impl<H: Handler> Send for Callout<H> {}
+unsafe impl Send for Callout {}
 
-impl<H: Handler> Callout<H> {
-    /// One that is not set.
-    pub const fn unset() -> Self {
+impl Callout {
+    /// One that is not set, of a function that is called in an interrupt thread, so
+    /// that no thread of the machine can keep it from running. It must not sleep, nor
+    /// wait for anything that whoever sets the callout holds.
+    pub const fn unset(function: fn()) -> Self {
         Self {
             id: ptr::null_mut(),
-            handler: PhantomData,
+            function,
         }
     }
 
-    /// Has the handler called once after so much time, rounded up to ticks, or up to
-    /// a tick earlier; a call that was set before does not come. May wait for a
-    /// handler that runs.
+    /// Has the function called once after so much time, rounded up to ticks, or up to
+    /// a tick earlier; a call that was set before does not come. May wait for a call
+    /// that runs.
     pub fn set(&mut self, span: Duration) {
         self.cancel();
-        // SAFETY: a function that takes any argument; its text stays until the
-        // callout is cancelled or has run.
-        self.id =
-            unsafe { sys::realtime_timeout(Some(run::<H>), ptr::null_mut(), time::ticks(span)) };
+        let function = self.function as *mut c_void;
+        // SAFETY: `run` takes such a function; its text stays until the callout is
+        // cancelled or has run.
+        self.id = unsafe { sys::realtime_timeout(Some(run), function, time::ticks(span)) };
     }
 
     /// The call does not come, if it has not yet; one that runs has returned.
@@ -59,6 +54,12 @@ impl<H: Handler> Callout<H> {
 }
 
 /// What the clock calls.
-extern "C" fn run<H: Handler>(_: *mut c_void) {
-    H::run();
+///
+/// # Safety
+///
+/// `function` is a `fn()`.
+unsafe extern "C" fn run(function: *mut c_void) {
+    // SAFETY: as the caller promises.
+    let function = unsafe { transmute::<*mut c_void, fn()>(function) };
+    function();
 }

@@ -5,8 +5,7 @@
 //! Kernel sockets: datagram ones, for the ioctls that they have.
 
 use core::ffi::{c_int, c_void};
-use core::mem::transmute;
-use core::ptr::{self, NonNull};
+use core::ptr;
 
 use super::errno::Errno;
 use super::modsym::OpenModule;
@@ -28,19 +27,18 @@ impl Ksockets {
     /// `ENXIO` if it cannot be opened, `ENOTSUP` if it lacks a function.
     pub fn open() -> Result<Self, Errno> {
         let module = OpenModule::open(c"misc/ksocket").map_err(|_| Errno::NXIO)?;
-        let find = |name| module.symbol(name).ok_or(Errno::NOTSUP);
-        let [socket, ioctl, close] = [
-            find(c"ksocket_socket")?,
-            find(c"ksocket_ioctl")?,
-            find(c"ksocket_close")?,
-        ];
-        // SAFETY: the function of that name has this type, which C takes from its
-        // declaration; the module stays loaded as long as the address is kept.
-        let socket = unsafe { transmute::<NonNull<()>, sys::clinet_ksocket_socket_fn>(socket) };
-        // SAFETY: as above.
-        let ioctl = unsafe { transmute::<NonNull<()>, sys::clinet_ksocket_ioctl_fn>(ioctl) };
-        // SAFETY: as above.
-        let close = unsafe { transmute::<NonNull<()>, sys::clinet_ksocket_close_fn>(close) };
+        // SAFETY: the functions of these names have these types, which C takes from
+        // their declarations; the module stays loaded as long as they are kept.
+        let functions = unsafe {
+            (
+                module.function(c"ksocket_socket"),
+                module.function(c"ksocket_ioctl"),
+                module.function(c"ksocket_close"),
+            )
+        };
+        let (Some(socket), Some(ioctl), Some(close)) = functions else {
+            return Err(Errno::NOTSUP);
+        };
         Ok(Self {
             socket,
             ioctl,

@@ -5,6 +5,7 @@
 //! Other modules, and what is in them by name.
 
 use core::ffi::{CStr, c_int};
+use core::mem;
 use core::ptr::NonNull;
 
 use super::sys;
@@ -37,6 +38,19 @@ impl OpenModule {
         // SAFETY: an open handle, a string, and a place for the error.
         let address = unsafe { sys::ddi_modsym(self.0.as_ptr(), name.as_ptr(), &mut error) };
         NonNull::new(address.cast())
+    }
+
+    /// The function of a name; `None` if there is none. Sleeps.
+    ///
+    /// # Safety
+    ///
+    /// The function of that name is an `F`, which is a pointer, and is called only while
+    /// this lives.
+    pub unsafe fn function<F>(&self, name: &CStr) -> Option<F> {
+        const { assert!(size_of::<F>() == size_of::<NonNull<()>>()) };
+        let address = self.symbol(name)?;
+        // SAFETY: of this size, and an `F` as the caller promises.
+        Some(unsafe { mem::transmute_copy(&address) })
     }
 }
 

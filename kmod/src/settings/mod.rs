@@ -16,57 +16,34 @@ pub mod ports;
 
 use core::ffi::CStr;
 use core::ops::RangeInclusive;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::kernel::sys;
 use crate::registry::Node;
 
-/// What the answer to a question does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Mode {
-    /// Nobody is asked and nothing is registered.
-    Off = 0,
-    /// Questions are decided and counted, and none is refused.
-    Observe = 1,
-    /// Refusals are refusals.
-    Enforce = 2,
-}
-
-impl Mode {
-    /// The mode with this number in `clinet_mode`.
-    #[must_use]
-    pub fn from_number(number: u32) -> Option<Self> {
-        match number {
-            0 => Some(Self::Off),
-            1 => Some(Self::Observe),
-            2 => Some(Self::Enforce),
-            _ => None,
-        }
-    }
-
-    /// Its name in the kstat.
-    #[must_use]
-    pub fn name(self) -> &'static CStr {
-        match self {
-            Self::Off => c"off",
-            Self::Observe => c"observe",
-            Self::Enforce => c"enforce",
-        }
+c_enum! {
+    /// What the answer to a question does.
+    pub enum Mode {
+        /// Nobody is asked and nothing is registered.
+        Off = 0, c"off";
+        /// Questions are decided and counted, and none is refused.
+        Observe = 1, c"observe";
+        /// Refusals are refusals.
+        Enforce = 2, c"enforce";
     }
 }
 
-static MODE: AtomicU8 = AtomicU8::new(Mode::Enforce as u8);
+static MODE: AtomicU32 = AtomicU32::new(Mode::Enforce as u32);
 
 /// The mode now. Any context; one load of a word that hardly ever changes.
 #[must_use]
 pub fn mode() -> Mode {
-    Mode::from_number(MODE.load(Ordering::Acquire).into()).unwrap_or(Mode::Enforce)
+    Mode::from_number(MODE.load(Ordering::Acquire)).unwrap_or(Mode::Enforce)
 }
 
 /// Changes the mode.
 pub fn set_mode(mode: Mode) {
-    MODE.store(mode as u8, Ordering::Release);
+    MODE.store(mode as u32, Ordering::Release);
 }
 
 /// What was set at load, in range.

@@ -10,7 +10,7 @@
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::{COUNTS, TASK, answering, errno, now};
+use super::{FENCES, FENCES_MISSED, TASK, UNFENCES, answering, errno, now};
 use crate::grants::Snapshot;
 use crate::kernel::errno::Errno;
 use crate::kernel::{log, sys, time};
@@ -26,41 +26,20 @@ const GRACE: u64 = 1_000_000_000;
 /// slowest (measured under emulation).
 const ENDING: u64 = 60_000_000_000;
 
-/// Where the fence is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Fence {
-    /// The addresses are not touched.
-    Unfenced = sys::CLINETCTL_UNFENCED,
-    /// They are being taken away.
-    Fencing = sys::CLINETCTL_FENCING,
-    /// They are away.
-    Fenced = sys::CLINETCTL_FENCED,
-    /// They are not away in time; that is tried again.
-    Missed = sys::CLINETCTL_FENCE_MISSED,
-    /// They are being brought back.
-    Unfencing = sys::CLINETCTL_UNFENCING,
-}
-
-impl Fence {
-    /// Its name in the kstat.
-    pub fn name(self) -> &'static CStr {
-        match self {
-            Self::Unfenced => c"unfenced",
-            Self::Fencing => c"fencing",
-            Self::Fenced => c"fenced",
-            Self::Missed => c"missed",
-            Self::Unfencing => c"unfencing",
-        }
+c_enum! {
+    /// Where the fence is.
+    pub enum Fence {
+        /// The addresses are not touched.
+        Unfenced = sys::CLINETCTL_UNFENCED, c"unfenced";
+        /// They are being taken away.
+        Fencing = sys::CLINETCTL_FENCING, c"fencing";
+        /// They are away.
+        Fenced = sys::CLINETCTL_FENCED, c"fenced";
+        /// They are not away in time; that is tried again.
+        Missed = sys::CLINETCTL_FENCE_MISSED, c"missed";
+        /// They are being brought back.
+        Unfencing = sys::CLINETCTL_UNFENCING, c"unfencing";
     }
-
-    const ALL: [Self; 5] = [
-        Self::Unfenced,
-        Self::Fencing,
-        Self::Fenced,
-        Self::Missed,
-        Self::Unfencing,
-    ];
 }
 
 static FENCE: AtomicU32 = AtomicU32::new(Fence::Unfenced as u32);
@@ -76,9 +55,7 @@ static DUE: AtomicU64 = AtomicU64::new(0);
 
 /// Where the fence is. Any context.
 pub fn fence() -> Fence {
-    let number = FENCE.load(Ordering::Acquire);
-    let found = Fence::ALL.into_iter().find(|fence| *fence as u32 == number);
-    found.unwrap_or(Fence::Missed)
+    Fence::from_number(FENCE.load(Ordering::Acquire)).unwrap_or(Fence::Missed)
 }
 
 fn set_fence(fence: Fence) {
@@ -233,7 +210,7 @@ fn go_on() {
         notice_missed(&grants.snapshot());
     }
     if result.is_ok() {
-        COUNTS.fences.bump();
+        FENCES.bump();
         set_fence(Fence::Fenced);
     }
 }
@@ -257,7 +234,7 @@ pub fn notice_missed(snapshot: &Snapshot) {
     let (fence, missed) = (fence as u32, Fence::Missed as u32);
     let changed = FENCE.compare_exchange(fence, missed, Ordering::AcqRel, Ordering::Relaxed);
     if changed.is_ok() {
-        COUNTS.missed.bump();
+        FENCES_MISSED.bump();
         log::warn(MISSED);
         events::happened(sys::CLINETCTL_EVENT_FENCED, Fence::Missed as u64);
     }
@@ -289,7 +266,7 @@ fn unfence(wanted: u32) {
         if let Some(grants) = builtin::grants() {
             grants.set_fenced(false, now);
         }
-        COUNTS.unfences.bump();
+        UNFENCES.bump();
         set_fence(Fence::Unfenced);
     }
     done(wanted);

@@ -16,7 +16,7 @@ use core::time::Duration;
 
 use crate::builtin::NodeGrants;
 use crate::grants::{self, HEARTBEAT_TIMEOUT, Refused, Snapshot, Terms};
-use crate::kernel::callout::{Callout, Handler};
+use crate::kernel::callout::Callout;
 use crate::kernel::errno::Errno;
 use crate::kernel::mutex::KMutex;
 use crate::kernel::task::Task;
@@ -40,45 +40,29 @@ const SHORT: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(1);
 
 /// Shuts the gate.
-struct Shut;
-
-impl Handler for Shut {
-    fn run() {
-        if let Some(grants) = builtin::grants() {
-            grants.shut_if_due(now());
-        }
+fn shut() {
+    if let Some(grants) = builtin::grants() {
+        grants.shut_if_due(now());
     }
 }
 
 /// Its mutex serialises what sets the callout.
-static CALLOUT: KMutex<Callout<Shut>> = KMutex::new(Callout::unset());
+static CALLOUT: KMutex<Callout> = KMutex::new(Callout::unset(shut));
 
 /// Serialises what grants with what disarms the grants, so that neither overtakes the
 /// other.
 static ARMING: KMutex<()> = KMutex::new(());
 
-/// How often something happened since the module was loaded.
-pub struct Counts {
-    /// The deadline of what was granted passed.
-    pub lapses: Counter,
-    /// The wall clock jumped.
-    pub jumps: Counter,
-    /// The shared addresses were taken away.
-    pub fences: Counter,
-    /// ... and not in time.
-    pub missed: Counter,
-    /// They were brought back.
-    pub unfences: Counter,
-}
-
-/// Read for the kstats.
-pub static COUNTS: Counts = Counts {
-    lapses: Counter::zero(),
-    jumps: Counter::zero(),
-    fences: Counter::zero(),
-    missed: Counter::zero(),
-    unfences: Counter::zero(),
-};
+/// How often the deadline of what was granted passed.
+pub static LAPSES: Counter = Counter::zero();
+/// How often the wall clock jumped.
+pub static JUMPS: Counter = Counter::zero();
+/// How often the shared addresses were taken away.
+pub static FENCES: Counter = Counter::zero();
+/// ... and not in time.
+pub static FENCES_MISSED: Counter = Counter::zero();
+/// How often they were brought back.
+pub static UNFENCES: Counter = Counter::zero();
 
 /// It was told that the deadline has passed.
 static LAPSE_NOTICED: AtomicBool = AtomicBool::new(false);
@@ -112,7 +96,7 @@ pub unsafe fn fini() {
 }
 
 /// Sets the callout for a gate that is due to be shut.
-fn set_callout(grants: &NodeGrants, callout: &mut Callout<Shut>, due: Option<u64>, now: u64) {
+fn set_callout(grants: &NodeGrants, callout: &mut Callout, due: Option<u64>, now: u64) {
     match due {
         Some(due) if due > now => callout.set(Duration::from_nanos(due - now)),
         // One that is about to come stays: this thread may be stopped right here.
@@ -241,7 +225,7 @@ fn work() -> Duration {
         return LONG;
     };
     if clock::has_jumped() {
-        COUNTS.jumps.bump();
+        JUMPS.bump();
         let snapshot = grants.snapshot();
         if snapshot.is_any() && snapshot.terms.deadline != grants::FOREVER {
             log::warn(c"clinet: the clock jumped by more than two seconds: the grants have lapsed");
@@ -307,7 +291,7 @@ pub fn notice() {
 /// Says so once when the deadline has passed, or panics if that is wanted.
 fn notice_lapsed(snapshot: &Snapshot) {
     if !LAPSE_NOTICED.swap(true, Ordering::Relaxed) {
-        COUNTS.lapses.bump();
+        LAPSES.bump();
         log::warn(c"clinet: the deadline of the grants has passed");
         events::happened(sys::CLINETCTL_EVENT_LAPSED, snapshot.terms.deadline);
         if policy::FENCE_ACTION.get() == policy::PANIC {
