@@ -89,7 +89,7 @@ impl Source for Granted {
 
 /// What is granted now; zeros without a provider.
 fn term(index: usize) -> Option<(&'static CStr, u64)> {
-    let snapshot = builtin::grants().map_or(Snapshot::NOTHING, |grants| grants.snapshot());
+    let snapshot = builtin::grants().map_or_else(Snapshot::default, |grants| grants.snapshot());
     let [tcp, udp] = snapshot.terms.spaces;
     let [tcp_granted, udp_granted] = snapshot.granted;
     match index {
@@ -145,9 +145,9 @@ impl Source for Registry {
 fn gauge(index: usize) -> Option<(&'static CStr, u64)> {
     if index == 0 {
         let gauges = builtin::collect_counts();
-        KSTATS.lock().gauges = gauges;
+        KSTATS.lock().gauges = Some(gauges);
     }
-    let gauges = KSTATS.lock().gauges;
+    let gauges = KSTATS.lock().gauges.unwrap_or_default();
     match index {
         0 => Some((c"tuples", gauges.tuples)),
         1 => Some((c"capacity", gauges.capacity)),
@@ -165,7 +165,7 @@ struct Kstats {
     granted: Option<Kstat<Granted>>,
     registry: Option<Kstat<Registry>>,
     /// As they were read.
-    gauges: Gauges,
+    gauges: Option<Gauges>,
 }
 
 impl Kstats {
@@ -173,7 +173,7 @@ impl Kstats {
         attach: None,
         granted: None,
         registry: None,
-        gauges: Gauges::NOTHING,
+        gauges: None,
     };
 }
 

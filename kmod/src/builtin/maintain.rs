@@ -39,7 +39,7 @@ pub(super) fn wake() {
 }
 
 /// What there is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Gauges {
     /// Entries, those included that a sweep will drop.
     pub tuples: u64,
@@ -55,19 +55,6 @@ pub struct Gauges {
     pub nodes: u64,
     /// Kernel memory of the module, in bytes, with a provider or without.
     pub bytes: u64,
-}
-
-impl Gauges {
-    /// What there is without a provider, but for the bytes.
-    pub const NOTHING: Self = Self {
-        tuples: 0,
-        capacity: 0,
-        udp_tuples: 0,
-        endpoints: 0,
-        addresses: 0,
-        nodes: 0,
-        bytes: 0,
-    };
 }
 
 /// Adds what the registry counted to the counters, so that they are complete, and says
@@ -95,7 +82,7 @@ fn gauges_by(used: impl FnOnce(&Registry<Kernel>) -> PerPool<usize>) -> Gauges {
     let Some(registry) = BUILTIN.get().map(|builtin| &builtin.registry) else {
         return Gauges {
             bytes,
-            ..Gauges::NOTHING
+            ..Gauges::default()
         };
     };
     let used = used(registry);

@@ -146,17 +146,14 @@ fn grant_configured(tunables: &sys::clinet_tunables_t) -> Result<(), Errno> {
 /// Nobody else is in the module, and nothing is associated.
 unsafe fn take_down() {
     // SAFETY: passed on by the caller.
-    unsafe { report::fini() };
-    // SAFETY: passed on by the caller.
-    unsafe { watch::fini() };
-    // SAFETY: passed on by the caller.
-    unsafe { fence::fini() };
-    // SAFETY: passed on by the caller.
-    unsafe { events::fini() };
-    // SAFETY: passed on by the caller.
-    unsafe { attach::fini() };
-    // SAFETY: passed on by the caller.
-    unsafe { builtin::fini() };
+    unsafe {
+        report::fini();
+        watch::fini();
+        fence::fini();
+        events::fini();
+        attach::fini();
+        builtin::fini();
+    }
 }
 
 c_function! {
@@ -202,11 +199,11 @@ c_function! {
     /// Nobody else is in the module, and nothing is associated.
     fn clinet_module_fini() {
         // SAFETY: passed on by the caller; the tasks are the last ones inside, and
-        // this one wakes the other.
-        unsafe { watch::TASK.stop() };
-        // SAFETY: as above.
-        unsafe { TASK.stop() };
-        // SAFETY: passed on by the caller.
-        unsafe { take_down() };
+        // the first of them wakes the other.
+        unsafe {
+            watch::TASK.stop();
+            TASK.stop();
+            take_down();
+        }
     }
 }

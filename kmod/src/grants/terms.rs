@@ -72,7 +72,7 @@ pub enum Refused {
 }
 
 /// All of what is granted but the ports themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// Of whoever grants; only compared for equality.
     pub epoch: u64,
@@ -84,8 +84,8 @@ pub struct Terms {
     pub spaces: [Space; 2],
 }
 
-/// What there is at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What there is at one moment; nothing by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The terms.
     pub terms: Terms,
@@ -96,18 +96,6 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// No port space and nothing granted.
-    pub const NOTHING: Self = Self {
-        terms: Terms {
-            epoch: 0,
-            sequence: 0,
-            deadline: 0,
-            spaces: [Space { first: 0, last: 0 }; 2],
-        },
-        granted: [0; 2],
-        open: false,
-    };
-
     /// Are there ports of which nothing is registered?
     #[must_use]
     pub fn is_shut(&self) -> bool {

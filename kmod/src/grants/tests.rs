@@ -65,7 +65,7 @@ fn without_a_port_space_nothing_is_said() {
     for port in [0, 1, 1500, 65535] {
         assert_eq!(grants.standing(Tcp, port), Standing::NoSpace);
     }
-    assert_eq!(grants.snapshot(), Snapshot::NOTHING);
+    assert_eq!(grants.snapshot(), Snapshot::default());
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn what_cannot_be_is_not_granted() {
         try_all([SPACE; 2], [&none[1..], &none]),
         Err(Refused::Invalid)
     );
-    assert_eq!(grants.snapshot(), Snapshot::NOTHING);
+    assert_eq!(grants.snapshot(), Snapshot::default());
     assert_eq!(try_all([space(1, 65535), space(0, 0)], [&none; 2]), Ok(()));
     assert_eq!(grants.standing(Tcp, 65535), Standing::NotGranted);
     assert_eq!(grants.standing(Udp, 65535), Standing::NoSpace);
