@@ -20,8 +20,8 @@ const ALL: u32 = abi::CLINETCTL_EVENTS_ALL;
 const KEPT: u64 = 1024;
 
 /// One machine with a reader.
-struct Watched {
-    loaded: Loaded,
+pub struct Watched {
+    pub loaded: Loaded,
     wake: u64,
 }
 
@@ -44,7 +44,8 @@ impl Watched {
         Self::with(&[("clinet_fence", 2)], wake)
     }
 
-    fn with(tunables: &[(&str, u64)], wake: extern "C" fn()) -> Self {
+    /// One whose readers are woken by a function.
+    pub fn with(tunables: &[(&str, u64)], wake: extern "C" fn()) -> Self {
         let loaded = Loaded::new(tunables);
         let functions = [
             ("wake", wake as *const ()),
@@ -61,7 +62,8 @@ impl Watched {
         Self { loaded, wake }
     }
 
-    fn open(&self) -> u64 {
+    /// From now on events are recorded; where they begin.
+    pub fn open(&self) -> u64 {
         self.open_for(ALL)
     }
 
@@ -73,7 +75,8 @@ impl Watched {
         cursor
     }
 
-    fn close(&self) {
+    /// They are recorded no more.
+    pub fn close(&self) {
         self.close_for(ALL);
     }
 
@@ -83,7 +86,7 @@ impl Watched {
     }
 
     /// Up to `room` events that the mask wants.
-    fn read(&self, cursor: &mut u64, mask: u32, room: u32) -> Vec<abi::clinetctl_event_t> {
+    pub fn read(&self, cursor: &mut u64, mask: u32, room: u32) -> Vec<abi::clinetctl_event_t> {
         let mut events: Vec<abi::clinetctl_event_t> =
             (0..=room).map(|_| FromZeros::new_zeroed()).collect();
         let mut count = room;

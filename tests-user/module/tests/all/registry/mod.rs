@@ -9,6 +9,7 @@ use clinet_kernel::Context;
 use clinet_module_tests::{ENXIO, Loaded, TCP, Tuple, ptr, ptr_mut};
 
 mod counters;
+mod full;
 mod look;
 mod memory;
 mod threads;
