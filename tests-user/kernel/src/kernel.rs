@@ -24,7 +24,7 @@ use crate::record::{Body, Record, Symbol};
 use crate::thunk::{LowMemory, Thunks};
 
 /// The functions that [`Kernel::fail_next`] knows.
-const CAN_FAIL: [&str; 8] = [
+const CAN_FAIL: [&str; 9] = [
     "ddi_create_minor_node",
     "ddi_taskq_create",
     "ksocket_ioctl",
@@ -33,6 +33,7 @@ const CAN_FAIL: [&str; 8] = [
     "ldi_ioctl",
     "ldi_open_by_dev",
     "mod_install",
+    "mod_remove",
 ];
 
 /// One simulated machine. When it is dropped it is switched off: its threads
@@ -319,8 +320,8 @@ impl Kernel {
     }
 
     /// Makes the next call of `ddi_create_minor_node`, `ddi_taskq_create`,
-    /// `mod_install`, or a function of kernel sockets or the layered driver
-    /// interface that may fail, fail.
+    /// `mod_install`, `mod_remove`, or a function of kernel sockets or the layered
+    /// driver interface that may fail, fail.
     ///
     /// # Panics
     ///

@@ -56,6 +56,9 @@ pub enum Leak {
     MinorNode(String),
     /// The operations of a driver that `mod_remove` was not called for.
     Operations(String),
+    /// The linkage of a module without a driver that `mod_remove` was not called for,
+    /// by the module's name.
+    Linkage(String),
     /// A pollhead that somebody waits on.
     Pollhead(String),
     /// A kernel socket that was not closed.
@@ -92,6 +95,7 @@ impl fmt::Display for Leak {
             Self::OpenModule(name) => write!(f, "open handle of {name}"),
             Self::MinorNode(name) => write!(f, "minor node {name}"),
             Self::Operations(name) => write!(f, "the installed driver {name}"),
+            Self::Linkage(name) => write!(f, "the installed linkage of {name}"),
             Self::Pollhead(name) => write!(f, "pollhead {name} with somebody waiting on it"),
             Self::Socket => f.write_str("kernel socket"),
             Self::Ident => f.write_str("ldi ident"),
@@ -168,6 +172,9 @@ pub(crate) fn collect(machine: &Machine, record: &Record) -> Leaks {
     );
     if machine.devices.forget_operations(record.base_name()) {
         leaks.push(Leak::Operations(record.base_name().to_owned()));
+    }
+    if machine.linkages.forget(&record.data) {
+        leaks.push(Leak::Linkage(record.base_name().to_owned()));
     }
     if let Some(pollhead) = machine.polls.take_within(&record.data) {
         let name = machine.variable_at(pollhead);

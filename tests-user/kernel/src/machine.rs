@@ -15,7 +15,7 @@ use crate::imports::clock::Clock;
 use crate::imports::kmem::Accounts;
 use crate::imports::kstat::Kstats;
 use crate::imports::log::Log;
-use crate::imports::modctl::Handles;
+use crate::imports::modctl::{Handles, Linkages};
 use crate::imports::netstack::Netstacks;
 use crate::imports::poll::Polls;
 use crate::imports::random::Random;
@@ -39,6 +39,7 @@ pub(crate) struct Machine {
     pub sched: Sched,
     pub task_queues: TaskQueues,
     pub handles: Handles,
+    pub linkages: Linkages,
     pub netstacks: Netstacks,
     pub devices: Devices,
     pub polls: Polls,
@@ -65,6 +66,7 @@ impl Machine {
             sched: Sched::default(),
             task_queues: TaskQueues::default(),
             handles: Handles::default(),
+            linkages: Linkages::default(),
             netstacks: Netstacks::default(),
             devices: Devices::default(),
             polls: Polls::default(),

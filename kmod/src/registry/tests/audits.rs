@@ -122,3 +122,26 @@ fn an_incoming_one_that_is_asked_about_twice_is_doubtful() {
     registry.ask(0, &tcp(2), true, 0);
     assert_eq!(registry.disconnect(0, &tcp(2)), Ended::Removed);
 }
+
+/// The first connection was not one whose end ip tells twice, or the second one is not
+/// of a peer.
+#[test]
+fn who_connects_to_a_peer_that_connected_or_was_connected_to_is_in_no_doubt() {
+    let Fixture(registry) = fixture();
+    for (n, first, second) in [(1, true, true), (2, true, false), (3, false, true)] {
+        for outgoing in [first, second] {
+            assert_eq!(registry.ask(0, &tcp(n), outgoing, 0), Verdict::Registered);
+            let ended = registry.disconnect(0, &tcp(n));
+            assert_eq!(ended, Ended::Removed, "{n}");
+        }
+    }
+}
+
+#[test]
+fn an_audit_leaves_the_doubt_of_who_has_two_references() {
+    let Fixture(registry) = fixture();
+    registry.ask(0, &tcp(1), false, 0);
+    registry.ask(0, &tcp(1), false, 0);
+    assert_eq!(registry.audits(&[tcp(1)], 2), [0, 0]);
+    assert_eq!(registry.disconnect(0, &tcp(1)), Ended::Doubtful);
+}

@@ -352,6 +352,39 @@ fn epochs_run_out_without_sweeps_and_come_back_with_one() {
     assert_eq!(verdict(&registry, &tcp(2)), Verdict::OwnedBy(2));
 }
 
+/// Epochs that are alive are not free, however often the table was swept.
+#[test]
+fn a_resynchronisation_that_never_ends_runs_out_of_epochs() {
+    let Fixture(registry) = fixture();
+    for n in 0..200 {
+        assert!(registry.install(2, &tcp(n)).is_ok());
+        assert_eq!(registry.resync_begin(2), Some(Ok(())), "{n}");
+        registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+    }
+    assert_eq!(registry.resync_begin(2), Some(Err(TooMany)));
+    assert!((0..200).all(|n| verdict(&registry, &tcp(n)) == Verdict::OwnedBy(2)));
+}
+
+/// Sweeps before its end dropped nothing of what died then.
+#[test]
+fn what_a_resynchronisation_dropped_stays_dead_without_a_sweep() {
+    let Fixture(registry) = fixture();
+    for n in 0..200 {
+        assert!(registry.install(2, &tcp(n)).is_ok());
+        assert_eq!(registry.resync_begin(2), Some(Ok(())), "{n}");
+    }
+    for _ in 0..3 {
+        registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap();
+    }
+    assert_eq!(registry.resync_end(2), Some(Ok(())));
+    let purges = (0..300).take_while(|_| {
+        let all_dead = (0..200).all(|n| verdict(&registry, &tcp(n)) == Verdict::Registered);
+        assert!(all_dead);
+        registry.leave(2)
+    });
+    assert_eq!(purges.count(), 50);
+}
+
 #[test]
 fn clearing_leaves_what_other_nodes_own() {
     let Fixture(registry) = fixture();

@@ -252,3 +252,16 @@ fn keys_that_collide_under_one_secret_do_not_under_another() {
         assert!((share / 2..share * 2).contains(&table.used()));
     }
 }
+
+#[test]
+fn the_task_is_woken_each_time_half_of_the_reserve_is_gone() {
+    let fixture = Fixture::new(SETTINGS, 4);
+    let reserve = &fixture.0.reserve;
+    for _ in 0..3 {
+        reserve.refill();
+        let before = wakes_and_asks();
+        let taken: Vec<_> = (0..RESERVED).map(|_| reserve.take()).collect();
+        assert!(taken.iter().all(Option::is_some));
+        assert_eq!(wakes_and_asks(), (before.0 + 1, before.1));
+    }
+}

@@ -4,7 +4,7 @@
 
 //! Numbers of local addresses and nodes: used up, and used again.
 
-use super::super::names::MOST;
+use super::super::names::{FREE, MOST, STATE};
 use super::*;
 
 /// 5-tuples from one of 65536 addresses.
@@ -203,4 +203,27 @@ fn a_number_changes_hands_when_its_entries_are_gone_only() {
     assert_eq!(connect(&registry, &at(one, tcp(1))), Verdict::Registered);
     assert_eq!(number(one), first);
     assert_eq!(listing(&registry, 0).len(), 1);
+}
+
+/// A search ends where nothing was in use: what was given back is no longer in its way.
+#[test]
+fn what_was_given_back_lengthens_no_search() {
+    let fixture = Fixture::new(SETTINGS, 4);
+    for n in 0..MOST as u32 {
+        assert_eq!(fixture.connect(&from_address(n)), Verdict::Registered);
+    }
+    for n in 1..MOST as u32 {
+        assert_eq!(fixture.0.end(0, &from_address(n)), Some(true));
+    }
+    let names = &fixture.0.locals;
+    let in_the_way = || {
+        let states = names.names.iter().map(|name| Word::load(&name.state));
+        states.filter(|state| state & STATE != FREE).count()
+    };
+    assert_eq!(in_the_way(), MOST);
+    fixture.0.collect();
+    assert_eq!(in_the_way(), 1);
+    assert_eq!(fixture.0.end(0, &from_address(0)), Some(true));
+    fixture.0.collect();
+    assert_eq!(in_the_way(), 0);
 }

@@ -5,7 +5,7 @@
 //! What fails at load: the module is not there, has said why and leaves
 //! nothing; or it does its work.
 
-use clinet_kernel::Kernel;
+use clinet_kernel::{Kernel, Level, ModunloadError};
 use clinet_module_tests::module_file;
 
 const TUNABLES: [(&str, u64); 2] = [("clinet_attach", 0), ("clinet_max_tuples", 256)];
@@ -26,6 +26,7 @@ fn refused(kernel: &Kernel, errno: i32, tunables: &[(&str, u64)]) -> String {
         "{}",
         message.text
     );
+    assert_eq!(message.level, Level::Warning);
     message.text.clone()
 }
 
@@ -96,4 +97,22 @@ fn without_a_thread_or_a_linkage_the_module_is_not_loaded() {
         let message = refused(&kernel, errno, &TUNABLES);
         assert!(message.contains(says), "{message}");
     }
+}
+
+/// A misc module's linkage always goes; if it did not, nothing would be taken down.
+#[test]
+fn a_linkage_that_stays_keeps_the_module() {
+    let kernel = Kernel::new();
+    let tunables = [&TUNABLES[..], &[("clinet_provider", 0)]].concat();
+    let module = kernel.load("misc/clinet", &module_file(), &tunables);
+    let module = module.expect("it loads");
+    let memory = kernel.kmem_in_use();
+    kernel.fail_next("mod_remove");
+    let refused = kernel.unload(&module);
+    assert!(
+        matches!(&refused, Err(ModunloadError::Refused { errno: 16, .. })),
+        "{refused:?}"
+    );
+    assert_eq!(kernel.kmem_in_use(), memory);
+    kernel.unload(&module).expect("it goes");
 }

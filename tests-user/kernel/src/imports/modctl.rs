@@ -4,7 +4,7 @@
 
 //! `mod_install` and its kin, and `ddi_modopen`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -95,6 +95,33 @@ impl Handles {
             record.references.fetch_sub(1, Ordering::Relaxed);
         }
         left.iter().map(|record| record.name.clone()).collect()
+    }
+}
+
+/// The linkages without a driver that `mod_install` was called for and `mod_remove` was
+/// not.
+#[derive(Default)]
+pub(crate) struct Linkages(Mutex<BTreeSet<u64>>);
+
+impl Linkages {
+    fn install(&self, linkage: u64) {
+        if drivers(linkage).is_empty() && !lock(&self.0).insert(linkage) {
+            fault!("mod_install of what is installed");
+        }
+    }
+
+    fn remove(&self, linkage: u64) {
+        if drivers(linkage).is_empty() && !lock(&self.0).remove(&linkage) {
+            fault!("mod_remove of what is not installed");
+        }
+    }
+
+    /// Forgets those in `data`. Was there any?
+    pub fn forget(&self, data: &Range<u64>) -> bool {
+        let mut all = lock(&self.0);
+        let before = all.len();
+        all.retain(|linkage| !data.contains(linkage));
+        all.len() < before
     }
 }
 
@@ -198,18 +225,29 @@ imports! {
         if here().machine.fails("mod_install") {
             return EAGAIN;
         }
-        match check_operations(linkage) {
+        let error = match check_operations(linkage) {
             0 => install_drivers(linkage),
             error => error,
+        };
+        if error == 0 {
+            here().machine.linkages.install(linkage);
         }
+        error
     }
 
     fn mod_remove(linkage: u64) -> i32 {
         must_be_able_to_sleep("mod_remove");
-        match check_operations(linkage) {
+        if here().machine.fails("mod_remove") {
+            return EBUSY;
+        }
+        let error = match check_operations(linkage) {
             0 => remove_drivers(linkage),
             error => error,
+        };
+        if error == 0 {
+            here().machine.linkages.remove(linkage);
         }
+        error
     }
 
     fn mod_info(linkage: u64, info: u64) -> i32 {

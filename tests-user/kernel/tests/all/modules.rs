@@ -7,7 +7,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::common::{LINKAGE, Machine, PLAIN, compile, load_plain};
-use clinet_kernel::{Context, Kernel, ModloadError, ModunloadError, kernel_symbols};
+use clinet_kernel::{Context, Kernel, Leak, ModloadError, ModunloadError, kernel_symbols};
 
 fn load(kernel: &Kernel, name: &str, source: &str) -> Result<clinet_kernel::Module, ModloadError> {
     kernel.load(name, &compile(&format!("{LINKAGE}{source}")), &[])
@@ -259,6 +259,35 @@ fn a_linkage_that_is_none_is_refused() {
         error.to_string().contains("longer than 31 bytes"),
         "{error}"
     );
+}
+
+#[test]
+fn a_linkage_is_removed_as_often_as_it_is_installed() {
+    let kernel = Kernel::new();
+    let install = "int _init(void) { return (mod_install(&linkage)); }";
+    let forgets = format!("{install} int _fini(void) {{ return (0); }}");
+    let module = load(&kernel, "misc/test", &forgets).expect("it loads");
+    let error = kernel.unload(&module).expect_err("it forgot something");
+    let ModunloadError::Leaks { leaks, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(leaks.0, [Leak::Linkage("test".to_owned())]);
+    for (twice, says) in [
+        ("mod_remove", "what is not installed"),
+        ("mod_install", "what is installed"),
+    ] {
+        let kernel = Kernel::new();
+        let again = format!(
+            "{install} int _fini(void) {{
+                if ({twice}(&linkage) != 0)
+                    return (1);
+                return ({twice}(&linkage));
+            }}"
+        );
+        let module = load(&kernel, "misc/test", &again).expect("it loads");
+        let error = kernel.unload(&module).expect_err("once too often");
+        assert!(error.to_string().contains(says), "{error}");
+    }
 }
 
 #[test]

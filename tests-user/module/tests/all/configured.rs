@@ -178,6 +178,14 @@ fn without_memory_for_the_lists_the_module_does_not_load() {
                 errno: 12, leaks, ..
             }) => {
                 assert!(leaks.0.is_empty(), "allocation {n}: {leaks}");
+                let log = kernel.log();
+                let [message] = &log[..] else {
+                    panic!("allocation {n}: {log:?}");
+                };
+                let says = message
+                    .text
+                    .starts_with("clinet: not loaded: no memory for ");
+                assert!(says, "allocation {n}: {}", message.text);
                 refused += 1;
             }
             Err(error) => panic!("{error}"),

@@ -5,6 +5,7 @@
 //! What the module offers its control device besides grants and events.
 
 use std::collections::BTreeSet;
+use std::ffi::CStr;
 
 use clinet_control::abi;
 use clinet_kernel::KstatValue;
@@ -22,6 +23,10 @@ fn the_versions_are_told() {
     assert_eq!(version.size, 4);
     let text = loaded.module.symbol("clinet_version").unwrap();
     assert_eq!(text.size, env!("CARGO_PKG_VERSION").len() as u64 + 1);
+    let start = std::ptr::with_exposed_provenance(text.address as usize);
+    // SAFETY: `const char clinet_version[]`.
+    let text = unsafe { CStr::from_ptr(start) };
+    assert_eq!(text.to_str(), Ok(env!("CARGO_PKG_VERSION")));
 }
 
 #[test]

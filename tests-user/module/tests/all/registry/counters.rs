@@ -4,7 +4,12 @@
 
 //! Each reason is counted, apart for each protocol and direction.
 
-use clinet_module_tests::{EADDRINUSE, EADDRNOTAVAIL, EINVAL, Loaded, STATS, TCP, Tuple, UDP};
+use std::time::Duration;
+
+use clinet_control::abi;
+use clinet_module_tests::{
+    Control, EADDRINUSE, EADDRNOTAVAIL, EINVAL, Loaded, STATS, TCP, Tuple, UDP,
+};
 
 use super::*;
 
@@ -179,6 +184,25 @@ fn nothing_while_it_is_off() {
     }
     assert_eq!(counted(&loaded, &[]), []);
     assert_eq!((loaded.stat("tuples"), loaded.stat("unknown")), (0, 0));
+}
+
+/// Whatever came through the contract is forgotten, too: its end was not heard.
+#[test]
+fn what_was_there_before_it_was_off_is_not_there_afterwards() {
+    let loaded = Loaded::new(&[]);
+    let flow = Tuple::v4(UDP, 1, 2);
+    let [protocol, family, laddr, lport, ..] = args(&flow);
+    loaded.tell("clinet_bind", &[protocol, family, laddr, lport]);
+    for tuple in [flow, Tuple::v4(TCP, 1, 2)] {
+        assert_eq!(loaded.connect2(true, &tuple), 0);
+    }
+    let there = || (loaded.state().cst_tuples, loaded.state().cst_endpoints);
+    assert_eq!(there(), (2, 1));
+    for mode in [0, 2] {
+        assert_eq!(loaded.set(abi::CLINETCTL_MODE, mode, 0), 0);
+    }
+    loaded.kernel.advance(Duration::from_secs(2));
+    assert_eq!(there(), (0, 0));
 }
 
 /// What ends, and what is told of things that nobody knows.

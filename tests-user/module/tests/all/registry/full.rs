@@ -6,9 +6,9 @@
 //! for who asks, who looks on and who reads the counters.
 
 use clinet_control::abi;
-use clinet_module_tests::{Control, EADDRNOTAVAIL, Loaded, TCP, Tuple, UDP};
+use clinet_module_tests::{Control, EADDRINUSE, EADDRNOTAVAIL, Loaded, TCP, Tuple, UDP};
 
-use super::{numbered, reason};
+use super::{EAGAIN, OWNED, numbered, reason};
 use crate::events::Watched;
 
 const ENOSPC: i32 = 28;
@@ -128,4 +128,16 @@ fn who_looks_on_is_told_whose_room_it_was() {
         ]
     );
     watched.close();
+}
+
+/// Epochs are told apart up to a number.
+#[test]
+fn who_begins_too_often_to_name_its_tuples_is_told_so() {
+    let loaded = Loaded::new(&[]);
+    let tuple = Tuple::v4(TCP, 1, 2);
+    assert_eq!(loaded.other_node("clinet_install", 2, &tuple), 0);
+    let begin = || loaded.call("clinet_resync_begin", &[2]);
+    let begun = (0..300).take_while(|_| begin() == 0).count();
+    assert_eq!((begun, begin()), (200, EAGAIN));
+    assert_eq!(reason(&loaded, &tuple), (EADDRINUSE, OWNED));
 }
