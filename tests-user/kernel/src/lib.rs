@@ -69,5 +69,5 @@ pub use network::IpControl;
 pub use open_file::{OpenFile, OpenFlags, PollSet};
 pub use record::Symbol;
 pub use stack::STACK_SIZE;
-pub use thunk::kernel_symbols;
+pub use thunk::{kernel_function, kernel_symbols};
 pub use user::{Cred, Model, Privileges, UserMemory};

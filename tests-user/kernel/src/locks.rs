@@ -261,12 +261,13 @@ impl Locks {
         }
     }
 
-    /// Forgets a lock.
-    pub fn remove(&self, address: u64) {
-        lock(&self.live).remove(&address);
+    /// Forgets a lock. False: nobody has initialised it.
+    pub fn remove(&self, address: u64) -> bool {
+        let known = lock(&self.live).remove(&address).is_some();
         let node = Node::Module(address);
         lock(&self.order).retain(|pair| pair.0 != node && pair.1 != node);
         self.epoch.store(new_epoch(), Ordering::Relaxed);
+        known
     }
 
     /// Describes a live lock inside `range`.

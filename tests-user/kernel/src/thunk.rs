@@ -181,6 +181,13 @@ pub(crate) fn kernel_symbol(name: &str) -> Option<u64> {
     kernel().addresses.get(name).copied()
 }
 
+/// The name of the symbol of unix or genunix at an address.
+#[must_use]
+pub fn kernel_function(address: u64) -> Option<&'static str> {
+    let mut names = kernel().names.iter().copied();
+    names.find(|name| kernel_symbol(name) == Some(address))
+}
+
 /// The names of all symbols of unix, genunix and its stubs that are emulated,
 /// sorted. A module that refers to any other does not load.
 pub fn kernel_symbols() -> &'static [&'static str] {

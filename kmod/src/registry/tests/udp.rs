@@ -504,3 +504,15 @@ fn what_takes_the_place_of_a_dead_entry_ages() {
     let swept = registry.sweep(Pass::Age, 3 + AGE + 1, |_, _| {}).unwrap();
     assert_eq!((swept.aged, registry.len()), (50, 0));
 }
+
+#[test]
+fn whoever_begins_anew_knows_of_no_bind_without_room() {
+    for (pass, left) in [(Pass::Clear, 1), (Pass::ClearAll, 0)] {
+        let registry = bound(60);
+        let socket = endpoint(99);
+        assert_eq!(registry.bind(0, &socket, Via::Contract, 0), Some(true));
+        assert_eq!(registry.uncounted.used(), 1);
+        registry.sweep(pass, 0, |_, _| {}).unwrap();
+        assert_eq!(registry.uncounted.used(), left, "{pass:?}");
+    }
+}

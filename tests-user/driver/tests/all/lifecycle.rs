@@ -7,7 +7,9 @@
 use clinet_control::abi::{self, command};
 use clinet_driver_tests::errno::{EAGAIN, EINVAL, ENXIO};
 use clinet_driver_tests::{Machine, driver_file, load_driver, new};
-use clinet_kernel::{Cred, Info, Kernel, ModloadError, ModunloadError, OpenFlags};
+use clinet_kernel::{
+    Cred, Info, Kernel, Level, ModloadError, ModunloadError, OpenFlags, kernel_function,
+};
 use clinet_module_tests::module_file;
 use object::{Object, ObjectSection, ObjectSymbol};
 
@@ -27,6 +29,36 @@ fn it_attaches_and_makes_one_node() {
         machine.driver.info(Info::DevInfo, 7),
         machine.driver.dev_info()
     );
+}
+
+/// What it does not have refuses, and what every driver has is there.
+#[test]
+fn each_entry_point_is_a_function() {
+    let machine = Machine::new(&[]);
+    let module = machine.driver.module();
+    let entries = |table: &str, offsets: &[u64]| -> Vec<Option<&str>> {
+        let entries = offsets.iter().map(|offset| {
+            let entry = (module.address(table) + offset) as usize;
+            // SAFETY: a member of a table of functions, in the driver's data.
+            let function = unsafe { *std::ptr::with_exposed_provenance::<u64>(entry) };
+            kernel_function(function)
+        });
+        entries.collect()
+    };
+    // strategy, print, dump; write; devmap, mmap, segmap; aread, awrite
+    let refusing = [16, 24, 32, 48, 64, 72, 80, 120, 128];
+    assert_eq!(entries("clinetctl_cb_ops", &refusing), [Some("nodev"); 9]);
+    // prop_op
+    assert_eq!(entries("clinetctl_cb_ops", &[96]), [Some("ddi_prop_op")]);
+    // identify, probe, reset; quiesce
+    assert_eq!(
+        entries("clinetctl_dev_ops", &[16, 24, 48, 80]),
+        ["nulldev", "nulldev", "nodev", "ddi_quiesce_not_needed"].map(Some)
+    );
+    let references = (module.address("clinetctl_dev_ops") + 4) as usize;
+    // SAFETY: devo_refcnt.
+    let references = unsafe { *std::ptr::with_exposed_provenance::<u32>(references) };
+    assert_eq!(references, 0);
 }
 
 #[test]
@@ -150,7 +182,9 @@ fn another_version_of_clinet_is_refused_with_both_numbers() {
         other => panic!("{other}"),
     }
     let log = kernel.log();
-    let said = &log.last().expect("a message").text;
+    let message = log.last().expect("a message");
+    assert_eq!(message.level, Level::Warning);
+    let said = &message.text;
     let expected = "clinetctl: not attached: it wants version 2 of misc/clinet's interface, \
                     which has version 42";
     assert_eq!(said, expected);

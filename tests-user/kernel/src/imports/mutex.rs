@@ -161,7 +161,10 @@ imports! {
         if value != 0 {
             fault!("mutex_destroy: {} is held", machine.locks.name(machine, mutex));
         }
-        machine.locks.remove(mutex);
+        if !machine.locks.remove(mutex) {
+            let name = machine.locks.name(machine, mutex);
+            fault!("mutex_destroy: {name} was never initialised");
+        }
     }
 
     fn mutex_enter(mutex: u64) {

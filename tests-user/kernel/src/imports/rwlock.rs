@@ -97,7 +97,9 @@ imports! {
             fault!("rw_destroy: {} is held", name(rwlock));
         }
         memory::write(rwlock, DEAD);
-        here().machine.locks.remove(rwlock);
+        if !here().machine.locks.remove(rwlock) {
+            fault!("rw_destroy: {} was never initialised", name(rwlock));
+        }
     }
 
     fn rw_enter(rwlock: u64, kind: i32) {

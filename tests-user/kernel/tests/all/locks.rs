@@ -81,13 +81,14 @@ fn contending_threads_take_turns() {
 
 #[test]
 fn misuses_of_a_mutex_are_faults() {
-    let cases: [(&[&str], &str); 13] = [
+    let cases: [(&[&str], &str); 14] = [
         (&["twice"], "recursive"),
         (&["exit"], "mutex_exit: test`a"),
         (&["init", "init"], "initialised again"),
         (&["spin_cookie"], "no adaptive mutex"),
-        (&["destroy", "enter"], "destroyed"),
-        (&["destroy", "destroy"], "destroyed"),
+        (&["destroy"], "was never initialised"),
+        (&["init", "destroy", "enter"], "destroyed"),
+        (&["init", "destroy", "destroy"], "destroyed"),
         (&["enter", "destroy"], "mutex_destroy"),
         (&["ab", "ba"], "lock order: test`a"),
         (&["unaligned"], "no address of an aligned"),

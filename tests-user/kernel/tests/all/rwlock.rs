@@ -83,7 +83,7 @@ fn contending_writers_take_turns() {
 #[test]
 fn misuses_are_faults() {
     type Call = (&'static str, &'static [u64]);
-    let cases: [(&[Call], &str); 6] = [
+    let cases: [(&[Call], &str); 7] = [
         (&[("enter", &[READER]), ("enter", &[READER])], "recursive"),
         (&[("exit", &[])], "not held by this thread"),
         (
@@ -92,7 +92,11 @@ fn misuses_are_faults() {
         ),
         (&[("upgrade", &[])], "not read by this thread"),
         (&[("enter", &[WRITER]), ("destroy", &[])], "rw_destroy"),
-        (&[("destroy", &[]), ("enter", &[READER])], "destroyed"),
+        (&[("destroy", &[])], "never initialised"),
+        (
+            &[("init", &[]), ("destroy", &[]), ("enter", &[READER])],
+            "destroyed",
+        ),
     ];
     for (calls, expected) in cases {
         let machine = Machine::new(RW);
