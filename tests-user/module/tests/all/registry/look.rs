@@ -71,6 +71,53 @@ fn a_query_says_what_a_question_would_get_and_counts_nothing() {
     );
 }
 
+/// A caller was compiled with a header whose structures have fewer members, or more.
+#[test]
+fn structures_are_filled_as_far_as_both_know_them() {
+    let loaded = Loaded::with_builtin();
+    let tuples = [Tuple::v6(TCP, 1, 2), Tuple::v6(TCP, 3, 4)];
+    for tuple in tuples {
+        assert_eq!(loaded.connect2(true, &tuple), 0);
+    }
+    let untouched = Answer {
+        reason: 77,
+        owner: 77,
+        references: 77,
+        pad: 77,
+    };
+    let mut answer = untouched;
+    let [a, b, c, d, e, f] = args(&tuples[0]);
+    let two_members = [a, b, c, d, e, f, ptr_mut(&mut answer), 8];
+    assert_eq!(loaded.call("clinet_query", &two_members), 0);
+    let expected = Answer {
+        reason: OURS,
+        owner: 1,
+        ..untouched
+    };
+    assert_eq!(answer, expected);
+    for size in [34, 80] {
+        let mut bytes = vec![0xee_u8; 64 * size];
+        let (mut cursor, mut count) = (Cursor::default(), 64_u32);
+        let arguments = [
+            ptr_mut(&mut cursor),
+            ptr_mut(&mut bytes[..]),
+            ptr_mut(&mut count),
+            size as u64,
+        ];
+        let error = loaded.call_in(&Context::thread(), "clinet_list", &arguments);
+        assert!([0, ENOENT].contains(&error), "{error}");
+        assert_eq!(count, 2);
+        let (listed, rest) = bytes.split_at(2 * size);
+        for element in listed.chunks(size) {
+            let (known, unknown) = element.split_at(size.min(size_of::<Entry>()));
+            assert_eq!(known[..16], tuples[0].laddr);
+            assert_eq!(known[16..32], tuples[0].faddr);
+            assert!(unknown.iter().all(|byte| *byte == 0xee), "{size}");
+        }
+        assert!(rest.iter().all(|byte| *byte == 0xee), "{size}");
+    }
+}
+
 #[test]
 fn odd_arguments_are_refused_or_ignored() {
     let loaded = Loaded::with_builtin();

@@ -144,6 +144,8 @@ fn all_memory_is_given_back_after_many_entries() {
         _ => 100,
     };
     assert!((24..=most).contains(&each), "{each} bytes each");
+    let counted = memory(&loaded) as usize;
+    assert_eq!(counted, loaded.kernel.kmem_in_use(), "all is counted");
     assert_eq!(list(&loaded, 4096).len(), tuples as usize);
     for n in 0..tuples {
         loaded.disconnect(&numbered(n));
