@@ -57,10 +57,17 @@ fn assert_tunnel(name: &str, frame: Vec<u8>) {
     assert_eq!((t.packets, t.not_shared, t.tcp_out), (1, 0, 0), "{name}");
     let count: Vec<_> = closed.not_looked_into.iter().collect();
     assert_eq!(count, [(&name.to_owned(), &1)], "{frame:x?}");
-    let open = replay_one(frame, true);
+    let open = replay_one(frame.clone(), true);
     let t = &open.totals;
     assert_eq!((t.packets, t.undecodable, t.tcp_out), (1, 0, 1), "{name}");
     assert!(open.not_looked_into.is_empty());
+    // A SYN needs 14 bytes behind the last header of IP.
+    let needed = frame.len() - 6;
+    for len in 0..frame.len() {
+        let cut = replay_one(frame[..len].to_vec(), true).totals;
+        assert_eq!(cut.packets, 1);
+        assert_eq!(cut.tcp_out, u64::from(len >= needed), "{name} cut to {len}");
+    }
     assert_eq!(open.nodes[0].node, "02:00:00:00:00:0a");
 }
 
