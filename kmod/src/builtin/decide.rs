@@ -95,7 +95,7 @@ pub fn ignores(local: &Endpoint, direction: Direction) -> bool {
 /// `EADDRINUSE`: another node owns it, or may own it since its local port is not
 /// granted. `EADDRNOTAVAIL`: the deadline of the grants has passed, or there is no
 /// room, and a full table refuses.
-#[inline]
+#[inline(always)]
 pub fn connect(
     stack: StackId,
     tuple: &FiveTuple,
@@ -105,7 +105,27 @@ pub fn connect(
     let Some(builtin) = active() else {
         return Ok(());
     };
-    builtin.connect((stack, tuple, direction), via)
+    let question = (stack, tuple, direction);
+    if tuple.protocol == Protocol::Udp {
+        return builtin.connect_udp(question, via);
+    }
+    match builtin.try_tcp(stack, tuple, direction, via) {
+        (answer, Next::Nothing) => answer,
+        (answer, Next::Growth) => {
+            builtin.registry.grow_with(stack, tuple);
+            answer
+        }
+        (_, Next::Again) => builtin.connect_tcp(question, via),
+    }
+}
+
+/// What is left to be done after [`Builtin::try_tcp`], whose stack is free by then.
+enum Next {
+    Nothing,
+    /// The shard of the 5-tuple grows.
+    Growth,
+    /// There is no answer yet: [`Builtin::connect_tcp`].
+    Again,
 }
 
 impl Builtin {
@@ -119,18 +139,53 @@ impl Builtin {
         ignored
     }
 
+    /// TCP, in the usual case.
     #[inline(never)]
-    fn connect(&self, question: Question<'_>, via: Via) -> Result<(), Errno> {
+    fn try_tcp(
+        &self,
+        stack: StackId,
+        tuple: &FiveTuple,
+        direction: Direction,
+        via: Via,
+    ) -> (Result<(), Errno>, Next) {
+        probe::ask(tuple.as_probe(), stack, direction == Direction::Outgoing);
+        let generation = self.grants.generation();
+        if self.grants.has_space(Protocol::Tcp)
+            && let Some(outcome) = self.objection((stack, tuple, direction))
+        {
+            return (refuse((stack, tuple, direction), &outcome), Next::Nothing);
+        }
+        let (verdict, grows) = self.registry.try_connect_tcp(stack, tuple, direction, via);
+        if verdict == Verdict::Late {
+            return (Ok(()), Next::Again);
+        }
+        let next = if grows { Next::Growth } else { Next::Nothing };
+        if self.grants.generation() != generation {
+            let answer = self.answer_overtaken((stack, tuple, direction), verdict);
+            return (answer, next);
+        }
+        (self.answer((stack, tuple, direction), verdict), next)
+    }
+
+    /// After [`Builtin::try_tcp`], which found nothing that speaks against the question:
+    /// whether that is still so is looked at once it is registered.
+    #[cold]
+    #[inline(never)]
+    fn connect_tcp(&self, question: Question<'_>, via: Via) -> Result<(), Errno> {
+        let (stack, tuple, direction) = question;
+        let verdict = self.registry.connect_tcp(stack, tuple, direction, via);
+        self.answer_overtaken(question, verdict)
+    }
+
+    #[inline(never)]
+    fn connect_udp(&self, question: Question<'_>, via: Via) -> Result<(), Errno> {
         let (stack, tuple, direction) = question;
         probe::ask(tuple.as_probe(), stack, direction == Direction::Outgoing);
         let generation = self.grants.generation();
         if let Some(outcome) = self.objection(question) {
             return refuse(question, &outcome);
         }
-        let verdict = match tuple.protocol {
-            Protocol::Tcp => self.registry.connect_tcp(stack, tuple, direction, via),
-            Protocol::Udp => self.registry.connect_udp(stack, tuple, via, tick()),
-        };
+        let verdict = self.registry.connect_udp(stack, tuple, via, tick());
         if self.grants.generation() != generation {
             return self.answer_overtaken(question, verdict);
         }
@@ -223,11 +278,12 @@ impl Builtin {
                 probe::accept(tuple.as_probe(), stack, outgoing, c"free");
                 Ok(())
             }
+            Verdict::OwnedBy(_) => refuse(question, &self.outcome(tuple.protocol, verdict)),
             verdict => self.accept_or_refuse(question, verdict),
         }
     }
 
-    /// What comes of the other verdicts. Not inline: the usual one should not need the
+    /// What comes of the other verdicts. Not inline: the usual ones should not need the
     /// stack for it.
     #[inline(never)]
     fn accept_or_refuse(&self, question: Question<'_>, verdict: Verdict) -> Result<(), Errno> {
@@ -261,6 +317,7 @@ impl Builtin {
         answer
     }
 
+    #[inline(always)]
     fn outcome(&self, protocol: Protocol, verdict: Verdict) -> Outcome {
         let full = || self.full_refuses(protocol).then_some(Errno::ADDRNOTAVAIL);
         let (reason, name, owner, errno) = match verdict {
@@ -367,7 +424,9 @@ pub fn query(
 ) -> Result<(Outcome, u64), Errno> {
     let builtin = BUILTIN.get().ok_or(Errno::NXIO)?;
     let question = (stack, tuple, direction);
-    if let Case::Refused(reason) = builtin.case(question, builtin.standing(question)) {
+    if builtin.grants.has_space(tuple.protocol)
+        && let Case::Refused(reason) = builtin.case(question, builtin.standing(question))
+    {
         return Ok((reason.outcome(), 0));
     }
     let (verdict, references) = builtin.registry.query(stack, tuple);

@@ -34,14 +34,16 @@ c_function! {
             Ok(found) => found,
             Err(error) => return error.number(),
         };
-        let found = sys::clinet_answer_t {
-            ca_reason: outcome.reason,
-            ca_owner: outcome.owner,
-            ca_references: references as u32,
-            ca_pad: 0,
-        };
-        // SAFETY: passed on by the caller; the structure has no padding.
-        unsafe { copy_out(&found, answer, size) };
+        if !answer.is_null() {
+            let found = sys::clinet_answer_t {
+                ca_reason: outcome.reason,
+                ca_owner: outcome.owner,
+                ca_references: references as u32,
+                ca_pad: 0,
+            };
+            // SAFETY: passed on by the caller; the structure has no padding.
+            unsafe { copy_out(&found, answer, size) };
+        }
         errno::to_c(outcome.errno.map_or(Ok(()), Err))
     }
 }

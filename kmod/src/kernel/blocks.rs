@@ -17,7 +17,7 @@ use super::sys;
 
 /// Bytes of a block. A slab of the cache is one block: a power of two of pages
 /// leaves nothing over (kmem.c, kmem_cache_create).
-pub const BLOCK: usize = 8192;
+pub const BLOCK: usize = if cfg!(test) { 8192 } else { 32768 };
 
 /// The module's cache of blocks. Without magazines, so that what is freed goes back
 /// to the machine at once; kmem_alloc would keep it until a reap (measured: 349 MB).
@@ -226,21 +226,29 @@ impl<T: Copy, const N: usize> Blocks<T, N> {
         self.addresses.words.len().saturating_sub(1)
     }
 
+    /// The address of the block at a place. Not an atomic load, so that a compiler need
+    /// not repeat it.
+    #[inline]
+    fn block(&self, place: usize) -> Option<*mut [T; N]> {
+        let word = self.addresses.at(place)?.as_ptr();
+        // SAFETY: a word that is there. Only who borrows self exclusively writes it, by
+        // the invariant, and all others load it atomically: no load races with a load.
+        Some(unsafe { word.read() }.cast())
+    }
+
     /// The block at a place.
     #[inline]
     pub fn get(&self, place: usize) -> Option<&[T; N]> {
-        let block = self.addresses.at(place)?.load(Ordering::Relaxed);
         // SAFETY: NULL or a block of ours, by the invariant, which nobody writes while
         // self is borrowed.
-        unsafe { block.cast::<[T; N]>().as_ref() }
+        unsafe { self.block(place)?.as_ref() }
     }
 
     /// As [`Blocks::get`].
     #[inline]
     pub fn get_mut(&mut self, place: usize) -> Option<&mut [T; N]> {
-        let block = self.addresses.at(place)?.load(Ordering::Relaxed);
         // SAFETY: as in `get`, and self is borrowed exclusively.
-        unsafe { block.cast::<[T; N]>().as_mut() }
+        unsafe { self.block(place)?.as_mut() }
     }
 
     /// Puts a block into an empty place; gives it back if there is no such place.

@@ -124,6 +124,18 @@ impl Bucket {
         self.entries.get_mut(place).filter(|_| used)
     }
 
+    /// The entry at a place that [`Bucket::find`] told.
+    #[inline]
+    pub fn found(&self, place: usize) -> Option<&Entry> {
+        self.entries.get(place)
+    }
+
+    /// As [`Bucket::found`].
+    #[inline]
+    pub fn found_mut(&mut self, place: usize) -> Option<&mut Entry> {
+        self.entries.get_mut(place)
+    }
+
     /// The entries in use, with their places.
     pub fn used(&self) -> impl Iterator<Item = (usize, &Entry)> {
         (0..SLOTS).filter_map(|place| Some((place, self.get(place)?)))

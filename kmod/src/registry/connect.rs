@@ -8,7 +8,7 @@ use super::entry::{Entry, Kind, Left};
 use super::env::Env;
 use super::hash::Hash;
 use super::key::Key;
-use super::names::Numbered;
+use super::names::{Meaning, Numbered};
 use super::pool::Pool;
 use super::table::{At, Table};
 use super::{Full, Node, ROUNDS, Registry, StackId, Verdict, Via, key, local};
@@ -46,8 +46,27 @@ impl Tried {
 }
 
 impl<E: Env> Registry<E> {
-    /// This node wants the 5-tuple of TCP.
+    /// This node wants the 5-tuple of TCP: the usual case only. `Late` says that
+    /// [`Registry::connect_tcp`] has to be asked; if the shard grows, whoever has stack for
+    /// it calls [`Registry::grow_with`] afterwards.
     #[inline(always)]
+    pub fn try_connect_tcp(
+        &self,
+        stack: StackId,
+        tuple: &FiveTuple,
+        direction: Direction,
+        via: Via,
+    ) -> (Verdict, bool) {
+        match self.locals.find(&local(stack, &tuple.local.addr)) {
+            Some(local) => {
+                let tried = self.try_tcp(local, tuple, direction, via);
+                (tried.verdict, tried.grows.is_some())
+            }
+            None => (Verdict::Late, false),
+        }
+    }
+
+    /// This node wants the 5-tuple of TCP.
     pub fn connect_tcp(
         &self,
         stack: StackId,
@@ -56,8 +75,17 @@ impl<E: Env> Registry<E> {
         via: Via,
     ) -> Verdict {
         self.retry_while_late(stack, &tuple.local.addr, |local| {
-            self.try_tcp(local, tuple, direction, via)
+            self.try_tcp_again(local, tuple, direction, via)
         })
+    }
+
+    /// Goes on with the growth of the shard of a 5-tuple.
+    #[cold]
+    #[inline(never)]
+    pub fn grow_with(&self, stack: StackId, tuple: &FiveTuple) {
+        if let Some(local) = self.locals.find(&local(stack, &tuple.local.addr)) {
+            self.grow(key(local, tuple).hash(&self.secret));
+        }
     }
 
     /// Tries until there is a place, and goes on with the growth of what was tried.
@@ -85,7 +113,19 @@ impl<E: Env> Registry<E> {
         Verdict::Late
     }
 
+    /// Not inline: its stack is free again when the shard grows.
     #[inline(never)]
+    fn try_tcp_again(
+        &self,
+        local: Numbered<'_, E>,
+        tuple: &FiveTuple,
+        direction: Direction,
+        via: Via,
+    ) -> Tried {
+        self.try_tcp(local, tuple, direction, via)
+    }
+
+    #[inline(always)]
     fn try_tcp(
         &self,
         local: Numbered<'_, E>,
@@ -117,18 +157,32 @@ impl<E: Env> Registry<E> {
         direction: Direction,
         via: Via,
     ) -> Verdict {
-        let found = table.find(hash, key);
-        let entry = Entry::tcp(key, direction, via, table.audited);
-        if let Some(at) = found {
-            return self.register_again(table, hash, at, entry);
-        }
-        let reset = entry.is_incoming_via_ip()
-            && table
-                .ghost(hash, key)
-                .is_some_and(Entry::is_incoming_via_ip);
-        match reset {
-            true => self.add_doubtful(table, hash, entry),
-            false => self.add(table, hash, entry),
+        let audited = table.audited;
+        let may_end_twice = (direction, via) == (Direction::Incoming, Via::Ip);
+        let Some((at, entry)) = table.find_mut(hash, key) else {
+            let new = Entry::tcp(key, direction, via, audited);
+            let ghost = || table.ghost(hash, key);
+            return match may_end_twice && ghost().is_some_and(Entry::is_incoming_via_ip) {
+                true => self.add_doubtful(table, hash, new),
+                false => self.add(table, hash, new),
+            };
+        };
+        // There is an entry of this 5-tuple already.
+        match entry.kind() {
+            Kind::Other(owner, epoch) => match self.owner(owner, epoch) {
+                Some(owner) => Verdict::OwnedBy(owner),
+                None => {
+                    let new = Entry::tcp(key, direction, via, audited);
+                    self.replace(table, hash, at, new)
+                }
+            },
+            _ => {
+                entry.retain(audited);
+                if may_end_twice {
+                    entry.set_doubtful();
+                }
+                Verdict::Repeated
+            }
         }
     }
 
@@ -141,28 +195,6 @@ impl<E: Env> Registry<E> {
         entry.retain(false);
         entry.set_doubtful();
         self.add(table, hash, entry)
-    }
-
-    /// There is an entry of this 5-tuple already.
-    #[inline(always)]
-    fn register_again(&self, table: &mut Table<E>, hash: Hash, at: At, new: Entry) -> Verdict {
-        let audited = table.audited;
-        let Some(entry) = table.get_mut(at) else {
-            return Verdict::Late;
-        };
-        match entry.kind() {
-            Kind::Other(owner, epoch) => match self.owner(owner, epoch) {
-                Some(owner) => Verdict::OwnedBy(owner),
-                None => self.replace(table, hash, at, new),
-            },
-            _ => {
-                entry.retain(audited);
-                if new.is_incoming_via_ip() {
-                    entry.set_doubtful();
-                }
-                Verdict::Repeated
-            }
-        }
     }
 
     /// Adds an entry whose key has none.
@@ -236,17 +268,34 @@ impl<E: Env> Registry<E> {
     /// One use of the 5-tuple ended.
     #[inline(always)]
     pub fn disconnect(&self, stack: StackId, tuple: &FiveTuple) -> Ended {
-        let ended = self.with_name(&local(stack, &tuple.local.addr), |local| {
-            let key = key(local, tuple);
-            let hash = key.hash(&self.secret);
-            let generation = match tuple.protocol {
-                Protocol::Tcp => None,
-                Protocol::Udp => self.generation(&key),
-            };
-            let mut table = self.lock(hash, local)?;
-            Some(self.release(&mut table, hash, &key, generation))
-        });
+        let meaning = local(stack, &tuple.local.addr);
+        let Some(local) = self.locals.find(&meaning) else {
+            return Ended::Unknown;
+        };
+        match self.try_disconnect(local, tuple) {
+            Some(ended) => ended,
+            None => self.disconnect_again(&meaning, tuple),
+        }
+    }
+
+    /// As [`Registry::disconnect`]: the name changed a moment ago.
+    #[cold]
+    #[inline(never)]
+    fn disconnect_again(&self, meaning: &Meaning, tuple: &FiveTuple) -> Ended {
+        let ended = self.with_name(meaning, |local| self.try_disconnect(local, tuple));
         ended.unwrap_or(Ended::Unknown)
+    }
+
+    #[inline(always)]
+    fn try_disconnect(&self, local: Numbered<'_, E>, tuple: &FiveTuple) -> Option<Ended> {
+        let key = key(local, tuple);
+        let hash = key.hash(&self.secret);
+        let generation = match tuple.protocol {
+            Protocol::Tcp => None,
+            Protocol::Udp => self.generation(&key),
+        };
+        let mut table = self.lock(hash, local)?;
+        Some(self.release(&mut table, hash, &key, generation))
     }
 
     #[inline(always)]
@@ -296,7 +345,7 @@ impl<E: Env> Registry<E> {
     /// Another node that owns a 5-tuple of UDP, for a question, which is counted.
     pub(super) fn owner_of(&self, local: Numbered<'_, E>, hash: Hash, key: &Key) -> Option<Node> {
         let mut table = self.lock(hash, local)?;
-        let owner = match table.get(table.find(hash, key)?)?.kind() {
+        let owner = match table.find(hash, key)?.kind() {
             Kind::Other(owner, epoch) => self.owner(owner, epoch),
             _ => None,
         };

@@ -226,7 +226,7 @@ impl<E: Env> Registry<E> {
         }
         let apart = (local(stack, &endpoint.addr), endpoint.port);
         let verdict = self.retry_while_late(stack, &endpoint.addr, |local| {
-            let key = Key::endpoint(local.number, endpoint.port);
+            let key = Key::endpoint(local.number(), endpoint.port);
             let (bound, grows) = self.with_endpoint(local, &key, tick, |bound| {
                 if bound.binds.is_none() {
                     self.drop_entries(bound);
@@ -255,7 +255,7 @@ impl<E: Env> Registry<E> {
             return true;
         }
         let known = self.with_name(&meaning, |local| {
-            let key = Key::endpoint(local.number, endpoint.port);
+            let key = Key::endpoint(local.number(), endpoint.port);
             let hash = key.hash(&self.secret);
             let mut table = self.lock(hash, local)?;
             let Some((at, entry)) = table.find_mut(hash, &key) else {
@@ -289,7 +289,7 @@ impl<E: Env> Registry<E> {
         tuple: &FiveTuple,
         tick: u8,
     ) -> Result<u8, Tried> {
-        let key = Key::endpoint(local.number, tuple.local.port);
+        let key = Key::endpoint(local.number(), tuple.local.port);
         let (used, grows) = self.with_endpoint(local, &key, tick, |bound| {
             bound.empty = false;
             bound.tick = tick;
@@ -324,7 +324,7 @@ impl<E: Env> Registry<E> {
     pub(super) fn endpoint_generation(&self, key: &Key) -> Option<u8> {
         let hash = key.hash(&self.secret);
         let table = self.shard(hash)?.lock();
-        let entry = table.get(table.find(hash, key)?)?;
+        let entry = table.find(hash, key)?;
         Some(Bound::from(entry).generation)
     }
 

@@ -4,7 +4,7 @@
 
 //! What an entry is found by: the part of its packed word, and its address.
 
-use super::entry::{ENDPOINT, LOCAL, UDP};
+use super::entry::{ENDPOINT, FOREIGN_PORT, LOCAL, UDP};
 use super::hash::{Hash, Secret};
 use crate::flow::{Addr, Protocol};
 
@@ -19,7 +19,7 @@ impl Key {
     /// The key of a 5-tuple. Ports in network byte order.
     #[inline]
     pub fn tuple(protocol: Protocol, local: u16, lport: u16, faddr: &Addr, fport: u16) -> Self {
-        let ports = u64::from(lport) | u64::from(fport) << 16;
+        let ports = u64::from(lport) | u64::from(fport) << FOREIGN_PORT;
         Self {
             address: faddr.words(),
             packed: udp(protocol) | u64::from(local) << LOCAL.shift | ports,

@@ -95,6 +95,7 @@ pub enum Via {
 
 /// What there is no room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum Full {
     /// 5-tuples.
     Tuples,
@@ -106,8 +107,10 @@ pub enum Full {
     Nodes,
 }
 
-/// What an answer rests on.
+/// What an answer rests on. Two whole words: one that is put together of bytes and read
+/// as a word is a word that the processor waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum Verdict {
     /// Accepted and registered.
     Registered,
@@ -214,7 +217,7 @@ fn local(stack: StackId, addr: &Addr) -> Meaning {
 fn key<E: Env>(local: Numbered<'_, E>, tuple: &FiveTuple) -> Key {
     Key::tuple(
         tuple.protocol,
-        local.number,
+        local.number(),
         tuple.local.port,
         &tuple.foreign.addr,
         tuple.foreign.port,

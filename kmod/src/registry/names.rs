@@ -37,14 +37,17 @@ pub(super) const LEAVING: u64 = 4;
 pub(super) const RETIRED_LEAVING: u64 = 5;
 
 pub(super) const STATE: u64 = 7;
+/// The number itself, so that whoever has the state has it.
+const NUMBER: u32 = 3;
+const NUMBERS: u64 = (NAMES as u64 - 1) << NUMBER;
 /// Counts how often a number changed hands.
-const TURN: u64 = 1 << 3;
+const TURN: u64 = (NAMES as u64) << NUMBER;
 const TURNS: u64 = (1 << 32) - TURN;
 
 /// One name.
 pub struct Name<E: Env> {
     words: [E::Word; 2],
-    /// State 3, turn 29, tag 32.
+    /// State 3, number 10, turn 19, tag 32.
     pub(super) state: E::Word,
     /// Entries, but for what shards have not told yet.
     pub(super) entries: E::Word,
@@ -81,8 +84,6 @@ impl<E: Env> Default for Name<E> {
 
 /// A number whose meaning was looked up.
 pub struct Numbered<'a, E: Env> {
-    /// The number.
-    pub number: u16,
     state: u64,
     name: &'a Name<E>,
 }
@@ -96,6 +97,13 @@ impl<E: Env> Clone for Numbered<'_, E> {
 impl<E: Env> Copy for Numbered<'_, E> {}
 
 impl<E: Env> Numbered<'_, E> {
+    /// The number.
+    #[inline]
+    #[must_use]
+    pub fn number(&self) -> u16 {
+        (self.state >> NUMBER) as u16 % NAMES as u16
+    }
+
     /// Does the number still mean what it meant when it was looked up? Asked with
     /// a shard locked: as long as it is, the answer holds for entries of it.
     #[inline]
@@ -169,15 +177,11 @@ impl<E: Env> Names<E> {
     fn at(&self, number: usize, meaning: &Meaning) -> Option<Numbered<'_, E>> {
         let name = self.names.get(number)?;
         let state = name.state.load();
-        let different = state ^ (u64::from(meaning.tag) << 32 | LIVE);
+        let wanted = u64::from(meaning.tag) << 32 | LIVE;
         let ([a, b], [c, d]) = (&name.words, meaning.words);
-        let different = (different & !TURNS) | (a.load() ^ c) | (b.load() ^ d);
+        let different = ((state ^ wanted) & !(NUMBERS | TURNS)) | (a.load() ^ c) | (b.load() ^ d);
         // The words may have changed while they were read.
-        (different == 0 && name.state.load() == state).then_some(Numbered {
-            number: number as u16,
-            state,
-            name,
-        })
+        (different == 0 && name.state.load() == state).then_some(Numbered { state, name })
     }
 
     /// As [`Names::find`], for what is not in its first place.
@@ -264,13 +268,10 @@ impl<E: Env> Names<E> {
         b.store(meaning.words[1]);
         name.note.store(0);
         let turn = state.wrapping_add(TURN) & TURNS;
-        let state = u64::from(meaning.tag) << 32 | turn | LIVE;
+        let number = (number as u64) << NUMBER;
+        let state = u64::from(meaning.tag) << 32 | turn | number | LIVE;
         name.state.store(state);
-        Some(Numbered {
-            number: number as u16,
-            state,
-            name,
-        })
+        Some(Numbered { state, name })
     }
 
     /// As [`Names::find`], with the lock held.

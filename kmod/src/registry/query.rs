@@ -8,6 +8,7 @@ use super::entry::{Entry, Kind};
 use super::env::Env;
 use super::hash::Hash;
 use super::key::Key;
+use super::names::{Meaning, Numbered};
 use super::pool::Pool;
 use super::shard::Guard;
 use super::{Full, Registry, StackId, Verdict, key, local};
@@ -17,20 +18,35 @@ impl<E: Env> Registry<E> {
     /// What a question would be told now, and how many references there are. Changes nothing.
     #[inline]
     pub fn query(&self, stack: StackId, tuple: &FiveTuple) -> (Verdict, u64) {
-        let told = self.with_name(&local(stack, &tuple.local.addr), |local| {
-            let key = key(local, tuple);
-            let hash = key.hash(&self.secret);
-            let generation = match tuple.protocol {
-                Protocol::Tcp => None,
-                Protocol::Udp => self.generation(&key),
-            };
-            let table = self.lock(hash, local)?;
-            Some(self.tell(&table, hash, &key, generation))
-        });
+        let meaning = local(stack, &tuple.local.addr);
+        let told = self.locals.find(&meaning);
+        match told.and_then(|local| self.try_query(local, tuple)) {
+            Some(told) => told,
+            None => self.query_again(&meaning, tuple),
+        }
+    }
+
+    /// As [`Registry::query`]: there is no name, or it changed a moment ago.
+    #[cold]
+    #[inline(never)]
+    fn query_again(&self, meaning: &Meaning, tuple: &FiveTuple) -> (Verdict, u64) {
+        let told = self.with_name(meaning, |local| self.try_query(local, tuple));
         told.unwrap_or_else(|| (self.query_new_address(tuple), 0))
     }
 
-    #[inline]
+    #[inline(always)]
+    fn try_query(&self, local: Numbered<'_, E>, tuple: &FiveTuple) -> Option<(Verdict, u64)> {
+        let key = key(local, tuple);
+        let hash = key.hash(&self.secret);
+        let generation = match tuple.protocol {
+            Protocol::Tcp => None,
+            Protocol::Udp => self.generation(&key),
+        };
+        let table = self.lock(hash, local)?;
+        Some(self.tell(&table, hash, &key, generation))
+    }
+
+    #[inline(always)]
     fn tell(
         &self,
         table: &Guard<'_, E>,
@@ -38,7 +54,7 @@ impl<E: Env> Registry<E> {
         key: &Key,
         generation: Option<u8>,
     ) -> (Verdict, u64) {
-        let found = table.find(hash, key).and_then(|at| table.get(at));
+        let found = table.find(hash, key);
         match found.map(|entry| (entry, entry.kind())) {
             Some((_, Kind::Other(owner, epoch))) => {
                 if let Some(owner) = self.owner(owner, epoch) {

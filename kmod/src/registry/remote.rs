@@ -156,7 +156,7 @@ impl<E: Env> Registry<E> {
             return Err(NotInstalled::Late);
         }
         let epochs = Epochs::from(name.note().load());
-        let new = Entry::other(&key, name.number, epochs.present);
+        let new = Entry::other(&key, name.number(), epochs.present);
         let verdict = match table.find_mut(hash, &key) {
             None => self.add(&mut table, hash, new),
             Some((at, entry)) => {
@@ -198,7 +198,7 @@ impl<E: Env> Registry<E> {
         let hash = key.hash(&self.secret);
         let seen = {
             let table = self.lock(hash, local)?;
-            let entry = table.get(table.find(hash, key)?)?;
+            let entry = table.find(hash, key)?;
             (entry.kind() == Kind::Udp).then(|| entry.generation())
         };
         seen.filter(|seen| self.generation(key) != Some(*seen))

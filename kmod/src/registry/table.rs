@@ -42,15 +42,15 @@ pub struct Table<E: Env> {
     /// With so many entries the shard grows.
     pub(super) grow_at: u32,
     pub(super) credit: Credit,
-    pub(super) locals: Tallies,
-    pub(super) owners: Tallies,
-    pub(super) counts: Counts,
     /// An audit is under way: what is registered counts as seen.
     pub(super) audited: bool,
     /// A sweep is at it: nothing moves.
     pub(super) swept: bool,
     /// No entry that ages was last used before this tick; `None`: none ages.
     pub(super) oldest: Option<u8>,
+    pub(super) counts: Counts,
+    pub(super) locals: Tallies,
+    pub(super) owners: Tallies,
     /// Dead entries whose places others took, since the last sweep.
     pub(super) replaced: u32,
     /// The entries that a step of growth moves; not on the stack of a hook.
@@ -164,20 +164,29 @@ impl<E: Env> Table<E> {
 
     /// Finds the entry of a key.
     #[inline(always)]
-    pub fn find(&self, hash: Hash, key: &Key) -> Option<At> {
+    pub fn find(&self, hash: Hash, key: &Key) -> Option<&Entry> {
         let home = self.layout.home(hash.fraction());
         let bucket = self.bucket(home)?;
         match bucket.find(hash.fingerprint(), key) {
-            Some(place) => Some(At::new(home, place)),
+            Some(place) => bucket.found(place),
             None if bucket.overflow() == 0 => None,
-            None => self.find_overflown(hash, key, home),
+            None => self.get(self.find_overflown(hash, key, home)?),
         }
     }
 
-    /// As [`Table::find`], with the entry.
+    /// As [`Table::find`], to change it.
     #[inline(always)]
     pub fn find_mut(&mut self, hash: Hash, key: &Key) -> Option<(At, &mut Entry)> {
-        let at = self.find(hash, key)?;
+        let home = self.layout.home(hash.fraction());
+        let bucket = self.bucket(home)?;
+        let at = match bucket.find(hash.fingerprint(), key) {
+            Some(place) => {
+                let entry = self.bucket_mut(home)?.found_mut(place)?;
+                return Some((At::new(home, place), entry));
+            }
+            None if bucket.overflow() == 0 => return None,
+            None => self.find_overflown(hash, key, home)?,
+        };
         Some((at, self.get_mut(at)?))
     }
 
@@ -217,7 +226,7 @@ impl<E: Env> Table<E> {
     }
 
     /// Adds an entry whose key has none. False: there is no place for it.
-    #[inline]
+    #[inline(always)]
     pub fn insert(&mut self, hash: Hash, entry: Entry) -> bool {
         if self.is_overfull() {
             return false;
@@ -234,7 +243,7 @@ impl<E: Env> Table<E> {
     }
 
     /// Puts an entry into the first bucket with room.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put(&mut self, home: usize, hash: Hash, entry: Entry) -> Option<usize> {
         let bucket = self.bucket_mut(home)?;
         if let Some(place) = bucket.free() {
@@ -275,14 +284,14 @@ impl<E: Env> Table<E> {
     }
 
     /// Takes an entry away.
-    #[inline]
+    #[inline(always)]
     pub fn remove(&mut self, hash: Hash, at: At) {
         self.take(self.layout.home(hash.fraction()), at);
         self.used = self.used.saturating_sub(1);
     }
 
     /// Frees the place of an entry with this home.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, home: usize, at: At) {
         if let Some(bucket) = self.bucket_mut(at.bucket) {
             bucket.clear(at.place);

@@ -4,36 +4,46 @@
 
 //! What a shard knows of the entries of names and has not told yet.
 
+use super::entry::NAMES;
 use super::env::{Env, Word};
 use super::names::Names;
+
+/// Names whose entries a shard counts at a time: more than a cluster shares
+/// addresses. Where two names have one place, each call for the other one tells
+/// first, with a locked addition to what all processors have in common.
+const TALLIES: usize = 32;
 
 /// What a shard has added to and taken from the entries of a few names, and not
 /// told yet.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Tallies([Tally; 4]);
+pub struct Tallies([Tally; TALLIES]);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     number: u16,
-    entries: i32,
+    entries: i16,
 }
 
 impl Tallies {
     /// One entry of this number more, or less.
-    #[inline]
-    pub fn count<E: Env>(&mut self, names: &Names<E>, number: u16, change: i32) {
-        let [a, b, c, d] = &mut self.0;
-        let tally = match number % 4 {
-            0 => a,
-            1 => b,
-            2 => c,
-            _ => d,
+    #[inline(always)]
+    pub fn count<E: Env>(&mut self, names: &Names<E>, number: u16, change: i16) {
+        // By the upper bits: the numbers of addresses that follow each other are spread
+        // over all of them.
+        let place = usize::from(number) / (NAMES / TALLIES) % TALLIES;
+        let Some(tally) = self.0.get_mut(place) else {
+            return;
         };
-        if tally.number != number {
-            names.add_entries(tally);
-            tally.number = number;
+        match tally.entries.checked_add(change) {
+            Some(entries) if tally.number == number => tally.entries = entries,
+            _ => {
+                names.add_entries(tally);
+                *tally = Tally {
+                    number,
+                    entries: change,
+                };
+            }
         }
-        tally.entries = tally.entries.wrapping_add(change);
     }
 
     /// Tells everything.

@@ -66,8 +66,8 @@ fn contents<E: Env>(registry: &Registry<E>) -> Contents {
     registry.tell_tallies();
     let mut contents = Contents::default();
     for (number, shard) in registry.shards.iter().enumerate() {
-        let table = shard.lock();
-        check_shard(registry, number, &table, &mut contents);
+        let mut table = shard.lock();
+        check_shard(registry, number, &mut table, &mut contents);
     }
     let Contents {
         entries, bounds, ..
@@ -93,11 +93,12 @@ fn contents<E: Env>(registry: &Registry<E>) -> Contents {
 fn check_shard<E: Env>(
     registry: &Registry<E>,
     number: usize,
-    table: &Table<E>,
+    table: &mut Table<E>,
     contents: &mut Contents,
 ) {
     check_directory(table);
     let mut keys = BTreeSet::new();
+    let mut to_change = Vec::new();
     let mut passed = vec![0; table.end()];
     for index in 0..table.end() {
         let used = table.bucket(index).into_iter().flat_map(Bucket::used);
@@ -108,14 +109,27 @@ fn check_shard<E: Env>(
             let home = table.layout.home(hash.fraction());
             (home..index).for_each(|index| passed[index] += 1);
             assert!(within_reach(home).contains(&index));
+            let at = At::new(index, place);
             let found = table.find(hash, &key);
-            assert_eq!(found, Some(At::new(index, place)), "{entry:?} of {home}");
+            assert!(
+                found.is_some_and(|found| std::ptr::eq(found, entry)),
+                "{entry:?} of {home} is found"
+            );
+            to_change.push((hash, key, at));
             contents.locals.push(entry.local());
             match entry.kind() {
                 Kind::Endpoint => drop(contents.bounds.insert(key.packed, Bound::from(entry))),
                 _ => contents.entries.push(*entry),
             }
         }
+    }
+    for (hash, key, at) in to_change {
+        let found = table.find_mut(hash, &key);
+        assert_eq!(
+            found.map(|(at, _)| at),
+            Some(at),
+            "{key:?} is found to be changed"
+        );
     }
     assert_eq!(table.used(), keys.len());
     for (index, passed) in passed.into_iter().enumerate() {

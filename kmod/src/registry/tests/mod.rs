@@ -299,7 +299,15 @@ impl<E: Env> Calls for Registry<E> {
         tick: u8,
     ) -> Verdict {
         match tuple.protocol {
-            Protocol::Tcp => self.connect_tcp(stack, tuple, direction, via),
+            Protocol::Tcp => match self.try_connect_tcp(stack, tuple, direction, via) {
+                (Verdict::Late, _) => self.connect_tcp(stack, tuple, direction, via),
+                (verdict, grows) => {
+                    if grows {
+                        self.grow_with(stack, tuple);
+                    }
+                    verdict
+                }
+            },
             Protocol::Udp => self.connect_udp(stack, tuple, via, tick),
         }
     }

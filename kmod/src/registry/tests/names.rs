@@ -163,7 +163,7 @@ fn many_addresses_and_nodes_come_and_go() {
 fn number(meaning: &Meaning) -> u16 {
     let names = (0..NAMES).map(|_| Name::new()).collect();
     let names = Names::<Std>::new(names);
-    names.add(meaning, || ()).unwrap().number
+    names.add(meaning, || ()).unwrap().number()
 }
 
 /// Two addresses whose names have the same place of choice.
@@ -190,7 +190,7 @@ pub fn rival_nodes() -> (Node, Node) {
 fn a_number_changes_hands_when_its_entries_are_gone_only() {
     let (one, two) = rivals();
     let Fixture(registry) = Fixture::new(SETTINGS, 1);
-    let number = |addr| registry.locals.find(&local(0, &addr)).unwrap().number;
+    let number = |addr| registry.locals.find(&local(0, &addr)).unwrap().number();
     assert_eq!(connect(&registry, &at(one, tcp(1))), Verdict::Registered);
     let first = number(one);
     registry.share(&[two.words()]).unwrap();
@@ -226,4 +226,36 @@ fn what_was_given_back_lengthens_no_search() {
     assert_eq!(fixture.0.end(0, &from_address(0)), Some(true));
     fixture.0.collect();
     assert_eq!(in_the_way(), 0);
+}
+
+/// Calls for eight addresses that follow each other, in turns, write nothing that
+/// shards have in common.
+#[test]
+fn a_shard_counts_the_entries_of_some_addresses_by_itself() {
+    let v4 = |n: u8| Addr::v4([192, 168, 1, 10 + n]);
+    let v6 = |n: u8| {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8]);
+        bytes[15] = 0x10 + n;
+        Addr::v6(bytes)
+    };
+    for addrs in [(0..8).map(v4).collect::<Vec<_>>(), (0..8).map(v6).collect()] {
+        let Fixture(registry) = Fixture::new(SETTINGS, 1);
+        registry.share_all();
+        let numbers = || {
+            let find = |addr| registry.locals.find(&local(0, addr)).unwrap().number();
+            addrs.iter().map(find)
+        };
+        for n in 0..10 {
+            for addr in &addrs {
+                assert_eq!(connect(&registry, &at(*addr, tcp(n))), Verdict::Registered);
+            }
+        }
+        for addr in &addrs {
+            assert_eq!(registry.end(0, &at(*addr, tcp(0))), Some(true));
+        }
+        assert!(numbers().all(|number| registry.locals.entries(number) == 0));
+        registry.tell_tallies();
+        assert!(numbers().all(|number| registry.locals.entries(number) == 9));
+    }
 }

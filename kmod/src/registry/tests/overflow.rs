@@ -30,7 +30,7 @@ fn crowd() -> (Table<Std>, Vec<Placed>, (Entry, Hash)) {
         if !table.insert(hash, entry) {
             return (table, placed, (entry, hash));
         }
-        placed.push((entry, hash, table.find(hash, &key).unwrap()));
+        placed.push((entry, hash, table.find_mut(hash, &key).unwrap().0));
     }
     panic!("there is room for all");
 }
@@ -49,7 +49,9 @@ fn an_entry_is_within_reach_of_its_home_or_nowhere() {
     let (_, its, at) = placed[placed.len() / 2];
     table.remove(its, at);
     assert!(table.insert(hash, entry));
-    assert_eq!(table.find(hash, &entry.key()), Some(at));
+    let found = table.find_mut(hash, &entry.key());
+    assert_eq!(found.map(|(at, _)| at), Some(at));
+    assert_eq!(table.find(hash, &entry.key()), Some(&entry));
 }
 
 #[test]

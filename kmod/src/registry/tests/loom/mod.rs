@@ -276,7 +276,7 @@ fn numbers(meanings: impl Iterator<Item = Meaning>) -> BTreeSet<usize> {
     let together = names();
     let both = meanings.flat_map(|meaning| {
         // And on an empty table, where it may have the first choice.
-        [&together, &names()].map(|names| names.add(&meaning, || ()).unwrap().number)
+        [&together, &names()].map(|names| names.add(&meaning, || ()).unwrap().number())
     });
     both.map(usize::from).collect()
 }

@@ -112,9 +112,9 @@ fn a_number_gets_no_second_meaning_under_an_install() {
 fn a_name_that_begins_to_leave_is_found() {
     fn find(registry: &Registry<World>) -> Option<u16> {
         let name = local(0, &two().local.addr);
-        registry.locals.find(&name).map(|found| found.number)
+        registry.locals.find(&name).map(|found| found.number())
     }
-    fn tell(registry: &Registry<World>, number: u16, change: i32) {
+    fn tell(registry: &Registry<World>, number: u16, change: i16) {
         let mut tallies = Tallies::default();
         tallies.count(&registry.locals, number, change);
         tallies.tell(&registry.locals);

@@ -88,7 +88,7 @@ impl Both {
     fn knows(&self, (stack, last, lport): Bound) -> bool {
         let name = self.registry.locals.find(&local(stack, &v4(last)));
         name.is_some_and(|name| {
-            let key = Key::endpoint(name.number, lport);
+            let key = Key::endpoint(name.number(), lport);
             self.registry.endpoint_generation(&key).is_some()
         })
     }
