@@ -71,7 +71,7 @@ const TICK_WITHOUT_AGE: u32 = 86_400 / MOST_TICKS as u32;
 
 /// Shards at most, so that hardly two CPUs meet in one. Fewer if there are
 /// fewer than 64 5-tuples for each.
-const MOST_SHARDS: u32 = 256;
+const MOST_SHARDS: u32 = 128;
 
 const _: () = assert!(size_of::<[crate::registry::bucket::Bucket; SEGMENT]>() == blocks::BLOCK);
 

@@ -12,9 +12,9 @@
 
 use super::env::{Env, Lock, Word};
 
-/// Segments that are kept: 192 KiB, which four thousand new
+/// Segments that are kept: 384 KiB, which eight thousand new
 /// 5-tuples use up.
-pub const RESERVED: usize = 24;
+pub const RESERVED: usize = 12;
 
 /// The free segments.
 pub struct Reserve<E: Env> {
