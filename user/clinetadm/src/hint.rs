@@ -11,15 +11,19 @@ use clinet_control::{Errno, Error};
 /// A line for people, if there is something to try.
 pub fn next(error: &Error) -> Option<&'static str> {
     match error {
-        Error::Open { source, .. } => match source.kind() {
+        Error::Open { why, .. } => match why.kind() {
             ErrorKind::NotFound => Some(
-                "Is the driver installed? On illumos: add_drv clinetctl. \
-                 Elsewhere: lab node --socket PATH, and clinetadm --device PATH.",
+                "Is the driver installed? On illumos: add_drv -m '* 0666 root sys' clinetctl, \
+                 see clinetctl(4D). Elsewhere: lab node --socket PATH, and clinetadm --device PATH.",
             ),
             ErrorKind::ConnectionRefused => Some("Nobody listens there: lab node --socket PATH."),
+            ErrorKind::InvalidInput => {
+                Some("Name /dev/clinet, or the socket of a lab node: clinetadm --device PATH.")
+            }
             _ => None,
         },
         Error::Refused { command, errno } => refused(command, *errno),
+        Error::Stopped { errno, .. } => stopped(*errno),
         _ => None,
     }
 }
@@ -48,13 +52,23 @@ fn refused(command: &str, errno: Errno) -> Option<&'static str> {
         }
         Errno::ETIME => "The module goes on with it: clinetadm events -t fenced.",
         Errno::ENOTACTIVE => {
-            "Refusals are not carried out, or ip does not ask: clinetadm set mode enforce, \
+            "Refusals are not carried out, or ip does not ask: clinetadm set mode=enforce, \
              clinetadm attach."
         }
         Errno::ENXIO => {
             "The module answers with another provider, or is not attached: clinetadm show."
         }
         Errno::ENOENT if command == "delete" => "clinetadm list shows what there is.",
+        _ => return None,
+    })
+}
+
+/// Of what other nodes own.
+fn stopped(errno: Errno) -> Option<&'static str> {
+    Some(match errno {
+        Errno::EADDRINUSE => "This node or a third one has it: clinetadm check says which.",
+        Errno::EADDRNOTAVAIL => "Its local address is not shared: clinetadm show addresses.",
+        Errno::ENOENT => "That node does not have it: clinetadm list owner=NODE shows what it has.",
         _ => return None,
     })
 }

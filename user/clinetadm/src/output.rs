@@ -160,8 +160,13 @@ impl<R> Rows<R> {
 
     /// Everything so far is out.
     pub fn flush(&mut self) -> io::Result<()> {
-        if matches!(self.style, Style::Table { .. }) && self.widths.is_none() {
-            self.measure()?;
+        if matches!(self.style, Style::Table { .. }) {
+            if self.widths.is_none() {
+                self.measure()?;
+            } else if !self.headed {
+                // So that who waits for rows sees of what.
+                self.heading()?;
+            }
         }
         self.out.flush()
     }

@@ -8,7 +8,6 @@ use std::error::Error;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use clinet_control::{Filter, Protocol, Tuple};
@@ -44,22 +43,41 @@ impl Error for Unusable {}
 #[derive(clap::Args)]
 pub struct TupleArguments {
     /// tcp or udp
-    pub protocol: Protocol,
+    protocol: Protocol,
     /// Local address and port, as in `192.0.2.10:33000` or `[2001:db8::10]:33000`
-    pub local: SocketAddr,
+    #[arg(value_parser = end)]
+    local: SocketAddr,
     /// Foreign address and port
-    pub foreign: SocketAddr,
+    #[arg(value_parser = end)]
+    foreign: SocketAddr,
 }
 
 impl TupleArguments {
     /// The 5-tuple.
-    pub fn tuple(&self) -> Tuple {
-        Tuple {
+    pub fn tuple(&self) -> anyhow::Result<Tuple> {
+        of_one_family(Tuple {
             protocol: self.protocol,
             local: self.local,
             foreign: self.foreign,
-        }
+        })
     }
+}
+
+/// No connection is between an IPv4 and an IPv6 address.
+fn of_one_family(tuple: Tuple) -> anyhow::Result<Tuple> {
+    let is_v4 = |end: SocketAddr| end.ip().to_canonical().is_ipv4();
+    if is_v4(tuple.local) != is_v4(tuple.foreign) {
+        bail!("{tuple}: one end is IPv4 and the other IPv6");
+    }
+    Ok(tuple)
+}
+
+fn end(text: &str) -> anyhow::Result<SocketAddr> {
+    text.parse().ok().with_context(|| {
+        format!(
+            "{text:?} is no address with a port, such as 192.0.2.10:33000 or [2001:db8::10]:33000"
+        )
+    })
 }
 
 /// A 5-tuple in one line, as `list -p -o tuple` writes it.
@@ -68,11 +86,7 @@ pub fn tuple(line: &str) -> anyhow::Result<Tuple> {
     let [protocol, local, foreign] = words[..] else {
         bail!("{line:?} is no 5-tuple such as \"tcp 192.0.2.10:33000 198.51.100.7:443\"");
     };
-    let end = |text: &str| {
-        SocketAddr::from_str(text)
-            .with_context(|| format!("{text:?} is no address with a port, such as 192.0.2.10:80"))
-    };
-    Ok(Tuple {
+    of_one_family(Tuple {
         protocol: protocol.parse()?,
         local: end(local)?,
         foreign: end(foreign)?,
@@ -222,6 +236,7 @@ mod tests {
             "",
             "tcp 192.0.2.10:1",
             "tcp 192.0.2.10 198.51.100.7:443",
+            "tcp 192.0.2.10:33000 [2001:db8::1]:443",
             "6 a b",
         ] {
             tuple(line).expect_err(line);

@@ -83,6 +83,14 @@ impl Setup {
     }
 
     fn owns(&self, node: &str, protocol: Protocol, first: u16) {
+        self.has(node, &Key::Slice(protocol, first), first + 2047);
+    }
+
+    fn owns_reserved(&self, node: &str, protocol: Protocol, port: u16) {
+        self.has(node, &Key::Reserve(protocol, port), port);
+    }
+
+    fn has(&self, node: &str, key: &Key, last: u16) {
         let owner = Owner {
             node: name(node),
             machine: Uuid(1),
@@ -90,13 +98,13 @@ impl Setup {
             epoch: 3,
         };
         let record = Record {
-            last: first + 2047,
+            last,
             tenure: Tenure::Own(owner),
             timing: Timing::default(),
             incarnation: 1,
             heir: None,
         };
-        self.put(&Key::Slice(protocol, first), &Value::Record(record));
+        self.put(key, &Value::Record(record));
     }
 
     fn lives(&self, node: &str) {
@@ -113,8 +121,10 @@ impl Setup {
 #[test]
 fn a_cluster_is_founded_once() {
     let setup = Setup::new();
-    let said = setup.prints(&["status"], 1);
-    assert!(said.contains("clinetadm cluster found"), "{said}");
+    for command in [&["status"][..], &["drain", "a"]] {
+        let said = setup.prints(command, 1);
+        assert!(said.contains("clinetadm cluster found"), "{said}");
+    }
     setup.prints(&["found"], 0);
     let said = setup.prints(&["found"], 1);
     assert!(said.contains("has a configuration already"), "{said}");
@@ -183,21 +193,26 @@ fn words_change_the_directory() {
     assert!(said.contains("reserved"), "{said}");
     setup.prints(&["reserve", "--remove", "tcp", "443"], 0);
     setup.prints(&["reserve", "--remove", "tcp", "443"], 1);
+    setup.owns_reserved("a", Protocol::Tcp, 444);
+    let said = setup.prints(&["reserve", "tcp", "444", "b"], 0);
+    assert!(said.contains("when node a has left it"), "{said}");
 
     setup.prints(&["drain", "a"], 0);
     let said = setup.prints(&["status"], 1);
     assert!(said.contains("draining"), "{said}");
     setup.prints(&["drain", "--undo", "a"], 0);
     setup.prints(&["status"], 0);
+    let said = setup.prints(&["drain", "nobody"], 0);
+    assert!(said.contains("nobody is not there"), "{said}");
 
-    let said = setup.prints(&["fenced", "a"], 1);
+    let said = setup.prints(&["fenced", "a"], 2);
     assert!(said.contains("nobody to ask"), "{said}");
     let said = setup.prints(&["fenced", "--yes", "a"], 0);
     assert!(said.contains("free: tcp slice from 34816 on"), "{said}");
     let said = setup.prints(&["fenced", "--yes", "a"], 0);
     assert!(said.contains("had nothing"), "{said}");
 
-    setup.prints(&["recover"], 1);
+    setup.prints(&["recover"], 2);
     setup.prints(&["recover", "--yes"], 0);
     let incarnation = setup.json(&["status"])["conf"]["incarnation"].as_u64();
     assert!(incarnation.is_some_and(|number| number > 1_000_000_000));
@@ -223,5 +238,6 @@ fn a_file_of_no_use_and_an_etcd_that_is_gone_are_told_apart() {
     let said = setup.prints(&["status"], 2);
     assert!(said.contains("line 1"), "{said}");
     fs::remove_file(setup.file()).expect("removed");
-    setup.prints(&["status"], 2);
+    let said = setup.prints(&["status"], 2);
+    assert!(said.contains("--config FILE"), "{said}");
 }

@@ -29,11 +29,19 @@ Examples:
   curl http://127.0.0.1:9464/metrics         What it says about itself
 
 Ending clinetd changes nothing on the node; `clinetadm cluster drain NODE` gives up what it has.
-Exit status: 0 done, 1 refused or found wrong, 2 unusable input.";
+Exit status: 0 ended by a signal, or nothing is wrong; 1 it could not go on, or something is
+wrong with the file; 2 a file cannot be read or used.";
+
+/// Its version; one with faults in it, for tests, says so.
+const VERSION: &str = if cfg!(feature = "mutants") {
+    concat!(env!("CARGO_PKG_VERSION"), " with mutants")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
 
 /// The agent of clinet: keeps this node's port slices in etcd, and tells the module what is granted.
 #[derive(Parser)]
-#[command(version, after_help = EXAMPLES)]
+#[command(version = VERSION, after_help = EXAMPLES)]
 struct Arguments {
     /// The configuration; see clinetd.toml(5)
     #[arg(long, value_name = "FILE", default_value = "/etc/clinet/clinetd.toml")]
@@ -101,6 +109,9 @@ fn serve(file: &Path) -> ExitCode {
         Ok(config) => config,
         Err(unusable) => {
             eprintln!("{unusable}");
+            if let Unusable::Unreadable(..) = unusable {
+                eprintln!("clinetd.toml(5) says what it has; --config FILE names another.");
+            }
             return ExitCode::from(UNUSABLE);
         }
     };

@@ -89,9 +89,10 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// etcd does not answer.
+    /// There is no cluster, or etcd does not answer.
     pub async fn drain(&self, node: &Name, drain: bool) -> anyhow::Result<()> {
-        self.say(|_, _| {
+        self.say(|view, _| {
+            view.conf().ok_or(Refused::NoConf)?;
             Ok(match drain {
                 true => operator::drain(node),
                 false => operator::undrain(node),

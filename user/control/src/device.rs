@@ -63,9 +63,9 @@ impl Region<'_> {
 /// Opens the device at `path`: what /dev/clinet is on illumos, or the socket of
 /// a `lab node`.
 pub fn open(path: &Path) -> Result<Box<dyn Device>, Error> {
-    let cannot = |source| Error::Open {
+    let cannot = |why| Error::Open {
         path: path.to_owned(),
-        source,
+        why,
     };
     let kind = fs::metadata(path).map_err(cannot)?.file_type();
     if kind.is_socket() {

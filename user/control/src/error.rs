@@ -13,12 +13,12 @@ use crate::Errno;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The device could not be opened.
-    #[error("cannot open {path}: {source}")]
+    #[error("cannot open {path}: {why}")]
     Open {
         /// The device, or the socket of `lab node`.
         path: PathBuf,
-        /// What the system said.
-        source: io::Error,
+        /// What the system said. It is in the message, and no source besides.
+        why: io::Error,
     },
     /// There is a driver, but it speaks other versions of the interface.
     #[error(

@@ -93,7 +93,7 @@ pub fn recover(
 }
 
 /// Has a node give up all it has: its agent fences the shared addresses and leaves. It takes nothing
-/// until [`undrain`].
+/// until [`undrain`], whether it is there now or comes later.
 pub fn drain(node: &NodeId) -> Transaction {
     let key = Key::Drain(node.clone());
     Transaction {

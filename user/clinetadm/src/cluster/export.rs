@@ -22,7 +22,10 @@ belongs to nobody and is left out.
 Examples:
   clinetadm cluster export
   clinetadm cluster export --json
-  clinetadm cluster export -p -o protocol,first,last,node | while IFS=: read ...")]
+  clinetadm cluster export -p -o protocol,first,last,node |
+      while IFS=: read protocol first last node; do
+          echo \"$protocol $first-$last to $node\"
+      done")]
 pub struct Arguments {
     #[command(flatten)]
     format: Format,

@@ -15,13 +15,13 @@ mod who_owns;
 use std::io;
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Subcommand;
 use clinet_slices::directory::View;
 use clinet_slices::names::{Key, Protocol, Range};
 use clinet_slices::operator::Refused;
 use clinet_slices::records::{Conf, Owner, Record, Tenure};
-use clinetd::config::Config;
+use clinetd::config::{self, Config};
 use clinetd::operator::Operator;
 
 use crate::Outcome;
@@ -68,7 +68,13 @@ enum Command {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let config = Config::load(&arguments.config)?;
+    let config = match Config::load(&arguments.config) {
+        Err(error @ config::Unusable::Unreadable(..)) => {
+            let hint = "It is the file of clinetd, clinetd.toml(5); --config FILE names another.";
+            return Err(anyhow!("{error}\n{hint}"));
+        }
+        loaded => loaded?,
+    };
     let operator = Operator::new(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

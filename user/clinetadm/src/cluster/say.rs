@@ -6,11 +6,12 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use anyhow::bail;
 use clinet_slices::names::{Key, Name, Protocol};
 use clinetd::operator::Operator;
 
+use super::parts;
 use crate::Outcome;
+use crate::words::Unusable;
 
 /// Founds a cluster in an etcd that has none of its keys, by `ports` and `times`
 /// of the file. Once, before the first node.
@@ -115,9 +116,19 @@ pub async fn reserve(arguments: &Reserve, operator: &Operator) -> anyhow::Result
     match &arguments.node {
         Some(node) => {
             operator.reserve(protocol, port, node).await?;
+            let (_, view) = operator.view().await?;
+            let parts = parts(&view);
+            let part = parts.iter().find(|part| {
+                part.reserved && (part.protocol, part.ports.first) == (protocol, port)
+            });
+            let owner = part.and_then(|part| part.owner()).map(|owner| &owner.node);
+            let until = owner.filter(|owner| *owner != node).map(|owner| {
+                format!(", when node {owner} has left it, or clinetadm cluster fenced {owner}")
+            });
             writeln!(
                 io::stdout(),
-                "{protocol} port {port} is kept for node {node}"
+                "{protocol} port {port} is kept for node {node}{}",
+                until.unwrap_or_default()
             )?;
         }
         None => {
@@ -134,9 +145,14 @@ pub async fn reserve(arguments: &Reserve, operator: &Operator) -> anyhow::Result
 pub async fn drain(arguments: &Drain, operator: &Operator) -> anyhow::Result<Outcome> {
     let node = &arguments.node;
     operator.drain(node, !arguments.undo).await?;
-    let what = match arguments.undo {
-        true => "may take slices again",
-        false => "gives up what it has: clinetadm cluster status",
+    let (_, view) = operator.view().await?;
+    let has = |part: &super::Part<'_>| part.owner().is_some_and(|owner| owner.node == *node);
+    let what = if arguments.undo {
+        "may take slices again"
+    } else if view.node(node).is_some() || parts(&view).iter().any(has) {
+        "gives up what it has: clinetadm cluster status"
+    } else {
+        "is not there and has nothing; should it come, it takes nothing until drain --undo"
     };
     writeln!(io::stdout(), "node {node} {what}")?;
     Ok(Outcome::Done)
@@ -144,14 +160,23 @@ pub async fn drain(arguments: &Drain, operator: &Operator) -> anyhow::Result<Out
 
 pub async fn fenced(arguments: &Fenced, operator: &Operator) -> anyhow::Result<Outcome> {
     let node = &arguments.node;
-    let question = format!("Is the machine of node {node} off, or cut off from the network?");
+    let (_, view) = operator.view().await?;
+    let lives = match view.node(node) {
+        Some(_) => "Its agent was there a moment ago. ",
+        None => "",
+    };
+    let question =
+        format!("{lives}Is the machine of node {node} off, or cut off from the network?");
     if !arguments.yes && !confirmed(&question)? {
         writeln!(io::stdout(), "nothing was changed")?;
         return Ok(Outcome::FoundWrong);
     }
     let freed = operator.fenced(node).await?;
     if freed.is_empty() {
-        writeln!(io::stdout(), "node {node} had nothing")?;
+        writeln!(
+            io::stdout(),
+            "node {node} had nothing; clinetadm cluster status shows the nodes"
+        )?;
     }
     for key in freed {
         let what = match key {
@@ -180,7 +205,8 @@ pub async fn recover(arguments: &Recover, operator: &Operator) -> anyhow::Result
 
 fn confirmed(question: &str) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() {
-        bail!("there is nobody to ask: with --yes it is done without");
+        let reason = "there is nobody to ask: with --yes it is done without";
+        return Err(Unusable(reason.into()).into());
     }
     write!(io::stdout(), "{question} [yes/no] ")?;
     io::stdout().flush()?;

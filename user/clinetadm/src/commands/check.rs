@@ -7,7 +7,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use clinet_control::{Answer, Control, Error, Reason, State};
+use anyhow::bail;
+use clinet_control::{Answer, Control, Error, Protocol, Reason, State, Tuple};
 use serde_json::json;
 
 use crate::words::TupleArguments;
@@ -35,10 +36,13 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, way: &Way) -> anyhow::Result<Outcome> {
+    let tuple = arguments.tuple.tuple()?;
+    if arguments.incoming && tuple.protocol == Protocol::Udp {
+        bail!("--incoming is for TCP: nobody is asked about UDP that arrives");
+    }
     let control = way.open()?;
-    let tuple = arguments.tuple.tuple();
     let answer = control.query(tuple, arguments.incoming)?;
-    let why = explain(&control, arguments, &answer)?;
+    let why = explain(&control, tuple, &answer)?;
     if arguments.json {
         output::json(&json!({
             "refused": answer.error.is_some(),
@@ -60,9 +64,8 @@ pub fn run(arguments: &Arguments, way: &Way) -> anyhow::Result<Outcome> {
 }
 
 /// One sentence, and for refusals what to do.
-fn explain(control: &Control, arguments: &Arguments, answer: &Answer) -> Result<String, Error> {
+fn explain(control: &Control, tuple: Tuple, answer: &Answer) -> Result<String, Error> {
     let state = control.state()?;
-    let tuple = arguments.tuple.tuple();
     let port = tuple.local.port();
     let address = tuple.local.ip();
     let protocol = tuple.protocol;

@@ -15,7 +15,7 @@ use crate::Outcome;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  clinetadm completions bash > /etc/bash/bash_completion.d/clinetadm
+  clinetadm completions bash > /usr/share/bash-completion/completions/clinetadm
   clinetadm completions zsh > /usr/share/zsh/site-functions/_clinetadm")]
 pub struct Arguments {
     /// For which shell

@@ -28,7 +28,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, way: &Way) -> anyhow::Result<Outcome> {
-    let tuple = arguments.tuple.tuple();
+    let tuple = arguments.tuple.tuple()?;
     way.open()?
         .delete(tuple, arguments.stack, arguments.force)?;
     Ok(Outcome::Done)

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use clinet_control::{Attached, Event, EventMask, EventType, Events, FenceState, Mode, Tuple};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::output::{Field, Format, Rows};
 use crate::{Outcome, Way};
@@ -27,7 +28,7 @@ is observe, has error -. Ends at an interrupt. With --json each event is a line.
 Examples:
   clinetadm events
   clinetadm events -t refused,conflict
-  clinetadm events -t fenced -n 1 && mail -s fenced root
+  clinetadm events -t fenced -n 1 | mail -s fenced root
   clinetadm events --json | jq .reason")]
 pub struct Arguments {
     /// Only these types
@@ -143,6 +144,9 @@ fn width(field: &str) -> usize {
     }
 }
 
+/// So often it is looked whether anybody still reads.
+const LOOK: Duration = Duration::from_secs(1);
+
 pub fn run(arguments: &Arguments, way: &Way) -> anyhow::Result<Outcome> {
     let mut rows = Rows::new(&arguments.format, FIELDS, USUAL)?.live(width);
     let mask = match &arguments.types[..] {
@@ -177,8 +181,23 @@ fn next(
         return Ok(Some(event));
     }
     rows.flush()?;
-    let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-    Ok(events.next(left)?)
+    loop {
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        let time = left.map_or(LOOK, |left| left.min(LOOK));
+        let event = events.next(Some(time))?;
+        if event.is_some() || left == Some(time) || nobody_reads() {
+            return Ok(event);
+        }
+    }
+}
+
+/// Is the other end of the pipe closed? `clinetadm events | head -1` is then over,
+/// and not only when something happens.
+fn nobody_reads() -> bool {
+    let stdout = io::stdout();
+    let mut files = [PollFd::new(&stdout, PollFlags::empty())];
+    let ended = PollFlags::ERR | PollFlags::HUP;
+    poll(&mut files, Some(&Timespec::default())).is_ok() && files[0].revents().intersects(ended)
 }
 
 /// When the module's clock was 0.

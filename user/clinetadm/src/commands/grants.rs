@@ -19,6 +19,11 @@ use crate::{Outcome, Way, words};
 
 /// Grants local ports to this node by hand, without an agent.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  clinetadm help grants set               what a file says
+  clinetadm grants set FILE
+  clinetadm show-grants --file            what is granted, as such a file")]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -127,6 +132,9 @@ fn add(wanted: &mut Wanted, words: &[&str]) -> anyhow::Result<()> {
         let seconds = value
             .parse()
             .with_context(|| format!("{value:?} is no number of seconds"))?;
+        if seconds == 0 {
+            bail!("0 seconds are over at once: clinetadm fence takes the shared addresses away");
+        }
         wanted.deadline = Some(Duration::from_secs(seconds));
         return Ok(());
     }
@@ -266,6 +274,7 @@ deadline 300
             ("take 1-2", "none of space"),
             ("space sctp 1-2", "WORD [tcp|udp] VALUE"),
             ("deadline soon", "number of seconds"),
+            ("deadline 0", "clinetadm fence"),
         ] {
             let error = format!("{:#}", parse(text).expect_err(text));
             assert!(error.contains(reason) && error.contains("line"), "{error}");

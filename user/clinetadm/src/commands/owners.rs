@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clinet_control::{Control, Error, Tuple};
 
 use crate::{Outcome, Way, words};
@@ -86,12 +86,12 @@ pub struct Resync {
 }
 
 pub fn install(arguments: &Install, way: &Way) -> anyhow::Result<Outcome> {
-    let control = way.open()?;
+    let control = of_another(arguments.owner, way)?;
     install_all(&control, arguments.owner, &arguments.tuples)
 }
 
 pub fn withdraw(arguments: &Withdraw, way: &Way) -> anyhow::Result<Outcome> {
-    let control = way.open()?;
+    let control = of_another(arguments.owner, way)?;
     arguments
         .tuples
         .each_part(|part| control.withdraw(arguments.owner, part))?;
@@ -99,16 +99,31 @@ pub fn withdraw(arguments: &Withdraw, way: &Way) -> anyhow::Result<Outcome> {
 }
 
 pub fn purge(arguments: &Purge, way: &Way) -> anyhow::Result<Outcome> {
-    way.open()?.purge(arguments.owner)?;
+    of_another(arguments.owner, way)?.purge(arguments.owner)?;
     Ok(Outcome::Done)
 }
 
 pub fn resync(arguments: &Resync, way: &Way) -> anyhow::Result<Outcome> {
-    let control = way.open()?;
+    let control = of_another(arguments.owner, way)?;
     control.resync_begin(arguments.owner)?;
     install_all(&control, arguments.owner, &arguments.tuples)?;
     control.resync_end(arguments.owner)?;
     Ok(Outcome::Done)
+}
+
+/// The device, for what another node owns.
+fn of_another(owner: u32, way: &Way) -> anyhow::Result<Control> {
+    if owner == 0 {
+        bail!("0 is no node: nodes have numbers from 1 on");
+    }
+    let control = way.open()?;
+    if control.state()?.node == owner {
+        bail!(
+            "{owner} is this node, whose connections register themselves; \
+             clinetadm flush owner={owner} deletes what it has"
+        );
+    }
+    Ok(control)
 }
 
 fn install_all(control: &Control, owner: u32, tuples: &Tuples) -> anyhow::Result<Outcome> {

@@ -41,6 +41,9 @@ pub struct Arguments {
     force: bool,
 }
 
+/// As many as the module's list has room for.
+const MOST_ADDRESSES: usize = 256;
+
 enum Setting {
     Number(Property, u64),
     Addresses(Vec<IpAddr>),
@@ -73,8 +76,9 @@ fn parse(word: &str) -> anyhow::Result<Setting> {
     if name == "addresses" {
         return Ok(Setting::Addresses(addresses(value)?));
     }
-    let property = Property::from_str(name)
-        .with_context(|| format!("there is no property {name:?} to set: clinetadm help set"))?;
+    let Ok(property) = Property::from_str(name) else {
+        bail!("there is no property {name:?} to set: clinetadm help set names them");
+    };
     let number = match property {
         Property::Mode => number::<Mode>(value, Mode::number)?,
         Property::Full => number::<Full>(value, Full::number)?,
@@ -101,5 +105,13 @@ fn addresses(value: &str) -> anyhow::Result<Vec<IpAddr>> {
         text.parse()
             .with_context(|| format!("{text:?} is no address"))
     });
-    addresses.collect()
+    let addresses = addresses.collect::<anyhow::Result<Vec<_>>>()?;
+    if addresses.len() > MOST_ADDRESSES {
+        bail!(
+            "these are {} addresses, and {MOST_ADDRESSES} can be shared; \
+             addresses=all shares all but loopback",
+            addresses.len()
+        );
+    }
+    Ok(addresses)
 }

@@ -6,6 +6,7 @@
 
 use std::io::Write;
 
+use anyhow::bail;
 use clinet_control::Stat;
 
 use crate::output::{Field, Format, Rows};
@@ -36,12 +37,19 @@ const FIELDS: &[Field<Stat>] = &[
 
 pub fn run(arguments: &Arguments, way: &Way) -> anyhow::Result<Outcome> {
     let mut rows = Rows::new(&arguments.format, FIELDS, &["name", "value"])?;
+    let stats = way.open()?.stats()?;
+    let names = &arguments.names;
+    let begins = |stat: &Stat, name: &str| stat.name.starts_with(name);
+    for name in names {
+        if !stats.iter().any(|stat| begins(stat, name)) {
+            bail!("no counter has a name that begins with {name:?}: clinetadm show-stats");
+        }
+    }
     let wanted = |stat: &Stat| {
-        let names = &arguments.names;
-        (names.is_empty() || names.iter().any(|name| stat.name.starts_with(name)))
+        (names.is_empty() || names.iter().any(|name| begins(stat, name)))
             && (!arguments.nonzero || stat.value != 0)
     };
-    for stat in way.open()?.stats()?.iter().filter(|stat| wanted(stat)) {
+    for stat in stats.iter().filter(|stat| wanted(stat)) {
         rows.add(stat)?;
     }
     rows.end()?;

@@ -11,7 +11,7 @@ use clinet_control::abi::{self, clinetctl_event_t};
 use clinet_control::{Errno, EventType};
 use zerocopy::FromZeros;
 
-use crate::{Setup, json, tuple};
+use crate::{Setup, ended, json, tuple};
 
 fn refusal() -> clinetctl_event_t {
     clinetctl_event_t {
@@ -125,7 +125,8 @@ fn a_refusal_that_is_only_counted_has_no_error() {
 #[test]
 fn watching_ends_when_it_is_told_to() {
     let setup = Setup::new();
-    assert_eq!(setup.out("events --seconds 0"), "");
+    assert!(setup.out("events --seconds 0").starts_with("TIME "));
+    assert_eq!(setup.out("events --seconds 0 -p -o type"), "");
 }
 
 #[test]
@@ -133,4 +134,22 @@ fn there_is_no_such_type() {
     let setup = Setup::new();
     let error = setup.err("events -t refusal", 2);
     assert!(error.contains("refused, lapsed"), "{error}");
+}
+
+/// As with `| head -1`.
+#[test]
+fn it_ends_when_nobody_reads_any_more() {
+    let setup = Setup::new();
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin("clinetadm"))
+        .env("CLINET_DEVICE", setup.node.path())
+        .arg("events")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut heading = String::new();
+    lines.read_line(&mut heading).expect("text");
+    assert!(heading.starts_with("TIME"), "{heading}");
+    drop(lines);
+    assert!(ended(&mut child).success());
 }

@@ -6,7 +6,7 @@
 
 use clinet_control::{EventType, Property, Reason};
 
-use crate::program;
+use crate::{Said, program};
 
 fn help(words: &[&str]) -> String {
     let output = program()
@@ -42,6 +42,80 @@ fn every_command_has_an_example() {
         }
         assert!(!below.is_empty() || text.contains("Example"), "{name}");
     }
+}
+
+/// The commands of this program in a line of an example.
+fn commands_in(line: &str) -> Vec<Vec<String>> {
+    let mut parts = vec![line];
+    for operator in [" | ", "; ", " > ", " && "] {
+        parts = parts.iter().flat_map(|part| part.split(operator)).collect();
+    }
+    let parts = parts.into_iter().map(|part| {
+        // After two blanks something is said of it.
+        let part = part.trim_start_matches(['#', '$', ' ']);
+        let part = part.trim_end_matches([' ', '|']);
+        let part = part.split("  ").next().unwrap_or_default();
+        part.split_whitespace()
+            .map(|word| word.trim_matches('\'').to_owned())
+            .collect::<Vec<_>>()
+    });
+    let ours = parts.filter_map(|mut words| {
+        let is_ours = words.first().is_some_and(|word| word == "clinetadm");
+        is_ours.then(|| words.split_off(1))
+    });
+    ours.collect()
+}
+
+/// The example is understood: what fails is only what it is about.
+fn is_understood(words: &[String]) {
+    let mut command = program();
+    command
+        .args(words)
+        .env("CLINET_DEVICE", "/nowhere")
+        .env("CLINETD_CONFIG", "/nowhere");
+    let said: Said = command.output().expect("it runs").into();
+    let is_about = [
+        "/nowhere",
+        "cannot read",
+        "needs a terminal",
+        "No such file",
+    ];
+    assert!(
+        said.code == Some(0) || is_about.iter().any(|part| said.err.contains(part)),
+        "{words:?}: {}",
+        said.err
+    );
+}
+
+#[test]
+fn examples_are_understood() {
+    let mut count = 0;
+    let mut look = |line: &str| {
+        for words in commands_in(line) {
+            is_understood(&words);
+            count += 1;
+        }
+    };
+    for name in commands(&help(&[])) {
+        let text = help(&[name]);
+        let below = commands(&text);
+        let texts = below.iter().map(|sub| help(&[name, sub]));
+        for text in texts.chain([text.clone()]) {
+            let examples = text.split("Example").skip(1);
+            examples.flat_map(str::lines).for_each(&mut look);
+        }
+    }
+    for page in [
+        include_str!("../../../../pkg/man/clinetadm.8"),
+        include_str!("../../../../pkg/man/clinet-cluster.7"),
+        include_str!("../../../../pkg/man/clinetd.8"),
+    ] {
+        let lines = page.lines().map(|line| line.trim_start_matches(".Dl "));
+        lines
+            .filter(|line| line.starts_with(['#', '$']))
+            .for_each(&mut look);
+    }
+    assert!(count > 60, "{count}");
 }
 
 #[test]

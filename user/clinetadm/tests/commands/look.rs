@@ -242,4 +242,7 @@ fn stats_can_be_chosen() {
     );
     assert_eq!(setup.out("show-stats -p -o value tcp_in"), "0\n");
     assert_eq!(json(&setup.out("show-stats --json udp"))[0]["value"], 5);
+    assert_eq!(setup.out("show-stats --nonzero tcp_in"), "NAME  VALUE\n");
+    let error = setup.err("show-stats tcp_sideways", 2);
+    assert!(error.contains("tcp_sideways"), "{error}");
 }
