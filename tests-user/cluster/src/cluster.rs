@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::directory;
 use crate::etcd::Etcd;
 use crate::member::{Member, Programs};
+use crate::process;
 use crate::settings::Settings;
 use clinet_slices::names::Key;
 use clinet_slices::records::Value;
@@ -34,6 +35,7 @@ impl Cluster {
     /// Starts an etcd of three members, and makes nodes that are off.
     pub fn start(programs: &Programs, settings: Settings, nodes: usize) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("clinet-").tempdir()?;
+        process::add_folder(folder.path());
         let etcd = Etcd::start(folder.path(), 3)?;
         let mut cluster = Self {
             settings,
@@ -56,6 +58,7 @@ impl Cluster {
     /// Its files, with everything that its programs said, stay when it goes.
     pub fn keep_files(&mut self) {
         self.folder.disable_cleanup(true);
+        process::forget_folder(self.folder.path());
     }
 
     /// Makes one more node that is off, and returns its number.

@@ -39,7 +39,7 @@ pub use clock::now;
 pub use cluster::Cluster;
 pub use etcd::Etcd;
 pub use member::{Member, Programs};
-pub use process::Process;
+pub use process::{Process, end_all};
 pub use proxy::{Proxy, Weather};
 pub use run::Run;
 pub use settings::Settings;

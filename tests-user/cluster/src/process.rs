@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,52 @@ use rustix::process::{
 
 /// How often somebody looks whether what he waits for has come.
 pub const LOOK: Duration = Duration::from_millis(20);
+
+/// What there is of all clusters.
+struct All {
+    processes: Vec<Pid>,
+    folders: Vec<PathBuf>,
+}
+
+static ALL: Mutex<All> = Mutex::new(All {
+    processes: Vec::new(),
+    folders: Vec::new(),
+});
+
+fn all() -> MutexGuard<'static, All> {
+    ALL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends all processes and removes all folders of clusters, for a process that is about
+/// to end without warning. No process is started any more.
+pub fn end_all() {
+    let all = all();
+    for process in &all.processes {
+        // One that has ended gets none, which is as well.
+        let _ = kill_process_group(*process, Signal::KILL);
+    }
+    for folder in &all.folders {
+        // What is killed may have written meanwhile; it cannot for long.
+        for _ in 0..100 {
+            match std::fs::remove_dir_all(folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => thread::sleep(LOOK),
+                _ => break,
+            }
+        }
+    }
+    // For ever: whoever starts one waits here.
+    std::mem::forget(all);
+}
+
+/// This folder is removed by [`end_all`].
+pub(crate) fn add_folder(folder: &Path) {
+    all().folders.push(folder.to_owned());
+}
+
+/// This folder stays.
+pub(crate) fn forget_folder(folder: &Path) {
+    all().folders.retain(|other| other != folder);
+}
 
 /// A process in a group of its own, killed when this is dropped, and by the
 /// kernel when the thread that started it ends.
@@ -45,7 +92,10 @@ impl Process {
                 set_parent_process_death_signal(Some(Signal::KILL)).map_err(io::Error::from)
             });
         }
+        let mut all = all();
         let child = command.spawn().context(program)?;
+        all.processes.push(Pid::from_child(&child));
+        drop(all);
         Ok(Self {
             name: name.to_owned(),
             log: log.to_owned(),
@@ -89,6 +139,13 @@ impl Process {
         self.signal(Signal::KILL);
         // The signal cannot be refused, so this is short.
         drop(self.child.wait());
+        self.forget();
+    }
+
+    /// Its number is another's from now on, perhaps.
+    fn forget(&self) {
+        let pid = Pid::from_child(&self.child);
+        all().processes.retain(|other| *other != pid);
     }
 
     /// Asks it to end, and waits so long for that.

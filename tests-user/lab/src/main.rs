@@ -33,7 +33,13 @@ use serde::Serialize;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Exit status: 0 done, 1 found wrong, 2 unusable input."
+    after_help = "\
+Examples:
+  lab demo                  two nodes, one address: what is asked, and what refused
+  lab check build/kernel/misc/amd64/clinet
+  lab help replay           what a command does, with examples
+
+Exit status: 0 done, 1 found wrong, 2 unusable input."
 )]
 struct Arguments {
     #[command(subcommand)]

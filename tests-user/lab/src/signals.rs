@@ -7,32 +7,67 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use libc::c_int;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::thread;
 use std::time::Duration;
 
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+use libc::c_int;
+
+/// The number of the signal that came; 0: none.
+static CAME: AtomicI32 = AtomicI32::new(0);
 
 /// From now on the first Ctrl-C is only noted; a second one ends the process.
 pub fn note_interrupts() {
+    note(libc::SIGINT);
+}
+
+/// From now on Ctrl-C, SIGTERM and SIGHUP have something done before they end the process.
+/// A second one of the same kind ends it at once.
+///
+/// # Errors
+///
+/// There is no thread to be had.
+pub fn before_the_end(act: fn()) -> io::Result<()> {
+    note(libc::SIGINT);
+    note(libc::SIGTERM);
+    note(libc::SIGHUP);
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            let signal = loop {
+                match CAME.load(Ordering::Relaxed) {
+                    0 => thread::sleep(Duration::from_millis(20)),
+                    signal => break signal,
+                }
+            };
+            // What others have to say of what ends now is of no interest.
+            let _quiet = (io::stdout().lock(), io::stderr().lock());
+            act();
+            // SAFETY: the call has no memory to harm. The signal has its first
+            // meaning again, so that this process ends by it.
+            unsafe { libc::raise(signal) };
+        })
+        .map(drop)
+}
+
+fn note(signal: c_int) {
     // SAFETY: an all-zero sigaction is a valid one with an empty mask, and the
     // handler has the signature of one without SA_SIGINFO; it only stores.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = interrupted as *const () as usize;
+        action.sa_sigaction = came as *const () as usize;
         action.sa_flags = libc::SA_RESETHAND;
-        libc::sigaction(libc::SIGINT, &action, ptr::null_mut());
+        libc::sigaction(signal, &action, ptr::null_mut());
     }
 }
 
 /// Has there been a Ctrl-C?
 pub fn is_interrupted() -> bool {
-    INTERRUPTED.load(Ordering::Relaxed)
+    CAME.load(Ordering::Relaxed) != 0
 }
 
-extern "C" fn interrupted(_signal: c_int) {
-    INTERRUPTED.store(true, Ordering::Relaxed);
+extern "C" fn came(signal: c_int) {
+    CAME.store(signal, Ordering::Relaxed);
 }
 
 /// SIGTERM and SIGINT, which from now on wait until somebody asks for them.

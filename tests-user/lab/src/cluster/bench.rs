@@ -12,7 +12,7 @@ use clinet_cluster::bench::{self, Join, Offline, Size, Takeover, median};
 use serde::Serialize;
 
 use super::programs;
-use crate::{Outcome, fatal, table};
+use crate::{Outcome, fatal, signals, table};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,17 +28,18 @@ not start.";
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Rounds of takeover and of joining
+    /// Rounds of takeover and of joining, 1 to 7
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=7))]
     rounds: u8,
-    /// Numbers of nodes
+    /// Numbers of nodes, each 1 to 128
     #[arg(
         long,
         value_name = "NODES,...",
         value_delimiter = ',',
-        default_value = "3,31,100"
+        default_value = "3,31,100",
+        value_parser = clap::value_parser!(u8).range(1..=128)
     )]
-    sizes: Vec<usize>,
+    sizes: Vec<u8>,
     /// Connections that are open in all
     #[arg(long, default_value_t = 1_000_000)]
     connections: u64,
@@ -61,6 +62,7 @@ struct Numbers {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     fatal::no_module_here();
     let programs = arguments.programs.find()?;
+    signals::before_the_end(clinet_cluster::end_all)?;
     let rounds = usize::from(arguments.rounds);
     let offline = bench::offline(&programs)?;
     say(&format!(
@@ -82,7 +84,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     ))?;
     let mut sizes = Vec::new();
     for &nodes in &arguments.sizes {
-        sizes.push(bench::size(&programs, nodes, arguments.connections)?);
+        sizes.push(bench::size(&programs, nodes.into(), arguments.connections)?);
     }
     print_sizes(&sizes)?;
     let numbers = Numbers {

@@ -5,21 +5,30 @@
 //! `lab chaos`: faults at random over a cluster, judged by an oracle.
 
 use std::io::{self, Write};
+use std::process::Command;
 use std::time::Duration;
 
+use anyhow::{Context, bail};
+use clap::ValueEnum;
 use clinet_cluster::chaos::{Outcome as Found, Plan, chaos};
-use clinet_cluster::{Cluster, Run, Settings};
+use clinet_cluster::{Cluster, Programs, Run, Settings};
 use serde::Serialize;
 
 use super::programs;
-use crate::{Outcome, fatal, print_json};
+use crate::{Outcome, fatal, print_json, signals};
 
 const EXAMPLES: &str = "\
 Examples:
   lab chaos
   lab chaos --seconds 60 --seed 4711
   lab chaos --only kill-node,kill-agent
-  lab chaos --mutant no-wait      With a clinetd that was built with this fault
+  lab chaos --mutant no-fence
+  lab chaos --mutant no-wait --clinetd FILE
+      with a FILE that was built with `cargo build -p clinetd --features mutants`
+
+Kinds of faults: kill-agent, stop-agent, kill-node, stop-node, kill-etcd,
+kill-leader, stop-etcd, stop-leader, outage, slow, cut, half-open, deaf, revoke,
+clock-rate, quota, snapshot.
 
 Exit status: 0 if no rule was broken, 1 if one was, 2 if the cluster does not
 start.";
@@ -36,26 +45,67 @@ pub struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     seconds: u64,
     /// Between two faults, at most
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.5)]
-    pause: f64,
+    #[arg(long, value_name = "SECONDS", default_value = "2.5", value_parser = seconds)]
+    pause: Duration,
     /// What all choices come from [default: another one each time]
     #[arg(long)]
     seed: Option<u64>,
-    /// How many nodes
+    /// How many nodes, 1 to 8
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=8))]
     nodes: u8,
     /// Only faults of these kinds
     #[arg(long, value_name = "KIND,...", value_delimiter = ',')]
     only: Vec<String>,
-    /// A fault that is built into the agents: short-wait, no-wait, from-reply or
-    /// no-fence
+    /// A fault of the agents that has to be found; all but no-fence need a clinetd
+    /// that has them
     #[arg(long)]
-    mutant: Option<String>,
+    mutant: Option<Mutant>,
     #[command(flatten)]
     programs: programs::Files,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// The module of no-fence does not take the addresses away; of the others the agents
+/// do what they must not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Mutant {
+    ShortWait,
+    NoWait,
+    FromReply,
+    NoFence,
+}
+
+impl Mutant {
+    /// Has it in the programs.
+    fn put_into(self, programs: &mut Programs) -> anyhow::Result<()> {
+        if self == Self::NoFence {
+            let fence = ["--tunable".into(), "clinet_fence=2".into()];
+            programs.machine.extend(fence);
+            return Ok(());
+        }
+        let agent = programs.clinetd.display();
+        let version = Command::new(&programs.clinetd).arg("--version").output();
+        let version = version.with_context(|| format!("cannot start {agent}"))?;
+        if !String::from_utf8_lossy(&version.stdout).contains("mutants") {
+            bail!(
+                "{agent} has no mutants: cargo build --release -p clinetd --features mutants, and \
+                 --clinetd target/release/clinetd"
+            );
+        }
+        let value = self.to_possible_value().context("it has a name")?;
+        let name = value.get_name().to_owned();
+        programs.environment.push(("CLINET_MUTANT".into(), name));
+        Ok(())
+    }
+}
+
+fn seconds(text: &str) -> anyhow::Result<Duration> {
+    let seconds: f64 = text.parse()?;
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .with_context(|| format!("{text} is no time in seconds"))
 }
 
 /// T, F and L in seconds, clocks that err by a hundredth, and slices for all nodes
@@ -80,7 +130,19 @@ struct Report<'a> {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     fatal::no_module_here();
-    let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
+    let plan = Plan {
+        seed: arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000)),
+        time: Duration::from_secs(arguments.seconds),
+        pause: arguments.pause,
+        only: arguments.only.clone(),
+    };
+    plan.check()?;
+    let mut programs = arguments.programs.find()?;
+    if let Some(mutant) = arguments.mutant {
+        mutant.put_into(&mut programs)?;
+    }
+    signals::before_the_end(clinet_cluster::end_all)?;
+    let seed = plan.seed;
     let loud = !arguments.json;
     let mut tell = |text: &str| {
         if loud {
@@ -89,23 +151,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         }
     };
     tell(&format!("seed {seed}"));
-    let mut programs = arguments.programs.find()?;
-    match arguments.mutant.as_deref() {
-        Some("no-fence") => programs
-            .machine
-            .extend(["--tunable".into(), "clinet_fence=2".into()]),
-        Some(mutant) => programs
-            .environment
-            .push(("CLINET_MUTANT".into(), mutant.into())),
-        None => {}
-    }
-    let plan = Plan {
-        seed,
-        time: Duration::from_secs(arguments.seconds),
-        pause: Duration::try_from_secs_f64(arguments.pause)?,
-        only: arguments.only.clone(),
-    };
-    plan.check()?;
     let settings = settings();
     tell(&format!(
         "T {} s, F {} s, L {} s, clocks within {} ppm: Q {:.1} s",

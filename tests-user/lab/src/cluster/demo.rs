@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::programs;
 use crate::story::{Chapter, Story};
-use crate::{Outcome, fatal, files, print_json};
+use crate::{Outcome, fatal, files, print_json, signals};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,7 +37,7 @@ not start.";
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// How many nodes
+    /// How many nodes, 2 to 6
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=6))]
     nodes: u8,
     #[command(flatten)]
@@ -77,6 +77,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         ports: (32768, 32767 + SLICE * u16::from(nodes)),
         ..Settings::default()
     };
+    signals::before_the_end(clinet_cluster::end_all)?;
     let cluster = Cluster::start(&programs, settings, nodes.into())?;
     let mut told = Told {
         story: &mut story,

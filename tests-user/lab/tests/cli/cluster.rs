@@ -5,8 +5,12 @@
 //! `lab cluster` and `lab chaos`: all the programs of a cluster.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
-use super::{json, root, run};
+use super::{finished, json, root, run};
 
 /// Where the programs and the module files are.
 fn files(adm: bool) -> Vec<String> {
@@ -69,4 +73,88 @@ fn a_fault_that_is_none_is_unusable() {
         "{}",
         run.err
     );
+}
+
+/// One that the agents do not have would never be found.
+#[test]
+fn a_mutant_that_is_not_there_is_unusable() {
+    let run_unknown = run_with("chaos", &["--mutant", "no-brakes"], false);
+    assert_eq!(run_unknown.status, 2, "{}", run_unknown.out);
+    assert!(
+        run_unknown.err.contains("short-wait"),
+        "{}",
+        run_unknown.err
+    );
+    let run_missing = run_with("chaos", &["--mutant", "no-wait"], false);
+    assert_eq!(run_missing.status, 2, "{}", run_missing.out);
+    assert!(
+        run_missing.err.contains("--features mutants"),
+        "{}",
+        run_missing.err
+    );
+}
+
+#[test]
+fn numbers_that_are_none_are_unusable() {
+    for words in [
+        ["bench-cluster", "--sizes=0"],
+        ["bench-cluster", "--sizes=129"],
+        ["chaos", "--pause=-1"],
+        ["chaos", "--pause=soon"],
+        ["cluster", "--nodes=7"],
+    ] {
+        let run = run_with(words[0], &words[1..], false);
+        assert_eq!((run.status, run.out.as_str()), (2, ""), "{words:?}");
+        assert!(run.err.contains("invalid value"), "{}", run.err);
+    }
+}
+
+#[test]
+fn the_help_names_all_faults() {
+    let run_none = run_with("chaos", &["--only", "earthquake"], false);
+    let (_, kinds) = run_none.err.split_once("earthquake: ").expect("kinds");
+    let help = run(&["chaos", "--help"]).out.replace('\n', " ");
+    assert!(help.contains(kinds.trim()), "{kinds}: {help}");
+}
+
+#[test]
+fn an_interrupt_leaves_neither_processes_nor_files() {
+    for signal in [2, 15] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().display().to_string();
+        let tool = super::lab(&["cluster"]);
+        let child = Command::new(tool.get_program())
+            .arg("cluster")
+            .args(files(true))
+            .env("TMPDIR", &path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        // It has begun when the members of etcd and an agent are there.
+        for _ in 0..6000 {
+            if processes_with(&path) >= 5 {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert!(processes_with(&path) >= 5, "it does not begin");
+        let kill = Command::new("kill")
+            .args([format!("-{signal}"), child.id().to_string()])
+            .status();
+        assert!(kill.expect("kill").success());
+        let output = finished(child);
+        assert_eq!(output.status.signal(), Some(signal), "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        let left: Vec<_> = fs::read_dir(&path).expect("the folder").collect();
+        assert!(left.is_empty(), "{left:?}");
+        for _ in 0..6000 {
+            if processes_with(&path) == 0 {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(processes_with(&path), 0, "it leaves processes");
+    }
 }

@@ -146,10 +146,12 @@ fn every_command_has_help_with_examples() {
         "cluster",
         "chaos",
         "bench-cluster",
+        "",
     ] {
         let output = Command::cargo_bin("lab")
             .expect("built")
-            .args([command, "--help"])
+            .args(command.split_whitespace())
+            .arg("--help")
             .output();
         let text = String::from_utf8(output.expect("help").stdout).expect("text");
         assert!(
