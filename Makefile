@@ -70,7 +70,7 @@ demo: $(module) $(driver) $(programs) $(foreign) ## Show two nodes sharing an ad
 
 cluster = $(module) $(driver) $(programs)
 
-demo-cluster: $(cluster) ## Show a cluster: who dies, and what becomes of its ports (two minutes)
+demo-cluster: $(cluster) ## Show a cluster: who dies, and what becomes of its ports (a minute)
 	@tools/etcd $(lab) cluster
 
 chaos: $(cluster) ## Let faults happen to a cluster, and judge (15 minutes; CHAOS=--help: options)

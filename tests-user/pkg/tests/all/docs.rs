@@ -11,7 +11,7 @@ use std::process::Stdio;
 use clinet_attach_tests::Machine;
 use clinet_module_tests::root;
 use clinet_pkg_tests::page::{Page, is_shown, pages};
-use clinet_pkg_tests::{command, manifest, read, variables};
+use clinet_pkg_tests::{command, manifest, manifest_of, read, variables};
 
 /// Targets of make that are cheap once everything is built. Of the others only
 /// what they would do is looked at.
@@ -108,11 +108,105 @@ fn exists(machine: &Machine, word: &str) -> bool {
         return is_tunable(name);
     }
     if let Some(path) = word.strip_prefix('/') {
-        let installed = manifest();
+        let installed = [manifest(), manifest_of("pkg/clinet-node.p5m")].concat();
         let mut paths = installed.iter().filter_map(|a| a.attributes.get("path"));
-        return paths.any(|other| other == path) || path.starts_with("export/");
+        let is_readers = ["export/", "etc/clinet/"].map(|folder| path.starts_with(folder));
+        return paths.any(|other| other == path) || is_readers.contains(&true);
     }
     !word.contains('/') || word == "misc/clinet" || root().join(word).exists()
+}
+
+/// clinetadm takes this command; that there is no device and no cluster is all that fails.
+fn is_understood<'a>(words: impl Iterator<Item = &'a str>) {
+    let output = command("build/clinetadm")
+        .args(words)
+        .env("CLINET_DEVICE", "/nowhere")
+        .env("CLINETD_CONFIG", "/nowhere")
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("/nowhere"), "{said}");
+}
+
+/// By the last part of its name svcadm(8) finds a service, or by all of it.
+pub fn is_service(name: &str) -> bool {
+    let name = name.trim_start_matches("svc:/");
+    let manifest = read("pkg/smf/clinetd.xml");
+    let (_, rest) = manifest.split_once("<service name=\"").expect("a service");
+    let service = rest.split('"').next().expect("an end");
+    service == name || service.rsplit('/').next() == Some(name)
+}
+
+/// The blocks of a page that have a line like this.
+fn blocks_with(page: &str, line: &str) -> Vec<String> {
+    let page = Page::read(page.as_ref());
+    let texts = page.blocks.into_iter().map(|block| block.text);
+    texts.filter(|text| text.contains(line)).collect()
+}
+
+/// Static grants as the book has them refuse what it says, on a machine that has them.
+#[test]
+fn grants_without_an_agent_are_those_of_the_book() {
+    let blocks = blocks_with("docs/cluster.md", "set clinet:clinet_grants");
+    let settings = blocks.first().expect("a block");
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("device");
+    let mut node = command("build/lab");
+    node.args(["node", "--addr", "192.0.2.10", "--socket"]);
+    node.arg(&socket).stdout(Stdio::null());
+    for line in settings.lines() {
+        if let Some(setting) = line.strip_prefix("set clinet:") {
+            let setting = setting.replace(" = ", "=").replace('"', "");
+            node.args(["--tunable", &setting]);
+        }
+    }
+    let mut node = node.spawn().expect("the machine");
+    // A machine that does not start ends, and then nobody listens.
+    while !socket.exists() && node.try_wait().expect("a child").is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let check = |port: u16| {
+        let output = command("build/clinetadm")
+            .env("CLINET_DEVICE", &socket)
+            .args([
+                "check",
+                "tcp",
+                &format!("192.0.2.10:{port}"),
+                "198.51.100.7:443",
+            ])
+            .output();
+        String::from_utf8(output.expect("it runs").stdout).expect("text")
+    };
+    let answers = [40000, 50000, 443].map(check);
+    drop(node.kill());
+    drop(node.wait());
+    let beginnings = [
+        "accepted (free)",
+        "refused (not-granted)",
+        "refused (explicit)",
+    ];
+    for (answer, beginning) in answers.iter().zip(beginnings) {
+        assert!(answer.starts_with(beginning), "{answers:?}");
+    }
+}
+
+/// The file of the agent is good, with the settings above it.
+#[test]
+fn the_configuration_of_the_book_is_good() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path
+    };
+    let blocks = blocks_with("docs/cluster.md", "set clinet:clinet_port_space");
+    let system = file("system", blocks.last().expect("a block"));
+    let blocks = blocks_with("docs/cluster.md", "[etcd]");
+    let config = file("clinetd.toml", blocks.first().expect("a block"));
+    let mut check = command("build/clinetd");
+    check.arg("--check").arg(config).arg("--system").arg(system);
+    let output = check.output().expect("it runs");
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]
@@ -125,7 +219,25 @@ fn names_in_commands_for_illumos_exist() {
             match words.next().expect("a command") {
                 "make" => assert!(is_target(words.next().expect("a target")), "{line}"),
                 "export" => continue,
-                "modload" | "modinfo" | "echo" | "kstat" | "dtrace" => {}
+                "clinetadm" => {
+                    is_understood(words);
+                    continue;
+                }
+                // What is set is what the agent sets.
+                "ipadm" => {
+                    let agent = read("user/clinetd/src/platform/illumos.rs");
+                    for word in words.filter_map(|word| word.split_once('=')) {
+                        assert!(agent.contains(word.0), "{word:?} in {line}");
+                    }
+                    continue;
+                }
+                "svcadm" => {
+                    let service = words.nth(1).expect("a service");
+                    assert!(is_service(service), "{line}");
+                    continue;
+                }
+                path if path.starts_with('/') => assert!(exists(&machine, path), "{line}"),
+                "modload" | "modinfo" | "echo" | "kstat" | "dtrace" | "add_drv" => {}
                 other => assert!(root().join(other).exists(), "{line}"),
             }
             for word in words {

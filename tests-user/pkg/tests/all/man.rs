@@ -12,7 +12,9 @@ use std::path::Path;
 use clinet_attach_tests::Machine;
 use clinet_ip::{AttachedNode, IFF_NOLOCAL, IFF_UP, IFF_VRRP};
 use clinet_module_tests::{Args, Control, Grants, abi, module_file, root, symbol_names};
-use clinet_pkg_tests::{read, variables};
+use clinet_pkg_tests::{command, read, variables};
+
+use crate::docs::is_service;
 use zerocopy::FromZeros;
 
 const PAGE: &str = "pkg/man/clinet.4";
@@ -436,6 +438,51 @@ fn files_are_those_of_the_package() {
         .map(|action| format!("/{}", action.attribute("path")))
         .filter(|path| !path.starts_with("/usr/share/man/"));
     assert_eq!(listed, set(installed));
+}
+
+/// What the pages of the programs say is installed, is.
+#[test]
+fn files_of_the_programs_are_those_of_their_package() {
+    let installed = clinet_pkg_tests::manifest_of("pkg/clinet-node.p5m").into_iter();
+    let installed: BTreeSet<String> = installed
+        .filter_map(|action| action.attributes.get("path").map(|path| format!("/{path}")))
+        .collect();
+    for page in ["pkg/man/clinetd.8", "pkg/man/clinetadm.8"] {
+        let listed = section(page, "FILES").join(" ");
+        for path in listed
+            .split_whitespace()
+            .filter(|word| word.starts_with("/usr/"))
+        {
+            assert!(installed.contains(path), "{page}: {path}");
+        }
+    }
+    for page in [
+        read("pkg/man/clinetd.8"),
+        read("pkg/man/clinet-cluster.7"),
+        read("user/clinetd/src/main.rs"),
+        read("user/clinetadm/src/hint.rs"),
+    ] {
+        let lines = page.lines();
+        for words in lines.filter_map(|line| line.split_once("svcadm ")) {
+            let mut words = words.1.split([' ', ',', '"']).skip(1);
+            let service = words.find(|word| !word.starts_with('-'));
+            assert!(service.is_some_and(is_service), "{service:?}");
+        }
+        let full = page.split_whitespace();
+        for name in full.filter(|word| word.starts_with("svc:/")) {
+            assert!(is_service(name), "{name}");
+        }
+    }
+    let help = command("build/clinetadm")
+        .args(["completions", "--help"])
+        .output();
+    let help = String::from_utf8(help.expect("it runs").stdout).expect("text");
+    for path in help
+        .split_whitespace()
+        .filter(|word| word.starts_with("/usr/"))
+    {
+        assert!(installed.contains(path), "completions: {path}");
+    }
 }
 
 /// The functions of section 9 are those that the module exports.

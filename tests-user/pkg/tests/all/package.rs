@@ -195,6 +195,14 @@ fn the_programs_are_a_package_that_needs_the_module() {
         let end = command.find([' ', ':', '"']).expect("its end");
         assert!(installed(&command[..end]), "{}", &command[..end]);
     }
+    // Where the service begins has to be there before.
+    let service = read("pkg/smf/clinetd.xml");
+    let (_, rest) = service.split_once("working_directory=\"/").expect("one");
+    let folder = rest.split('"').next().expect("its end");
+    assert!(
+        of_kind("dir").any(|dir| dir.attribute("path") == folder),
+        "{folder}"
+    );
 }
 
 fn install(dest: &str) -> std::process::Output {
