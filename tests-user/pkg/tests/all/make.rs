@@ -63,3 +63,18 @@ fn lines_of_c_have_at_most_80_columns() {
         assert_eq!((output.status.success(), said), (!is_refused, is_refused));
     }
 }
+
+/// Nobody who only asks what a script does has anything done.
+#[test]
+fn every_script_says_how_it_is_used() {
+    let scripts = std::fs::read_dir(root().join("tools")).expect("the folder");
+    for script in scripts {
+        let name = script.expect("a file").file_name();
+        let name = format!("tools/{}", name.to_str().expect("a plain name"));
+        let output = command(&name).arg("--help").output().expect("it runs");
+        assert!(output.status.success(), "{name}: {output:?}");
+        let said = text(output.stdout);
+        let usage = said.lines().find(|line| line.contains("usage: "));
+        assert!(usage.is_some_and(|line| line.contains(&name)), "{said}");
+    }
+}
