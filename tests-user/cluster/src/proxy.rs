@@ -71,6 +71,11 @@ impl Proxy {
         Ok(Self { port, shared })
     }
 
+    /// What happens to what passes.
+    pub fn weather(&self) -> Weather {
+        self.shared.weather()
+    }
+
     /// Where agents reach it.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)

@@ -12,7 +12,9 @@ use tempfile::TempDir;
 
 use crate::clock::now;
 use crate::directory;
+use crate::member::Member;
 use crate::oracle::Restored;
+use crate::proxy::{Proxy, Weather};
 use crate::run::Run;
 
 /// The data of all members at one time.
@@ -30,14 +32,22 @@ pub fn save(run: &mut Run) -> anyhow::Result<Saved> {
 
 impl Saved {
     /// Puts the copy in the place of the data; and the operator says so, by a new
-    /// incarnation.
+    /// incarnation, before agents reach it: one that has seen nothing newer than the copy
+    /// would go by it, and take what others took since.
     pub fn restore(self, run: &mut Run) -> anyhow::Result<()> {
         let from = now();
         let etcd = &mut run.cluster.etcd;
         etcd.kill_all();
         etcd.restore(self.0.path())?;
-        etcd.start_all()?;
+        let proxies = || run.cluster.members.iter().flat_map(Member::proxies);
+        let weathers: Vec<Weather> = proxies().map(Proxy::weather).collect();
+        proxies().for_each(|proxy| proxy.set(Weather::Cut));
+        run.cluster.etcd.start_all()?;
         recover(run)?;
+        let proxies = run.cluster.members.iter().flat_map(Member::proxies);
+        proxies
+            .zip(weathers)
+            .for_each(|(proxy, weather)| proxy.set(weather));
         // Until then what nodes had before may still be in use.
         let settings = &run.cluster.settings;
         let rest = settings.quarantine() + Duration::from_secs(1);

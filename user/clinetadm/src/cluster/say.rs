@@ -94,7 +94,8 @@ pub struct Fenced {
 Agents stop where they see an older state than they have seen. After this they go
 on: what each has is fenced and given up, and nothing is taken before all that may
 still be on its way has ended (Q). On a terminal it asks before; elsewhere it
-needs --yes.
+needs --yes. An agent that has seen nothing newer than the copy does not stop: if
+etcd's files were copied, keep agents from etcd until this is done.
 
 Examples:
   clinetadm cluster recover
