@@ -100,9 +100,16 @@ main(int argc, char **argv)
 		printf("= %d", cl_inet_associate(&question_only, "1.1"));
 		return (0);
 	}
-	if (n == -2) {
-		/* A companion that we want is taken already. */
-		cl_inet_unbind = endpoint;
+	if (n <= -11) {
+		/* A slot that we want is taken already. */
+		switch (n) {
+		case -11: cl_inet_disconnect = disconnect; break;
+		case -12: cl_inet_unlisten = endpoint; break;
+		case -13: cl_inet_listen = endpoint; break;
+		case -14: cl_inet_unbind = endpoint; break;
+		case -15: cl_inet_bind = endpoint; break;
+		default: cl_inet_connect2 = connect2; break;
+		}
 		printf("= %d", cl_inet_associate(&all, "1.1"));
 		return (0);
 	}

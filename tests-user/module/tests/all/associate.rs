@@ -75,8 +75,9 @@ fn c1_a_companion_that_is_not_wanted_may_be_taken() {
 }
 
 #[test]
-fn c1_a_taken_companion_is_seen_before_anything_is_stored() {
-    assert_eq!(associate(&["-2"]), ["= 3"]);
+fn c1_a_taken_slot_is_seen_before_anything_is_stored() {
+    let runs = associate(&["-11", "-12", "-13", "-14", "-15", "-16"]);
+    assert_eq!(runs, ["= 3"; 6]);
 }
 
 #[test]
