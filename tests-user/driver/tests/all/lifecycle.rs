@@ -207,14 +207,17 @@ fn what_fails_while_it_loads_leaves_nothing() {
         ModloadError::Init { leaks, .. } => assert!(leaks.0.is_empty(), "{leaks}"),
         other => panic!("{other}"),
     }
-    let said = || kernel.log().last().map(|message| message.text.clone());
-    let expected = "clinetctl: not loaded: mod_install() failed";
-    assert_eq!(said().as_deref(), Some(expected));
+    let said = || {
+        let message = kernel.log().pop().expect("a message");
+        assert_eq!(message.level, Level::Warning);
+        message.text
+    };
+    assert_eq!(said(), "clinetctl: not loaded: mod_install() failed");
     kernel.fail_next("ddi_create_minor_node");
     let error = load_driver(&kernel, &driver_file()).expect_err("no node");
     assert!(matches!(error, ModloadError::Attach { .. }), "{error}");
     let expected = "clinetctl: not attached: its node below /devices cannot be made";
-    assert_eq!(said().as_deref(), Some(expected));
+    assert_eq!(said(), expected);
     let driver = load_driver(&kernel, &driver_file()).expect("nothing is in the way");
     driver.unload().expect("it unloads");
 }
