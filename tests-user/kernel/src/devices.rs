@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use crate::leak::Leaks;
 use crate::locks::lock;
 use crate::user::Cred;
 
@@ -44,6 +45,9 @@ struct State {
     operations: BTreeMap<u32, u64>,
     /// By the address of the `dev_info_t`.
     instances: BTreeMap<u64, Instance>,
+    /// What the first attach of a driver came to, once whoever came first has
+    /// gone again.
+    first: BTreeMap<u32, Result<(), Leaks>>,
     /// How often each device is open.
     open: BTreeMap<u64, usize>,
     /// By the address of the `cred_t`.
@@ -112,11 +116,39 @@ impl Devices {
         is_free && state.operations.remove(&major).is_some()
     }
 
-    /// Takes the operations away that a module left installed when it went.
-    pub fn forget_operations(&self, name: &str) -> bool {
+    /// Takes away what a module left installed when it went: its operations, and the
+    /// minor nodes of its instance. `None`: it left no operations.
+    pub fn forget_operations(&self, name: &str) -> Option<Vec<MinorNode>> {
         let mut state = lock(&self.0);
-        let major = state.majors.get(name).copied();
-        major.is_some_and(|major| state.operations.remove(&major).is_some())
+        let major = state.majors.get(name).copied()?;
+        state.operations.remove(&major)?;
+        let instances = state
+            .instances
+            .extract_if(.., |_, instance| instance.major == major);
+        Some(instances.flat_map(|(_, instance)| instance.nodes).collect())
+    }
+
+    /// Notes what the first attach of a driver came to.
+    pub fn set_first(&self, major: u32, result: Result<(), Leaks>) {
+        lock(&self.0).first.insert(major, result);
+    }
+
+    pub fn has_first(&self, major: u32) -> bool {
+        lock(&self.0).first.contains_key(&major)
+    }
+
+    /// What was noted, once.
+    pub fn take_first(&self, major: u32) -> Option<Result<(), Leaks>> {
+        lock(&self.0).first.remove(&major)
+    }
+
+    /// The `dev_info_t` of the instance of a driver while it is attached.
+    pub fn attached(&self, major: u32) -> Option<u64> {
+        let state = lock(&self.0);
+        let mut instances = state.instances.iter();
+        let found = instances
+            .find(|(_, instance)| instance.major == major && instance.stage != Stage::Attaching);
+        found.map(|(dev_info, _)| *dev_info)
     }
 
     /// A new instance that is attaching; returns its `dev_info_t`.

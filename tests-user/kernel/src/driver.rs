@@ -5,23 +5,18 @@
 //! Drivers: loading, attaching, detaching and opening.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use crate::context::Context;
-use crate::devices::{MinorNode, Stage, make_device};
+use crate::devices::{MinorNode, make_device};
 use crate::fault::Fault;
+use crate::instance;
 use crate::kernel::Kernel;
-use crate::leak::{Leak, Leaks};
-use crate::locks::lock;
+use crate::leak::Leaks;
 use crate::machine::Machine;
-use crate::memory;
 use crate::module::{ModloadError, Module, ModunloadError};
 use crate::open_file::{OpenFile, OpenFlags};
 use crate::user::Cred;
 
-const DDI_SUCCESS: i32 = 0;
-const DDI_ATTACH: u64 = 0;
-const DDI_DETACH: u64 = 0;
 const ENXIO: i32 = 6;
 
 /// `struct dev_ops`.
@@ -63,8 +58,6 @@ pub struct Driver {
     machine: Arc<Machine>,
     module: Module,
     major: u32,
-    /// The `dev_info_t` of instance 0 while it is attached.
-    dev_info: Mutex<Option<u64>>,
 }
 
 impl fmt::Debug for Driver {
@@ -79,6 +72,9 @@ impl fmt::Debug for Driver {
 impl Kernel {
     /// Loads a driver such as `drv/clinetctl` as [`Kernel::load`] does, having
     /// given it a major number, and attaches its instance 0.
+    ///
+    /// Somebody waits for the driver: as soon as `mod_install` was called in `_init` another
+    /// thread attaches the instance, opens its device, polls it and closes it.
     ///
     /// # Errors
     ///
@@ -97,13 +93,12 @@ impl Kernel {
             machine,
             module,
             major,
-            dev_info: Mutex::default(),
         };
         if driver.machine.devices.operations(major).is_none() {
             driver.give_up()?;
             return Err(ModloadError::NoDriver(name.to_owned()));
         }
-        if let Err(leaks) = driver.attach()? {
+        if let Err(leaks) = instance::first(&driver.machine, major)? {
             driver.give_up()?;
             return Err(ModloadError::Attach {
                 module: name.to_owned(),
@@ -143,15 +138,7 @@ impl Driver {
     /// If it is attached.
     pub fn attach(&self) -> Result<Result<(), Leaks>, Fault> {
         assert_eq!(self.dev_info(), None, "it is attached already");
-        let devices = &self.machine.devices;
-        let dev_info = devices.begin_attach(self.major);
-        let result = self.call(dev_ops::ATTACH, &[dev_info, DDI_ATTACH])? as i32;
-        if result == DDI_SUCCESS {
-            devices.set_stage(dev_info, Stage::Attached);
-            self.set_dev_info(Some(dev_info));
-            return Ok(Ok(()));
-        }
-        Ok(Err(left(devices.remove(dev_info))))
+        instance::attach(&self.machine, self.major)
     }
 
     /// Detaches the instance. Unlike a kernel this asks the driver also while
@@ -166,31 +153,23 @@ impl Driver {
     ///
     /// If it is not attached.
     pub fn detach(&self) -> Result<(), ModunloadError> {
-        let dev_info = self.dev_info().expect("it is attached");
-        let devices = &self.machine.devices;
-        let name = || self.module.name().to_owned();
-        devices.set_stage(dev_info, Stage::Detaching);
-        let result = self.call(dev_ops::DETACH, &[dev_info, DDI_DETACH])? as i32;
-        if result != DDI_SUCCESS {
-            devices.set_stage(dev_info, Stage::Attached);
-            return Err(ModunloadError::Detach(name()));
+        assert!(self.dev_info().is_some(), "it is attached");
+        let module = || self.module.name().to_owned();
+        match instance::detach(&self.machine, self.major)? {
+            None => Err(ModunloadError::Detach(module())),
+            Some(leaks) if leaks.0.is_empty() => Ok(()),
+            Some(leaks) => Err(ModunloadError::Leaks {
+                module: module(),
+                leaks,
+            }),
         }
-        if devices.is_open(self.major) {
-            let fault = self.fault("it detached while a device of it is open");
-            return Err(ModunloadError::Panic(fault));
-        }
-        self.set_dev_info(None);
-        let leaks = left(devices.remove(dev_info));
-        if leaks.0.is_empty() {
-            return Ok(());
-        }
-        Err(ModunloadError::Leaks {
-            module: name(),
-            leaks,
-        })
     }
 
     /// Detaches the instance if it is attached, and unloads the module.
+    ///
+    /// Somebody comes in between: when `_fini` calls `mod_remove` another thread has just
+    /// attached the instance again, opened the device, polled and closed it, and detached the
+    /// instance; it stays attached where [`Kernel::fail_next`] has `mod_remove` fail.
     ///
     /// # Errors
     ///
@@ -205,22 +184,13 @@ impl Driver {
     /// What `getinfo` says of a minor number of this driver: `None` for
     /// `DDI_FAILURE`.
     pub fn info(&self, what: Info, minor: u32) -> Option<u64> {
-        let device = make_device(self.major, minor);
-        let mut result = 0_u64;
-        let command = match what {
-            Info::DevInfo => 0,
-            Info::Instance => 1,
-        };
-        // The dev_info_t is only good for instance numbers of old.
-        let arguments = [0, command, device, (&raw mut result) as u64];
-        let answer = self.call(dev_ops::GETINFO, &arguments);
-        let answer = answer.unwrap_or_else(|fault| panic!("{fault}"));
-        (answer as i32 == DDI_SUCCESS).then_some(result)
+        let result = instance::info(&self.machine, self.major, what, minor);
+        result.unwrap_or_else(|fault| panic!("{fault}"))
     }
 
     /// The `dev_info_t` of the instance while it is attached.
     pub fn dev_info(&self) -> Option<u64> {
-        *lock(&self.dev_info)
+        self.machine.devices.attached(self.major)
     }
 
     /// Opens the first minor node.
@@ -252,30 +222,6 @@ impl Driver {
         OpenFile::open(self.machine.clone(), device, cred, flags)
     }
 
-    fn set_dev_info(&self, dev_info: Option<u64>) {
-        *lock(&self.dev_info) = dev_info;
-    }
-
-    /// Calls one of the operations in `struct dev_ops`.
-    fn call(&self, operation: u64, arguments: &[u64]) -> Result<u64, Fault> {
-        let operations = self.machine.devices.operations(self.major);
-        let operations = operations.ok_or_else(|| self.fault("it is not installed"))?;
-        let function = memory::read(operations + operation);
-        // SAFETY: mod_install found the operations; they take these arguments.
-        unsafe { self.machine.call(&Context::thread(), function, arguments) }
-    }
-
-    /// Halts the machine.
-    fn fault(&self, what: &str) -> Fault {
-        let fault = Fault {
-            message: format!("{}: {what}", self.module.name()),
-            context: String::new(),
-            trace: Vec::new(),
-        };
-        self.machine.halt(&fault);
-        fault
-    }
-
     /// Unloads a driver that did not attach.
     fn give_up(&self) -> Result<(), ModloadError> {
         self.module
@@ -285,14 +231,4 @@ impl Driver {
                 error,
             })
     }
-}
-
-/// The minor nodes that an instance left.
-fn left(nodes: Vec<MinorNode>) -> Leaks {
-    Leaks(
-        nodes
-            .into_iter()
-            .map(|node| Leak::MinorNode(node.name))
-            .collect(),
-    )
 }

@@ -321,7 +321,8 @@ impl Kernel {
 
     /// Makes the next call of `ddi_create_minor_node`, `ddi_taskq_create`,
     /// `mod_install`, `mod_remove`, or a function of kernel sockets or the layered
-    /// driver interface that may fail, fail.
+    /// driver interface that may fail, fail: `mod_remove` of a driver because
+    /// somebody has just attached it.
     ///
     /// # Panics
     ///

@@ -170,8 +170,9 @@ pub(crate) fn collect(machine: &Machine, record: &Record) -> Leaks {
             .into_iter()
             .map(Leak::OpenModule),
     );
-    if machine.devices.forget_operations(record.base_name()) {
+    if let Some(nodes) = machine.devices.forget_operations(record.base_name()) {
         leaks.push(Leak::Operations(record.base_name().to_owned()));
+        leaks.extend(nodes.into_iter().map(|node| Leak::MinorNode(node.name)));
     }
     if machine.linkages.forget(&record.data) {
         leaks.push(Leak::Linkage(record.base_name().to_owned()));

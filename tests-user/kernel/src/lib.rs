@@ -37,6 +37,7 @@ mod devices;
 mod driver;
 mod fault;
 mod imports;
+mod instance;
 mod kernel;
 mod leak;
 mod locks;

@@ -19,9 +19,12 @@ use crate::imports::copy::uio;
 use crate::imports::poll::POLL_LOCK;
 use crate::machine::Machine;
 use crate::memory;
+use crate::thunk::kernel_symbol;
 use crate::user::{Caller, Calling, Cred, Model, UserMemory};
 
 const OTYP_CHR: u64 = 2;
+/// What is where chpoll puts the events: nobody cleared it.
+const NO_EVENTS_YET: i16 = 0x5aa5;
 const ENXIO: i32 = 6;
 const FKIOCTL: u32 = 0x8000_0000;
 const DATAMODEL_ILP32: u32 = 0x0010_0000;
@@ -298,7 +301,7 @@ impl OpenFile {
 
     /// One call of chpoll: the events that are there, or the pollhead.
     fn ask_poll(&self, events: i16) -> Result<(i16, u64), i32> {
-        let mut come = 0_i16;
+        let mut come = NO_EVENTS_YET;
         let mut pollhead = 0_u64;
         let arguments = [
             self.device,
@@ -309,6 +312,9 @@ impl OpenFile {
         ];
         let context = Context::thread().holding(POLL_LOCK);
         self.call(cb_ops::CHPOLL, None, &context, &arguments)?;
+        if come == NO_EVENTS_YET {
+            self.fault("chpoll did not say which events came");
+        }
         if come == 0 && pollhead == 0 {
             self.fault("chpoll answered neither events nor a pollhead");
         }
@@ -348,6 +354,9 @@ impl OpenFile {
         };
         let operations: u64 = memory::read(operations + dev_ops::CB_OPS);
         let function = memory::read(operations + operation);
+        if Some(function) == kernel_symbol("nodev") {
+            return Err(ENXIO);
+        }
         let _calling = caller.map(Calling::new);
         // SAFETY: mod_install found the operations; they take these arguments.
         let result = unsafe { self.machine.call(context, function, arguments) };

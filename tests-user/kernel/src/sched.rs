@@ -299,12 +299,11 @@ impl Sched {
         self.changed.notify_all();
     }
 
-    /// Does anybody wait for `key`?
-    pub fn is_awaited(&self, key: u64) -> bool {
-        lock(&self.state)
-            .waiters
-            .iter()
-            .any(|waiter| waiter.key == Some(key))
+    /// Does anybody wait for a key in `keys`?
+    pub fn is_awaited(&self, keys: &Range<u64>) -> bool {
+        let state = lock(&self.state);
+        let mut waiting = state.waiters.iter().filter_map(|waiter| waiter.key);
+        waiting.any(|key| keys.contains(&key))
     }
 
     /// Waits until `done`, which [`Sched::notify`] makes it look at again.

@@ -104,6 +104,21 @@ fn it_does_not_detach_while_it_is_open() {
     machine.driver.unload().expect("it unloads");
 }
 
+/// It comes back between the detach and the end of `_fini`, and stays.
+#[test]
+fn it_goes_on_if_somebody_attaches_it_while_it_unloads() {
+    let machine = Machine::new(&[]);
+    machine.kernel.fail_next("mod_remove");
+    assert!(matches!(
+        machine.driver.unload(),
+        Err(ModunloadError::Refused { errno: 16, .. })
+    ));
+    let device = machine.open();
+    assert_eq!(device.choose(1), Ok(()));
+    drop(device);
+    machine.driver.unload().expect("it unloads");
+}
+
 /// A program closes the device and keeps the set of /dev/poll that it was in.
 #[test]
 fn a_poll_set_that_outlives_its_file_keeps_nothing_of_the_driver() {

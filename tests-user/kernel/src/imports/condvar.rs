@@ -3,28 +3,31 @@
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
 //! `cv_*`: condition variables in the two bytes of a `kcondvar_t`, known by
-//! their addresses. All-zero memory is one without waiters.
+//! their addresses. All-zero memory is one without waiters, and stays one that
+//! must not be initialised once it was used: whoever waits then would be lost.
+
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::clock::{at_tick, in_ticks};
 use super::{imports, mutex};
 use crate::context::{here, must_be_able_to_sleep};
 use crate::fault::fault;
-use crate::memory;
+use crate::memory::{self, touching};
 use crate::sched::Wake;
+use crate::stack;
 use crate::user;
+
+/// What the two bytes say, if not 0.
+const INITIALISED: u16 = 8;
+/// Used before that.
+const EARLY: u16 = 16;
+const DESTROYED: u16 = 6;
 
 /// Waits for `cv` with `lock` given back meanwhile; `what` names the import. The
 /// wait can be interrupted if there is a `file` through which a program came.
 fn wait(what: &str, cv: u64, lock: u64, deadline: Option<u64>, file: Option<u64>) -> Wake {
-    must_be_able_to_sleep(what);
-    must_be_condvar(what, cv);
     let machine = here().machine;
-    if !mutex::is_owned(lock) {
-        fault!(
-            "{what}: {} is not held by this thread",
-            machine.locks.name(machine, lock)
-        );
-    }
+    check_wait(what, cv, lock);
     let wake = machine
         .sched
         .block(machine, Some(cv), deadline, file, || mutex::exit(lock));
@@ -32,10 +35,40 @@ fn wait(what: &str, cv: u64, lock: u64, deadline: Option<u64>, file: Option<u64>
     wake
 }
 
-fn must_be_condvar(what: &str, cv: u64) {
-    if cv == 0 || !cv.is_multiple_of(2) || memory::read::<u16>(cv) != 0 {
+/// Faults unless this thread may wait for `cv` with `lock` held.
+fn check_wait(what: &str, cv: u64, lock: u64) {
+    must_be_able_to_sleep(what);
+    use_condvar(what, cv);
+    if !mutex::is_owned(lock) {
+        let machine = here().machine;
+        let name = machine.locks.name(machine, lock);
+        fault!("{what}: {name} is not held by this thread");
+    }
+}
+
+/// The word of a condition variable, which must be one.
+fn condvar<'a>(what: &str, cv: u64) -> &'a AtomicU16 {
+    if cv == 0 || !cv.is_multiple_of(2) {
         fault!("{what}: {cv:#x} is no condition variable");
     }
+    let word: &AtomicU16 = memory::atomic(cv);
+    match touching(|| word.load(Ordering::Relaxed)) {
+        0 | INITIALISED | EARLY => word,
+        DESTROYED => fault!("{what}: {} is destroyed", name(cv)),
+        _ => fault!("{what}: {cv:#x} is no condition variable"),
+    }
+}
+
+/// The same, and notes that it is used.
+fn use_condvar(what: &str, cv: u64) {
+    let word = condvar(what, cv);
+    // The other values stay.
+    let _ = touching(|| word.compare_exchange(0, EARLY, Ordering::Relaxed, Ordering::Relaxed));
+}
+
+fn name(cv: u64) -> String {
+    let variable = here().machine.variable_at(cv);
+    variable.unwrap_or_else(|| format!("{cv:#x}"))
 }
 
 /// What a timed wait returns: the ticks left, at least 1, or -1.
@@ -51,7 +84,7 @@ fn ticks_left(wake: Wake, deadline: u64) -> i64 {
 
 fn timed_wait(what: &str, cv: u64, lock: u64, deadline: u64) -> i64 {
     if deadline <= here().machine.clock.now() {
-        must_be_able_to_sleep(what);
+        check_wait(what, cv, lock);
         return -1;
     }
     ticks_left(wait(what, cv, lock, Some(deadline), None), deadline)
@@ -62,14 +95,23 @@ imports! {
         if !(0..=1).contains(&kind) {
             fault!("cv_init: type {kind} is neither CV_DEFAULT nor CV_DRIVER");
         }
-        memory::write(cv, 0u16);
+        if here().machine.sched.is_awaited(&(cv..cv + 1)) {
+            fault!("cv_init: threads wait for {}", name(cv));
+        }
+        let word: &AtomicU16 = memory::atomic(cv);
+        let before = touching(|| word.swap(INITIALISED, Ordering::Relaxed));
+        // What is on a stack may have been something else before.
+        if before == EARLY && !stack::contains(cv) {
+            fault!("cv_init: {} was used before it is initialised", name(cv));
+        }
     }
 
     fn cv_destroy(cv: u64) {
-        must_be_condvar("cv_destroy", cv);
-        if here().machine.sched.is_awaited(cv) {
-            fault!("cv_destroy: threads wait for {cv:#x}");
+        let word = condvar("cv_destroy", cv);
+        if here().machine.sched.is_awaited(&(cv..cv + 1)) {
+            fault!("cv_destroy: threads wait for {}", name(cv));
         }
+        touching(|| word.store(DESTROYED, Ordering::Relaxed));
     }
 
     fn cv_wait(cv: u64, lock: u64) {
@@ -91,12 +133,12 @@ imports! {
     }
 
     fn cv_signal(cv: u64) {
-        must_be_condvar("cv_signal", cv);
+        use_condvar("cv_signal", cv);
         here().machine.sched.signal(cv, false);
     }
 
     fn cv_broadcast(cv: u64) {
-        must_be_condvar("cv_broadcast", cv);
+        use_condvar("cv_broadcast", cv);
         here().machine.sched.signal(cv, true);
     }
 }

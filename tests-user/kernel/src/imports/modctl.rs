@@ -13,6 +13,7 @@ use super::imports;
 use crate::context::{here, must_be_able_to_sleep};
 use crate::driver::{cb_ops, dev_ops};
 use crate::fault::{self, fault};
+use crate::instance;
 use crate::locks::lock;
 use crate::memory;
 use crate::record::Record;
@@ -192,12 +193,19 @@ fn install_drivers(linkage: u64) -> i32 {
     0
 }
 
-/// Takes the drivers of a linkage away, unless they are attached.
-fn remove_drivers(linkage: u64) -> i32 {
-    let devices = &here().machine.devices;
+/// Takes the drivers of a linkage away, unless they are attached. Somebody
+/// attaches them just before, and may `stay`.
+fn remove_drivers(linkage: u64, stay: bool) -> i32 {
+    let machine = here().machine;
+    let devices = &machine.devices;
     let is_removed = |operations: u64| {
         let major = major(linkage).filter(|&it| devices.operations(it) == Some(operations));
-        major.is_some_and(|major| devices.uninstall(major))
+        major.is_some_and(|major| {
+            if devices.attached(major).is_none() {
+                instance::come_late(machine, major, stay);
+            }
+            !stay && devices.uninstall(major)
+        })
     };
     if drivers(linkage).into_iter().all(is_removed) {
         0
@@ -231,17 +239,19 @@ imports! {
         };
         if error == 0 {
             here().machine.linkages.install(linkage);
+            if let (Some(major), false) = (major(linkage), drivers(linkage).is_empty()) {
+                instance::come(here().machine, major);
+            }
         }
         error
     }
 
     fn mod_remove(linkage: u64) -> i32 {
         must_be_able_to_sleep("mod_remove");
-        if here().machine.fails("mod_remove") {
-            return EBUSY;
-        }
+        let fails = here().machine.fails("mod_remove");
         let error = match check_operations(linkage) {
-            0 => remove_drivers(linkage),
+            0 if fails && drivers(linkage).is_empty() => EBUSY,
+            0 => remove_drivers(linkage, fails),
             error => error,
         };
         if error == 0 {

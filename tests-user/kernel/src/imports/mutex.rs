@@ -4,8 +4,10 @@
 
 //! `mutex_*`: adaptive mutexes in the eight bytes of a `kmutex_t`.
 //!
-//! The word is 0 when free, else the owner, with the lowest bit set if
-//! somebody waits. All-zero memory is a free mutex.
+//! The word has the owner, or nothing there when it is free, and bits below: somebody
+//! waits; it was initialised; it was taken before that. All-zero memory is a free
+//! mutex, and stays one that must not be initialised once it was taken: whoever
+//! holds it at that moment would lose it.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +18,7 @@ use crate::fault::fault;
 use crate::locks::{self, Hold, current_thread};
 use crate::machine::Machine;
 use crate::memory::{self, touching};
+use crate::stack;
 
 const ADAPTIVE: u64 = 0;
 const DRIVER: u64 = 4;
@@ -24,6 +27,10 @@ const DEFAULT: u64 = 6;
 const LOCK_LEVEL: u64 = 10;
 
 const WAITERS: u64 = 1;
+const INITIALISED: u64 = 8;
+const EARLY: u64 = 16;
+/// The bits that stay while owners change.
+const KIND: u64 = INITIALISED | EARLY;
 /// The word of a destroyed mutex.
 const DEAD: u64 = 6;
 
@@ -46,11 +53,24 @@ pub(crate) fn enter(address: u64) {
     let me = current_thread();
     frame.machine.locks.check_order(frame, address);
     let word: &AtomicU64 = memory::atomic(address);
-    let free = touching(|| word.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed));
-    if free.is_err() {
+    if try_take(word, me).is_err() {
         enter_contended(frame.machine, address, word, me);
     }
     locks::took(frame, address, Hold::Mutex);
+}
+
+/// Takes the mutex if it is free, or gives its word.
+#[inline]
+fn try_take(word: &AtomicU64, owner: u64) -> Result<(), u64> {
+    touching(|| {
+        let value = word.load(Ordering::Relaxed);
+        if value & !KIND != 0 {
+            return Err(value);
+        }
+        let taken = owner | if value == 0 { EARLY } else { value };
+        let result = word.compare_exchange(value, taken, Ordering::Acquire, Ordering::Relaxed);
+        result.map(drop)
+    })
 }
 
 #[cold]
@@ -58,17 +78,15 @@ fn enter_contended(machine: &Machine, address: u64, word: &AtomicU64, me: u64) {
     machine.locks.wait(machine, address, || {
         loop {
             let value = word.load(Ordering::Relaxed);
-            if value == 0 {
+            if value & !KIND == 0 {
                 // Others may still wait: keep them marked.
-                let taken =
-                    word.compare_exchange(0, me | WAITERS, Ordering::Acquire, Ordering::Relaxed);
-                if taken.is_ok() {
+                if try_take(word, me | WAITERS).is_ok() {
                     return Some(());
                 }
                 continue;
             }
             check_word("mutex_enter", machine, address, value);
-            if value & !WAITERS == me {
+            if owner(value) == me {
                 fault!(
                     "mutex_enter: recursive: this thread holds {} already",
                     machine.locks.name(machine, address)
@@ -89,43 +107,53 @@ pub(crate) fn exit(address: u64) {
     let frame = here();
     let me = current_thread();
     let word: &AtomicU64 = memory::atomic(address);
-    let alone = touching(|| word.compare_exchange(me, 0, Ordering::Release, Ordering::Relaxed));
-    if let Err(value) = alone {
-        exit_contended(frame.machine, address, word, me, value);
+    let value = touching(|| word.load(Ordering::Relaxed));
+    let free = value & KIND;
+    let alone = value == me | free
+        && touching(|| word.compare_exchange(value, free, Ordering::Release, Ordering::Relaxed))
+            .is_ok();
+    if !alone {
+        exit_contended(frame.machine, address, word, me);
     }
     locks::gave_back(address);
 }
 
 #[cold]
-fn exit_contended(machine: &Machine, address: u64, word: &AtomicU64, me: u64, value: u64) {
-    if value == 0 {
+fn exit_contended(machine: &Machine, address: u64, word: &AtomicU64, me: u64) {
+    let value = touching(|| word.load(Ordering::Relaxed));
+    if value & !KIND == 0 {
         fault!(
             "mutex_exit: {} is not held",
             machine.locks.name(machine, address)
         );
     }
     check_word("mutex_exit", machine, address, value);
-    if value & !WAITERS != me {
+    if owner(value) != me {
         fault!(
             "mutex_exit: {} is held by another thread",
             machine.locks.name(machine, address)
         );
     }
-    machine
-        .locks
-        .wake(machine, address, || word.store(0, Ordering::Release));
+    machine.locks.wake(machine, address, || {
+        word.fetch_and(KIND, Ordering::Release);
+    });
+}
+
+/// The owner in the word of a mutex in use.
+fn owner(value: u64) -> u64 {
+    value & !(WAITERS | KIND)
 }
 
 /// Does the current thread hold the mutex?
 pub(crate) fn is_owned(address: u64) -> bool {
     let word: &AtomicU64 = memory::atomic(address);
     let value = touching(|| word.load(Ordering::Relaxed));
-    value & !WAITERS == current_thread()
+    owner(value) == current_thread()
 }
 
 /// Faults on a word that no mutex in use has.
 fn check_word(what: &str, machine: &Machine, address: u64, value: u64) {
-    if value == 0 || locks::is_thread(value & !WAITERS) {
+    if value & !KIND == 0 || locks::is_thread(owner(value)) {
         return;
     }
     let name = machine.locks.name(machine, address);
@@ -146,11 +174,17 @@ imports! {
         }
         let word: &AtomicU64 = memory::atomic(mutex);
         let value = touching(|| word.load(Ordering::Relaxed));
-        if locks::is_thread(value & !WAITERS) && locks::holds(mutex).is_some() {
-            fault!("mutex_init: {} is held", machine.locks.name(machine, mutex));
+        let name = || machine.locks.name(machine, mutex);
+        if locks::is_thread(owner(value)) && locks::holds(mutex).is_some() {
+            fault!("mutex_init: {} is held", name());
+        }
+        // What is on a stack may have been something else before.
+        let is_early = value & EARLY != 0 && (owner(value) == 0 || locks::is_thread(owner(value)));
+        if is_early && !stack::contains(mutex) {
+            fault!("mutex_init: {} was taken before it is initialised", name());
         }
         machine.locks.add(machine, mutex, "mutex");
-        touching(|| word.store(0, Ordering::Relaxed));
+        touching(|| word.store(INITIALISED, Ordering::Relaxed));
     }
 
     fn mutex_destroy(mutex: u64) {
@@ -158,7 +192,7 @@ imports! {
         let word: &AtomicU64 = memory::atomic(mutex);
         let value = touching(|| word.swap(DEAD, Ordering::Relaxed));
         check_word("mutex_destroy", machine, mutex, value);
-        if value != 0 {
+        if value & !KIND != 0 {
             fault!("mutex_destroy: {} is held", machine.locks.name(machine, mutex));
         }
         if !machine.locks.remove(mutex) {
@@ -181,11 +215,8 @@ imports! {
     fn mutex_tryenter(mutex: u64) -> i32 {
         let frame = here();
         let word: &AtomicU64 = memory::atomic(mutex);
-        let me = current_thread();
-        let taken =
-            touching(|| word.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed));
-        match taken {
-            Ok(_) => {
+        match try_take(word, current_thread()) {
+            Ok(()) => {
                 locks::took(frame, mutex, Hold::Mutex);
                 1
             }
@@ -202,7 +233,7 @@ imports! {
 
     fn mutex_owner(mutex: u64) -> u64 {
         let word: &AtomicU64 = memory::atomic(mutex);
-        let value = touching(|| word.load(Ordering::Relaxed)) & !WAITERS;
-        if locks::is_thread(value) { value } else { 0 }
+        let owner = owner(touching(|| word.load(Ordering::Relaxed)));
+        if locks::is_thread(owner) { owner } else { 0 }
     }
 }

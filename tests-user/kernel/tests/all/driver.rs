@@ -44,7 +44,8 @@ fn a_driver_attaches_opens_and_goes_again() {
     assert_eq!((nodes[0].name.as_str(), nodes[0].minor), ("test", 0));
     assert_eq!(nodes[0].node_type, "ddi_pseudo");
     let (first, second) = (open(&driver), open(&driver));
-    assert_eq!((first.minor(), second.minor()), (1, 2));
+    // Somebody else was there first.
+    assert_eq!((first.minor(), second.minor()), (2, 3));
     drop((first, second));
     driver.unload().expect("it unloads");
     let again = load(&kernel, "").expect("it loads again");

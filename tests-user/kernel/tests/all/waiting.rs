@@ -197,17 +197,20 @@ fn misuse_of_pollheads_is_a_fault() {
     assert_eq!(file.poll(POLLIN, Duration::ZERO), Ok(0));
     let message = fault_of(&kernel, || call(&driver, "give_locked", 0));
     assert!(message.contains("lock order"), "{message}");
-    let source = "
-        #define CHPOLL silent
-        static int silent(uint64_t dev, short events, int any, short *revents, void **php) {
-            return (0);
-        }";
-    let kernel = Kernel::new();
-    let driver = kernel.load_driver("drv/test", &compile_driver(source), &[]);
-    let file = open(&driver.expect("it loads"));
-    let message = fault_of(&kernel, || file.poll(POLLIN, Duration::ZERO));
-    assert!(
-        message.contains("neither events nor a pollhead"),
-        "{message}"
-    );
+    for (body, expected) in [
+        ("*revents = 0;", "neither events nor a pollhead"),
+        ("", "did not say which events came"),
+    ] {
+        let source = format!(
+            "#define CHPOLL silent
+            static int silent(uint64_t dev, short events, int any, short *revents, void **php) {{
+                {body}
+                return (0);
+            }}"
+        );
+        // Whoever waited for the driver polls it at once.
+        let error = Kernel::new().load_driver("drv/test", &compile_driver(&source), &[]);
+        let message = error.expect_err("a fault").to_string();
+        assert!(message.contains(expected), "{message}");
+    }
 }

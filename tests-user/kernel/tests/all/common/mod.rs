@@ -135,7 +135,9 @@ static struct { void *ops; const char *text; void *dev; } drv = { mod_driverops,
     &dev_ops };
 static struct { int rev; void *links[7]; } linkage = { 1, { &drv, NULL } };
 int _info(void *info) { return (mod_info(&linkage, info)); }
+#ifndef OWN_INIT
 int _init(void) { return (mod_install(&linkage)); }
+#endif
 #ifndef OWN_FINI
 int _fini(void) { return (mod_remove(&linkage)); }
 #endif
@@ -144,6 +146,12 @@ int _fini(void) { return (mod_remove(&linkage)); }
 /// Compiles a driver.
 pub fn compile_driver(source: &str) -> Vec<u8> {
     compile(&format!("{DRIVER}{source}{DRIVER_TABLES}"))
+}
+
+/// Compiles a driver whose `_init` or `_fini` stand behind its tables; its source
+/// defines `OWN_INIT` or `OWN_FINI` then.
+pub fn compile_driver_with(source: &str, entries: &str) -> Vec<u8> {
+    compile(&format!("{DRIVER}{source}{DRIVER_TABLES}{entries}"))
 }
 
 /// Compiles a module with the flags of a kernel module.
