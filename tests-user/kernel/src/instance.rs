@@ -29,6 +29,8 @@ use crate::user::Cred;
 const DDI_SUCCESS: i32 = 0;
 const DDI_ATTACH: u64 = 0;
 const DDI_DETACH: u64 = 0;
+const DDI_SUSPEND: u64 = 1;
+const DDI_RESUME: u64 = 1;
 const POLLIN: i16 = 1;
 
 /// Attaches the instance. `Ok(Err(..))` if the driver does not want to, with
@@ -120,8 +122,8 @@ pub(crate) fn come_late(machine: &Machine, major: u32, stay: bool) {
     }
 }
 
-/// Attaches the instance, having asked which it is, and opens its first node,
-/// polls and closes it.
+/// Attaches the instance, having asked which it is, opens its first node, polls and
+/// closes it, and then the machine is suspended.
 fn visit(machine: &Machine, major: u32) -> Result<Result<(), Leaks>, Fault> {
     info(machine, major, Info::Instance, 0)?;
     let attached = attach(machine, major)?;
@@ -135,7 +137,30 @@ fn visit(machine: &Machine, major: u32) -> Result<Result<(), Leaks>, Fault> {
             let _ = file.poll(POLLIN, Duration::ZERO);
         }
     }
+    if let Some(dev_info) = dev_info {
+        suspend(machine, major, dev_info)?;
+    }
     Ok(attached)
+}
+
+/// Asks the instance to suspend, which is no detach: it refuses, or it can resume.
+fn suspend(machine: &Machine, major: u32, dev_info: u64) -> Result<(), Fault> {
+    let ask = |operation, command| {
+        let result = call(machine, major, operation, &[dev_info, command])?;
+        Ok(result as i32 == DDI_SUCCESS)
+    };
+    let nodes = machine.devices.nodes(dev_info);
+    if ask(dev_ops::DETACH, DDI_SUSPEND)? && !ask(dev_ops::ATTACH, DDI_RESUME)? {
+        return Err(halt(machine, major, "it suspends and does not resume"));
+    }
+    if machine.devices.nodes(dev_info) != nodes {
+        return Err(halt(
+            machine,
+            major,
+            "it changed its nodes when it was asked to suspend",
+        ));
+    }
+    Ok(())
 }
 
 /// Runs `work` in a background thread; the flag says when it has ended.

@@ -5,6 +5,7 @@
 //! What a module leaves behind when it is unloaded.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 
 use crate::machine::Machine;
 use crate::record::Record;
@@ -119,12 +120,15 @@ impl fmt::Display for Leaks {
 
 /// Takes everything of `record` out of `machine` and lists it.
 pub(crate) fn collect(machine: &Machine, record: &Record) -> Leaks {
-    machine.sched.settle(machine);
     let text = &record.text;
     let mut leaks = Vec::new();
-    let inside = record.inside.load(std::sync::atomic::Ordering::Acquire);
-    if inside > 0 {
-        leaks.push(Leak::Inside(inside));
+    let inside = || record.inside.load(Ordering::Acquire);
+    // Who ends soon does not end in time: the text goes now.
+    let now = inside();
+    machine.sched.settle(machine);
+    match now.max(inside()) {
+        0 => {}
+        calls => leaks.push(Leak::Inside(calls)),
     }
     for (_, size, by) in machine.memory.take_of(text) {
         leaks.push(Leak::Memory {
@@ -173,6 +177,9 @@ pub(crate) fn collect(machine: &Machine, record: &Record) -> Leaks {
     if let Some(nodes) = machine.devices.forget_operations(record.base_name()) {
         leaks.push(Leak::Operations(record.base_name().to_owned()));
         leaks.extend(nodes.into_iter().map(|node| Leak::MinorNode(node.name)));
+    }
+    for range in [text, &record.data] {
+        machine.locks.forget_order(range);
     }
     if machine.linkages.forget(&record.data) {
         leaks.push(Leak::Linkage(record.base_name().to_owned()));

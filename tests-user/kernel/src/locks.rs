@@ -5,7 +5,7 @@
 //! What mutexes and reader/writer locks share: where threads wait for them,
 //! who holds what, in which order they are taken, and which exist.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,6 +55,33 @@ thread_local! {
     /// The module locks that this thread holds, oldest first, with the
     /// machine that each is of.
     static HELD: RefCell<Vec<(u64, Hold, *const Machine)>> = const { RefCell::new(Vec::new()) };
+    /// The work that this thread does and others wait for.
+    static WORK: Cell<Option<Work>> = const { Cell::new(None) };
+}
+
+/// Work of a module whose end another thread waits for: so it must not take a
+/// lock that is held by whoever waits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Work {
+    /// A callout, by its function; untimeout waits.
+    Callout(u64),
+    /// A task of the queue with this handle.
+    Tasks(u64),
+    /// The update of a kstat by its address; kstat_delete waits.
+    Update(u64),
+}
+
+/// Runs `body` as this work.
+pub(crate) fn doing<R>(work: Work, body: impl FnOnce() -> R) -> R {
+    let outer = WORK.replace(Some(work));
+    let result = body();
+    WORK.set(outer);
+    result
+}
+
+/// Does this thread do that work?
+pub(crate) fn does(work: Work) -> bool {
+    WORK.get() == Some(work)
 }
 
 pub(crate) fn held_count() -> usize {
@@ -75,6 +102,14 @@ pub(crate) fn describe_held(machine: &Machine, count: usize) -> String {
         .map(|&address| machine.locks.name(machine, address))
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+/// A lock in `range` that this thread holds.
+pub(crate) fn held_within(range: &Range<u64>) -> Option<u64> {
+    HELD.with_borrow(|held| {
+        let mut addresses = held.iter().map(|entry| entry.0);
+        addresses.find(|address| range.contains(address))
+    })
 }
 
 /// How this thread holds the lock at `address`, if it does.
@@ -117,6 +152,7 @@ pub(crate) fn now_holds(address: u64, hold: Hold) {
 enum Node {
     Named(&'static str),
     Module(u64),
+    Work(Work),
 }
 
 /// A pair that was found in order, in an epoch of a machine.
@@ -127,6 +163,7 @@ fn slot_of(held: Node, taken: Node) -> usize {
     let place = |node: Node| match node {
         Node::Named(name) => name.as_ptr() as u64,
         Node::Module(address) => address,
+        Node::Work(Work::Callout(key) | Work::Tasks(key) | Work::Update(key)) => key,
     };
     let mixed = ((place(held) >> 1) ^ place(taken)) >> 3;
     (mixed ^ (mixed >> 6)) as usize % CHECKED_PAIRS
@@ -281,6 +318,16 @@ impl Locks {
         ))
     }
 
+    /// Forgets in which order the locks in `range` were taken: their memory goes.
+    pub fn forget_order(&self, range: &Range<u64>) {
+        let is_there = |node: &Node| match node {
+            Node::Module(address) | Node::Work(Work::Callout(address)) => range.contains(address),
+            _ => false,
+        };
+        lock(&self.order).retain(|pair| !is_there(&pair.0) && !is_there(&pair.1));
+        self.epoch.store(new_epoch(), Ordering::Relaxed);
+    }
+
     /// Forgets the live locks that code in `text` initialised, and returns
     /// them with their addresses.
     pub fn take_of(&self, text: &Range<u64>) -> Vec<(u64, Live)> {
@@ -302,9 +349,15 @@ impl Locks {
     #[inline]
     pub fn check_order(&self, frame: &Frame<'_>, address: u64) {
         let holds_some = HELD.with_borrow(|held| !held.is_empty());
-        if holds_some || !frame.context.locks.is_empty() {
+        if holds_some || !frame.context.locks.is_empty() || WORK.get().is_some() {
             self.check_after(frame, Node::Module(address));
         }
+    }
+
+    /// Checks that this thread may wait for the end of some work: that holds no
+    /// lock which the work takes.
+    pub fn check_wait(&self, work: Work) {
+        self.check_after(here(), Node::Work(work));
     }
 
     /// The same for a lock of the caller's: no lock of a module may be held
@@ -316,6 +369,9 @@ impl Locks {
     fn check_after(&self, frame: &Frame<'_>, taken: Node) {
         for &name in &frame.context.locks {
             self.check_pair(frame.machine, Node::Named(name), taken);
+        }
+        if let Some(work) = WORK.get() {
+            self.check_pair(frame.machine, Node::Work(work), taken);
         }
         let mut index = 0;
         loop {
@@ -357,6 +413,18 @@ impl Locks {
         match node {
             Node::Named(name) => name.to_owned(),
             Node::Module(address) => self.name(machine, address),
+            Node::Work(Work::Callout(function)) => {
+                format!("the end of the callout {}", machine.place(function))
+            }
+            Node::Work(Work::Tasks(queue)) => {
+                format!(
+                    "the end of the tasks of {}",
+                    machine.task_queues.name(queue)
+                )
+            }
+            Node::Work(Work::Update(kstat)) => {
+                format!("the end of the update of {}", machine.kstats.name(kstat))
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use crate::context::Context;
 use crate::fault;
-use crate::locks::lock;
+use crate::locks::{self, Work, lock};
 use crate::machine::Machine;
 use crate::together;
 
@@ -80,6 +80,8 @@ pub(crate) struct State {
     waiters: Vec<Waiter>,
     /// By deadline and handle.
     timeouts: BTreeMap<(u64, u64), Timeout>,
+    /// The functions of all timeouts ever, by handle.
+    callouts: BTreeMap<u64, u64>,
     /// Handles of the timeouts that are running.
     firing: Vec<u64>,
     /// Time passes by [`Sched::advance_to`] alone.
@@ -335,8 +337,9 @@ impl Sched {
             let fire = move |machine: &Machine| {
                 let context = Context::interrupt();
                 // SAFETY: a timeout's function takes one argument.
-                let result =
-                    unsafe { machine.call(&context, timeout.function, &[timeout.argument]) };
+                let result = locks::doing(Work::Callout(timeout.function), || unsafe {
+                    machine.call(&context, timeout.function, &[timeout.argument])
+                });
                 lock(&machine.sched.state).firing.retain(|&h| h != handle);
                 // The fault is recorded in the machine.
                 drop(result);
@@ -424,6 +427,7 @@ impl Sched {
         let mut state = lock(&self.state);
         state.last_id += 1;
         let handle = 0xffff_ff03_0000_0000 + state.last_id * 64;
+        state.callouts.insert(handle, function);
         state.timeouts.insert(
             (deadline, handle),
             Timeout {
@@ -433,6 +437,11 @@ impl Sched {
             },
         );
         handle
+    }
+
+    /// The function of a timeout that comes, or came.
+    pub fn callout(&self, handle: u64) -> Option<u64> {
+        lock(&self.state).callouts.get(&handle).copied()
     }
 
     /// Takes a timeout back; returns its deadline, or `None` if it is too

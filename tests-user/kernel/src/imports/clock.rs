@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::imports;
 use crate::context::{here, must_be_able_to_sleep};
 use crate::fault::{self, fault};
+use crate::locks::Work;
 use crate::memory;
 
 /// Nanoseconds in one tick of `hz` = 100.
@@ -149,6 +150,11 @@ imports! {
     fn untimeout(handle: u64) -> i64 {
         must_be_able_to_sleep("untimeout");
         let machine = here().machine;
+        match machine.sched.callout(handle) {
+            Some(function) => machine.locks.check_wait(Work::Callout(function)),
+            None if handle == 0 => return -1,
+            None => fault!("untimeout: {handle:#x} is no timeout"),
+        }
         match machine.sched.cancel_timeout(machine, handle) {
             Some(deadline) => (deadline.saturating_sub(machine.clock.now()) / TICK) as i64,
             None => -1,

@@ -13,7 +13,7 @@ use super::kmem_cache::Caches;
 use crate::block::{Block, Source};
 use crate::context::{here, must_be_able_to_sleep};
 use crate::fault::{self, fault};
-use crate::locks::lock;
+use crate::locks::{self, lock};
 use crate::machine::Machine;
 use crate::slab::{General, Numbers};
 
@@ -310,14 +310,9 @@ pub(super) fn allocate(what: &str, source: Source, size: usize, align: usize, fl
 /// Frees for the current import.
 pub(super) fn free(source: Source, address: u64, size: usize) {
     let machine = here().machine;
-    if let Some(held) = machine
-        .locks
-        .within(machine, address..address.saturating_add(size as u64))
-    {
-        fault!(
-            "{}: {size} bytes at {address:#x} hold a {held} and nobody destroyed",
-            name_of_free(source)
-        );
+    if let Some(what) = in_use_within(machine, &(address..address.saturating_add(size as u64))) {
+        let free = name_of_free(source);
+        fault!("{free}: {size} bytes at {address:#x} hold {what}");
     }
     let by = fault::caller_address();
     let freed = machine
@@ -326,6 +321,23 @@ pub(super) fn free(source: Source, address: u64, size: usize) {
     if let Err(complaint) = freed {
         fault!("{complaint}");
     }
+}
+
+/// What somebody still uses in memory that is to be freed.
+fn in_use_within(machine: &Machine, range: &Range<u64>) -> Option<String> {
+    if let Some(live) = machine.locks.within(machine, range.clone()) {
+        return Some(format!("a {live} and nobody destroyed"));
+    }
+    if let Some(held) = locks::held_within(range) {
+        return Some(format!("a lock at {held:#x} that this thread holds"));
+    }
+    if machine.sched.is_awaited(range) {
+        return Some("a condition variable that threads wait for".to_owned());
+    }
+    let pollhead = machine.polls.first_within(range)?;
+    Some(format!(
+        "a pollhead at {pollhead:#x} that somebody waits on"
+    ))
 }
 
 fn alloc(size: usize, flags: u64) -> u64 {

@@ -12,7 +12,7 @@ use super::log::{Destination, Level, Message};
 use super::mutex;
 use crate::context::{Context, here, must_be_able_to_sleep};
 use crate::fault::{self, fault};
-use crate::locks::lock;
+use crate::locks::{self, Work, lock};
 use crate::machine::Machine;
 use crate::memory;
 
@@ -40,6 +40,7 @@ const NAMED_SIZE: usize = 48;
 const STRLEN: usize = 31;
 const TYPE_NAMED: u8 = 1;
 const FLAG_VIRTUAL: u8 = 1;
+const FLAG_VAR_SIZE: u8 = 2;
 const FLAG_INVALID: u8 = 32;
 const KSTAT_READ: u64 = 0;
 
@@ -81,14 +82,15 @@ pub enum KstatError {
     Update(i32),
 }
 
-/// One kstat. Its memory is a `kstat_t`, its own lock, then its data.
+/// One kstat. Its memory is a `kstat_t`, then its data. It has no lock unless the
+/// module gives it one: readers keep each other out.
 struct Entry {
     memory: Box<[u64]>,
     module: String,
     instance: i32,
     name: String,
     by: u64,
-    /// Somebody reads it.
+    /// Somebody reads it; others wait.
     busy: bool,
 }
 
@@ -123,13 +125,13 @@ impl Kstats {
         instance: i32,
         name: &str,
     ) -> Result<Vec<(String, KstatValue)>, KstatError> {
-        let kstat = self.hold(module, instance, name)?;
+        let kstat = self.find(module, instance, name)?;
+        let held = machine.as_kernel(&Context::thread(), || {
+            machine.locks.wait(machine, kstat, || self.try_hold(kstat))
+        });
+        held.unwrap_or_else(|fault| panic!("{fault}"))?;
         let values = machine.as_kernel(&Context::thread(), || {
-            let lock = memory::read(kstat + KS_LOCK);
-            mutex::enter(lock);
-            let values = update(machine, kstat).map(|()| snapshot(kstat));
-            mutex::exit(lock);
-            values
+            locks::doing(Work::Update(kstat), || read(machine, kstat))
         });
         machine
             .locks
@@ -137,25 +139,40 @@ impl Kstats {
         values.unwrap_or_else(|fault| panic!("{fault}"))
     }
 
-    fn hold(&self, module: &str, instance: i32, name: &str) -> Result<u64, KstatError> {
+    fn find(&self, module: &str, instance: i32, name: &str) -> Result<u64, KstatError> {
+        let all = lock(&self.0);
+        let is_it = |entry: &&Entry| {
+            (&*entry.module, entry.instance, &*entry.name) == (module, instance, name)
+        };
+        let entry = all.iter().find(is_it).ok_or(KstatError::Absent)?;
+        Ok(entry.address())
+    }
+
+    /// Holds a kstat for reading, unless somebody else does.
+    fn try_hold(&self, kstat: u64) -> Option<Result<(), KstatError>> {
         let mut all = lock(&self.0);
-        let entry = all
-            .iter_mut()
-            .find(|entry| {
-                (&*entry.module, entry.instance, &*entry.name) == (module, instance, name)
-            })
-            .ok_or(KstatError::Absent)?;
-        if memory::read::<u8>(entry.address() + KS_FLAGS) & FLAG_INVALID != 0 {
-            return Err(KstatError::NotInstalled);
+        let Some(entry) = all.iter_mut().find(|entry| entry.address() == kstat) else {
+            return Some(Err(KstatError::Absent));
+        };
+        if entry.busy {
+            return None;
+        }
+        if memory::read::<u8>(kstat + KS_FLAGS) & FLAG_INVALID != 0 {
+            return Some(Err(KstatError::NotInstalled));
         }
         entry.busy = true;
-        Ok(entry.address())
+        Some(Ok(()))
     }
 
     fn set_busy(&self, kstat: u64, busy: bool) {
         if let Some(entry) = lock(&self.0).iter_mut().find(|e| e.address() == kstat) {
             entry.busy = busy;
         }
+    }
+
+    /// The name of a kstat, or its address.
+    pub fn name(&self, kstat: u64) -> String {
+        self.name_of(kstat).unwrap_or_else(|| format!("{kstat:#x}"))
     }
 
     /// The name of the kstat at `kstat`, if it is one.
@@ -201,12 +218,52 @@ fn update(machine: &Machine, kstat: u64) -> Result<(), KstatError> {
     }
 }
 
-fn snapshot(kstat: u64) -> Vec<(String, KstatValue)> {
+/// Reads a kstat that this thread holds: the room for a reader, whose size is
+/// `ks_data_size`, is made before the update unless the size may vary.
+fn read(machine: &Machine, kstat: u64) -> Result<Vec<(String, KstatValue)>, KstatError> {
+    let lock: u64 = memory::read(kstat + KS_LOCK);
+    let room: u64 = memory::read(kstat + KS_DATA_SIZE);
+    if lock != 0 {
+        mutex::enter(lock);
+    }
+    let values = update(machine, kstat).map(|()| {
+        let flags: u8 = memory::read(kstat + KS_FLAGS);
+        let size: u64 = memory::read(kstat + KS_DATA_SIZE);
+        if size != room && flags & FLAG_VAR_SIZE == 0 {
+            let name = machine.kstats.name(kstat);
+            fault!(
+                "the ks_update of {name} made it {size} bytes from {room}: no KSTAT_FLAG_VAR_SIZE"
+            );
+        }
+        snapshot(machine, kstat, size)
+    });
+    if lock != 0 {
+        mutex::exit(lock);
+    }
+    values
+}
+
+/// Copies the values and behind them the strings into `size` bytes.
+fn snapshot(machine: &Machine, kstat: u64, size: u64) -> Vec<(String, KstatValue)> {
     let data: u64 = memory::read(kstat + KS_DATA);
     let count: u32 = memory::read(kstat + KS_NDATA);
-    (0..u64::from(count))
-        .map(|index| named(data + index * NAMED_SIZE as u64))
-        .collect()
+    let mut used = u64::from(count) * NAMED_SIZE as u64;
+    let mut values = Vec::new();
+    for index in 0..u64::from(count) {
+        let at = data + index * NAMED_SIZE as u64;
+        let (name, value) = named(at);
+        if let KstatValue::String(Some(_)) = value {
+            used += u64::from(memory::read::<u32>(at + NAMED_STRING_LENGTH));
+        }
+        values.push((name, value));
+    }
+    if used > size {
+        let name = machine.kstats.name(kstat);
+        fault!(
+            "the values and strings of {name} have {used} bytes, and its ks_data_size is {size}"
+        );
+    }
+    values
 }
 
 fn named(at: u64) -> (String, KstatValue) {
@@ -219,11 +276,23 @@ fn named(at: u64) -> (String, KstatValue) {
         DATA_UINT64 | 8 => KstatValue::Uint64(memory::read(value)),
         DATA_STRING => {
             let text: u64 = memory::read(value);
-            KstatValue::String((text != 0).then(|| memory::string(text)))
+            let length: u32 = memory::read(at + NAMED_STRING_LENGTH);
+            KstatValue::String((text != 0).then(|| string(text, length as usize)))
         }
         other => fault!("a named kstat holds a value of unknown type {other}"),
     };
     (text_field(at, STRLEN), read)
+}
+
+/// The string of `length` bytes, its NUL the last, that kstat_named_setstr set.
+fn string(at: u64, length: usize) -> String {
+    let bytes = memory::bytes(at, length);
+    match bytes.split_last() {
+        Some((0, text)) => String::from_utf8_lossy(text).into_owned(),
+        _ => {
+            fault!("a string of a kstat has changed since kstat_named_setstr, or is not from there")
+        }
+    }
 }
 
 /// The text in a field of `size` bytes.
@@ -243,19 +312,18 @@ fn new_kstat(
     let is_virtual = flags & FLAG_VIRTUAL != 0;
     let data_size = ndata as usize * NAMED_SIZE;
     let own_data = if is_virtual { 0 } else { data_size };
-    let memory = vec![0u64; (KSTAT_SIZE + 8 + own_data) / 8].into_boxed_slice();
+    let memory = vec![0u64; (KSTAT_SIZE + own_data) / 8].into_boxed_slice();
     let kstat = memory.as_ptr() as u64;
-    let lock = kstat + KSTAT_SIZE as u64;
+    let data = kstat + KSTAT_SIZE as u64;
     memory::write_bytes(kstat + KS_MODULE, module.as_bytes());
     memory::write(kstat + KS_INSTANCE, instance);
     memory::write_bytes(kstat + KS_NAME, name.as_bytes());
     memory::write(kstat + KS_TYPE, TYPE_NAMED);
     memory::write_bytes(kstat + KS_CLASS, class.as_bytes());
     memory::write(kstat + KS_FLAGS, flags | FLAG_INVALID);
-    memory::write(kstat + KS_DATA, if is_virtual { 0 } else { lock + 8 });
+    memory::write(kstat + KS_DATA, if is_virtual { 0 } else { data });
     memory::write(kstat + KS_NDATA, ndata);
     memory::write(kstat + KS_DATA_SIZE, data_size as u64);
-    memory::write(kstat + KS_LOCK, lock);
     memory
 }
 
@@ -287,6 +355,9 @@ imports! {
         if ndata == 0 {
             fault!("kstat_create: {module}:{instance}:{name} has no data");
         }
+        if flags & !(FLAG_VIRTUAL | FLAG_VAR_SIZE) != 0 {
+            fault!("kstat_create: flags {flags:#x} of {module}:{instance}:{name} are not emulated");
+        }
         let machine = here().machine;
         let entry = Entry {
             memory: new_kstat(&class, (&module, instance, &name), ndata, flags),
@@ -311,6 +382,9 @@ imports! {
         let name = must_be_kstat("kstat_install", kstat);
         let flags: u8 = memory::read(kstat + KS_FLAGS);
         let data: u64 = memory::read(kstat + KS_DATA);
+        if flags & FLAG_VAR_SIZE != 0 && memory::read::<u64>(kstat + KS_LOCK) == 0 {
+            fault!("kstat_install: {name} is of variable size and has no ks_lock");
+        }
         if data == 0 {
             fault!("kstat_install: {name} has no data");
         }
@@ -326,9 +400,15 @@ imports! {
         must_be_able_to_sleep("kstat_delete");
         let name = must_be_kstat("kstat_delete", kstat);
         let machine = here().machine;
-        if mutex::is_owned(memory::read(kstat + KS_LOCK)) {
+        let lock: u64 = memory::read(kstat + KS_LOCK);
+        if lock != 0 && mutex::is_owned(lock) {
             fault!("kstat_delete: the ks_lock of {name} is held");
         }
+        let work = Work::Update(kstat);
+        if locks::does(work) {
+            fault!("kstat_delete of {name} by its own ks_update: it would wait for itself");
+        }
+        machine.locks.check_wait(work);
         machine.locks.wait(machine, kstat, || machine.kstats.try_remove(kstat));
     }
 

@@ -7,6 +7,7 @@
 //! A pollhead that nobody waits on is all zeros. While somebody does, its
 //! first word is not: as in a kernel, whose list begins there.
 
+use std::ops::Range;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -117,9 +118,16 @@ impl Polls {
         self.changed.notify_all();
     }
 
+    /// A pollhead in a range that somebody waits on.
+    pub fn first_within(&self, range: &Range<u64>) -> Option<u64> {
+        let state = lock(&self.state);
+        let mut pollheads = state.pollers.iter().map(|poller| poller.pollhead);
+        pollheads.find(|pollhead| range.contains(pollhead))
+    }
+
     /// The first pollhead in a range that somebody waits on; all who wait there
     /// are taken off.
-    pub fn take_within(&self, range: &std::ops::Range<u64>) -> Option<u64> {
+    pub fn take_within(&self, range: &Range<u64>) -> Option<u64> {
         let mut state = lock(&self.state);
         let mut first = None;
         for poller in &mut state.pollers {
@@ -144,19 +152,28 @@ fn check_pollhead(what: &str, machine: &Machine, pollhead: u64) {
     }
 }
 
+/// Faults where the locks of poll(2) must not be taken: in chpoll, and with a lock
+/// held that chpoll takes.
+fn check_locks(what: &str) {
+    let frame = here();
+    if frame.context.locks.contains(&POLL_LOCK) {
+        fault!("{what} in chpoll: it would take the locks of poll(2) again");
+    }
+    frame.machine.locks.check_named(POLL_LOCK);
+}
+
 imports! {
     fn pollwakeup(pollhead: u64, events: u64) {
         let machine = here().machine;
         check_pollhead("pollwakeup", machine, pollhead);
-        // A lock that chpoll takes must not be held here.
-        machine.locks.check_named(POLL_LOCK);
+        check_locks("pollwakeup");
         machine.polls.wake(pollhead, events as i16);
     }
 
     fn pollhead_clean(pollhead: u64) {
         let machine = here().machine;
         check_pollhead("pollhead_clean", machine, pollhead);
-        machine.locks.check_named(POLL_LOCK);
+        check_locks("pollhead_clean");
         machine.polls.clean(pollhead);
     }
 }

@@ -11,11 +11,15 @@ use std::sync::Mutex;
 use super::imports;
 use crate::context::{Context, here, must_be_able_to_sleep};
 use crate::fault::{self, fault};
-use crate::locks::lock;
+use crate::locks::{self, Work, lock};
 use crate::machine::Machine;
 use crate::memory;
 
 const TQ_NOSLEEP: u32 = 1;
+const TASKQ_PREPOPULATE: u32 = 1;
+const TASKQ_DEFAULTPRI: i16 = -1;
+/// The priorities of threads, from the lowest to those of interrupts.
+pub(super) const PRIORITIES: Range<i16> = 0..160;
 const DDI_SUCCESS: i32 = 0;
 const DDI_FAILURE: i32 = -1;
 /// The longest name with its NUL.
@@ -81,7 +85,9 @@ impl TaskQueues {
             machine.sched.spawn(machine, function, move |machine| {
                 while let Some((function, argument)) = machine.task_queues.next(handle) {
                     // SAFETY: a task's function takes one argument.
-                    let result = unsafe { machine.call(&Context::thread(), function, &[argument]) };
+                    let result = locks::doing(Work::Tasks(handle), || unsafe {
+                        machine.call(&Context::thread(), function, &[argument])
+                    });
                     if result.is_err() {
                         break;
                     }
@@ -118,6 +124,13 @@ impl TaskQueues {
         lock(&self.0).by_handle.remove(&handle);
     }
 
+    /// The name of a queue, or its handle.
+    pub fn name(&self, handle: u64) -> String {
+        let queues = lock(&self.0);
+        let queue = queues.by_handle.get(&handle);
+        queue.map_or_else(|| format!("{handle:#x}"), |queue| queue.name.clone())
+    }
+
     /// Removes the queues that code in `text` made; returns their names.
     pub fn take_of(&self, text: &Range<u64>) -> Vec<String> {
         lock(&self.0)
@@ -132,6 +145,9 @@ impl TaskQueues {
 fn dispatch(what: &str, handle: u64, function: u64, argument: u64, flags: u32) -> bool {
     let machine = here().machine;
     machine.task_queues.must_exist(what, handle);
+    if flags & !TQ_NOSLEEP != 0 {
+        fault!("{what}: only the flag TQ_NOSLEEP is emulated, not {flags:#x}");
+    }
     if flags & TQ_NOSLEEP == 0 {
         must_be_able_to_sleep(what);
     } else if machine.memory.is_failure_due() {
@@ -146,8 +162,11 @@ fn dispatch(what: &str, handle: u64, function: u64, argument: u64, flags: u32) -
     true
 }
 
-fn create(what: &str, name: u64, threads: i32) -> u64 {
+fn create(what: &str, name: u64, threads: i32, priority: i32) -> u64 {
     must_be_able_to_sleep(what);
+    if !PRIORITIES.contains(&(priority as i16)) {
+        fault!("{what}: {} is no priority", priority as i16);
+    }
     let name = memory::name(name, NAME_SIZE, "the name of a task queue");
     let machine = here().machine;
     if machine.fails(what) {
@@ -156,17 +175,27 @@ fn create(what: &str, name: u64, threads: i32) -> u64 {
     machine.task_queues.create(name, threads)
 }
 
-fn wait(what: &str, handle: u64) {
+/// Faults unless this thread may wait for all tasks of a queue.
+fn check_wait(what: &str, machine: &Machine, handle: u64) {
     must_be_able_to_sleep(what);
-    let machine = here().machine;
     machine.task_queues.must_exist(what, handle);
+    let work = Work::Tasks(handle);
+    if locks::does(work) {
+        let name = machine.task_queues.name(handle);
+        fault!("{what} of {name} by one of its tasks: it would wait for itself");
+    }
+    machine.locks.check_wait(work);
+}
+
+fn wait(what: &str, handle: u64) {
+    let machine = here().machine;
+    check_wait(what, machine, handle);
     machine.task_queues.wait(machine, handle);
 }
 
 fn destroy(what: &str, handle: u64) {
-    must_be_able_to_sleep(what);
     let machine = here().machine;
-    machine.task_queues.must_exist(what, handle);
+    check_wait(what, machine, handle);
     machine.task_queues.destroy(machine, handle);
 }
 
@@ -174,12 +203,15 @@ imports! {
     fn taskq_create(
         name: u64,
         threads: i32,
-        _priority: i32,
+        priority: i32,
         _min: i32,
         _max: i32,
-        _flags: u32,
+        flags: u32,
     ) -> u64 {
-        create("taskq_create", name, threads)
+        if flags & !TASKQ_PREPOPULATE != 0 {
+            fault!("taskq_create: only the flag TASKQ_PREPOPULATE is emulated, not {flags:#x}");
+        }
+        create("taskq_create", name, threads, priority)
     }
 
     fn taskq_dispatch(queue: u64, function: u64, argument: u64, flags: u32) -> u64 {
@@ -195,13 +227,20 @@ imports! {
     }
 
     fn ddi_taskq_create(
-        _device: u64,
+        device: u64,
         name: u64,
         threads: i32,
-        _priority: i32,
+        priority: i32,
         _flags: u32,
     ) -> u64 {
-        create("ddi_taskq_create", name, threads)
+        if device != 0 && here().machine.devices.instance(device).is_none() {
+            fault!("ddi_taskq_create: {device:#x} is no dev_info_t");
+        }
+        let priority = match priority as i16 {
+            TASKQ_DEFAULTPRI => 0,
+            other => i32::from(other),
+        };
+        create("ddi_taskq_create", name, threads, priority)
     }
 
     fn ddi_taskq_dispatch(queue: u64, function: u64, argument: u64, flags: u32) -> i32 {

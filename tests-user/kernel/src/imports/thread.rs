@@ -7,11 +7,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::imports;
+use super::taskq::PRIORITIES;
 use crate::context::{self, Context, here, must_be_able_to_sleep};
 use crate::fault::fault;
 use crate::locks;
 use crate::sched;
 use crate::stack::{self, Ending};
+use crate::thunk::kernel_symbol;
+
+const TS_RUN: i32 = 2;
 
 imports! {
     fn thread_create(
@@ -20,9 +24,9 @@ imports! {
         function: u64,
         argument: u64,
         length: u64,
-        _process: u64,
-        _state: i32,
-        _priority: i32,
+        process: u64,
+        state: i32,
+        priority: i32,
     ) -> u64 {
         // Like a kthread_t pointer, but no address.
         static LAST: AtomicU64 = AtomicU64::new(0xffff_ff04_0000_0000);
@@ -30,6 +34,12 @@ imports! {
         let machine = here().machine;
         if stack != 0 || stack_size != 0 || length != 0 {
             fault!("thread_create: a stack or a copied argument is not emulated");
+        }
+        if Some(process) != kernel_symbol("p0") || state != TS_RUN {
+            fault!("thread_create: only threads of p0 that run at once are emulated");
+        }
+        if !PRIORITIES.contains(&(priority as i16)) {
+            fault!("thread_create: {} is no priority", priority as i16);
         }
         if machine.module_at(function).is_none() {
             fault!("thread_create: {function:#x} is no function of a module");

@@ -103,7 +103,7 @@ fn a_driver_that_does_not_attach_is_unloaded() {
 #[test]
 fn nodes_and_operations_that_stay_are_leaks() {
     let source = "#define DETACH leaves
-        static int leaves(void *dip, int cmd) { return (0); }";
+        static int leaves(void *dip, int cmd) { return (cmd == 0 ? 0 : -1); }";
     let (_kernel, leaves) = driver(source);
     let leaks = match leaves.detach() {
         Err(ModunloadError::Leaks { leaks, .. }) => leaks,

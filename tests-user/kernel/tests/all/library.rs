@@ -2,10 +2,10 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! Messages, strings, atomics, random numbers and kstats.
+//! Messages, strings, atomics and random numbers.
 
-use crate::common::{Machine, load_plain};
-use clinet_kernel::{Context, Destination, Kernel, KstatError, KstatValue, Level, Message};
+use crate::common::Machine;
+use clinet_kernel::{Destination, Level, Message};
 
 #[test]
 fn messages_are_formatted_and_sorted() {
@@ -137,142 +137,4 @@ fn random_bytes_repeat_for_a_seed() {
     assert_ne!(first, one.call("next", &[]));
     let part = one.call("part", &[]);
     assert!(part != 0 && part < 1 << 24);
-}
-
-const KSTATS: &str = "
-    typedef struct { char name[31]; uint8_t type; union { uint64_t ui64; char *str; char bytes[16]; } value; } named_t;
-    typedef struct kstat {
-        char before[120]; named_t *ks_data; uint32_t ks_ndata; uint32_t pad; size_t ks_data_size;
-        long ks_snaptime; int (*ks_update)(struct kstat *, int); void *ks_private;
-        void *ks_snapshot; kmutex_t *ks_lock;
-    } kstat_t;
-    extern kstat_t *kstat_create(const char *, int, const char *, const char *, uint8_t, uint32_t, uint8_t);
-    extern void kstat_install(kstat_t *), kstat_delete(kstat_t *);
-    extern void kstat_named_init(named_t *, const char *, uint8_t), kstat_named_setstr(named_t *, const char *);
-    static kstat_t *ks;
-    static named_t data[2];
-    static uint64_t updates;
-    static int refuse, held;
-    static int update(kstat_t *k, int rw) {
-        held = mutex_owned(k->ks_lock);
-        data[0].value.ui64 = ++updates;
-        return (rw == 0 ? refuse : 13);
-    }
-    int make(void) {
-        ks = kstat_create(\"test\", 0, \"counters\", \"net\", 1, 2, 1);
-        if (ks == NULL) return (0);
-        ks->ks_data = data;
-        ks->ks_update = update;
-        kstat_named_init(&data[0], \"updates\", 4);
-        kstat_named_init(&data[1], \"version\", 9);
-        kstat_named_setstr(&data[1], \"1.1\");
-        return (1);
-    }
-    void install(void) { kstat_install(ks); }
-    void drop(void) { kstat_delete(ks); }
-    void set_refuse(int errno) { refuse = errno; }
-    int was_held(void) { return (held); }
-    void own(void) {
-        ks = kstat_create(\"test\", 1, \"own\", \"misc\", 1, 1, 0);
-        kstat_named_init(ks->ks_data, \"value\", 4);
-        ks->ks_data->value.ui64 = 5;
-        kstat_install(ks);
-    }
-    void drop_locked(void) { mutex_enter(ks->ks_lock); kstat_delete(ks); }
-    void string_in_own(void) {
-        ks = kstat_create(\"test\", 2, \"own\", \"misc\", 1, 1, 0);
-        kstat_named_init(ks->ks_data, \"value\", 9);
-        kstat_install(ks);
-    }
-    void no_data(void) { ks = kstat_create(\"test\", 3, \"x\", \"misc\", 1, 1, 1); kstat_install(ks); }
-    void long_name(void) { (void) kstat_create(\"test\", 3, \"a234567890123456789012345678901\", \"misc\", 1, 1, 1); }
-    void set_number(void) { kstat_named_init(data, \"n\", 4); kstat_named_setstr(data, \"\"); }
-    void drop_null(void) { kstat_delete(NULL); }";
-
-#[test]
-fn a_kstat_is_updated_when_read() {
-    let machine = Machine::new(KSTATS);
-    let kernel = &machine.kernel;
-    let read = || kernel.read_kstat("test", 0, "counters");
-    assert_eq!(read(), Err(KstatError::Absent));
-    assert_eq!(machine.call("make", &[]), 1);
-    assert_eq!(read(), Err(KstatError::NotInstalled));
-    machine.call("install", &[]);
-    let expected = |updates| {
-        vec![
-            ("updates".to_owned(), KstatValue::Uint64(updates)),
-            (
-                "version".to_owned(),
-                KstatValue::String(Some("1.1".to_owned())),
-            ),
-        ]
-    };
-    assert_eq!(read(), Ok(expected(1)));
-    assert_eq!(kernel.kstat("test", 0, "counters"), Some(expected(2)));
-    assert_eq!(machine.call("was_held", &[]), 1);
-    machine.call("set_refuse", &[5]);
-    assert_eq!(read(), Err(KstatError::Update(5)));
-    assert_eq!(machine.call("make", &[]), 0);
-    assert!(kernel.log()[0].text.contains("test:0:counters"));
-    let error = kernel
-        .unload(&machine.module)
-        .expect_err("the kstat is left");
-    assert!(
-        error.to_string().contains("kstat test:0:counters"),
-        "{error}"
-    );
-}
-
-#[test]
-fn a_kstat_with_its_own_data_is_deleted() {
-    let machine = Machine::new(KSTATS);
-    machine.call("own", &[]);
-    let value = machine.kernel.kstat("test", 1, "own").expect("installed");
-    assert_eq!(value, [("value".to_owned(), KstatValue::Uint64(5))]);
-    machine.call("drop", &[]);
-    assert_eq!(machine.kernel.kstat("test", 1, "own"), None);
-    machine
-        .kernel
-        .unload(&machine.module)
-        .expect("nothing is left");
-}
-
-#[test]
-fn misuses_of_kstats_are_faults() {
-    let cases: [(&[&str], &str); 8] = [
-        (&["own", "drop_locked"], "ks_lock of test:1:own is held"),
-        (&["own", "drop", "drop"], "is no kstat"),
-        (&["drop_null"], "is no kstat"),
-        (&["string_in_own"], "KSTAT_FLAG_VIRTUAL"),
-        (&["no_data"], "has no data"),
-        (&["long_name"], "longer than 30 bytes"),
-        (&["set_number"], "no KSTAT_DATA_STRING"),
-        (
-            &["make", "install", "install_in_interrupt"],
-            "kstat_create may sleep",
-        ),
-    ];
-    for (functions, expected) in cases {
-        let machine = Machine::new(KSTATS);
-        let (last, first) = functions.split_last().expect("a function");
-        for function in first {
-            machine.call(function, &[]);
-        }
-        let fault = match *last {
-            "install_in_interrupt" => machine.fault_in(&Context::interrupt(), "make", &[]),
-            function => machine.fault_in(&Context::thread(), function, &[]),
-        };
-        assert!(fault.message.contains(expected), "{fault}");
-    }
-}
-
-#[test]
-fn two_machines_have_their_own_kstats_and_messages() {
-    let (one, two) = (Kernel::new(), Kernel::new());
-    let module = load_plain(&one, "misc/test", KSTATS);
-    load_plain(&two, "misc/test", KSTATS);
-    // SAFETY: the function takes no arguments.
-    unsafe { module.call(&Context::thread(), module.address("own"), &[]) };
-    assert!(one.kstat("test", 1, "own").is_some());
-    assert_eq!(two.read_kstat("test", 1, "own"), Err(KstatError::Absent));
 }

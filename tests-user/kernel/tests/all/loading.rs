@@ -188,6 +188,42 @@ fn a_driver_that_somebody_attached_again_stays() {
     driver.unload().expect("it unloads, and leaves nothing");
 }
 
+/// The machine is suspended too, which is no detach.
+#[test]
+fn an_instance_suspends_and_resumes_or_refuses() {
+    let source = |suspends: &str, resumes: &str| {
+        format!(
+            "#define ATTACH attaches
+            #define DETACH detaches
+            static int attaches(void *dip, int cmd) {{
+                if (cmd == 1)
+                    return ({resumes});
+                return (plain_attach(dip, cmd));
+            }}
+            static int detaches(void *dip, int cmd) {{
+                if (cmd == 1)
+                    return ({suspends});
+                return (plain_detach(dip, cmd));
+            }}"
+        )
+    };
+    let load = |suspends, resumes| {
+        let kernel = Kernel::new();
+        let driver = load(&kernel, &source(suspends, resumes), &[])?;
+        driver.unload().expect("it unloads");
+        Ok::<_, ModloadError>(())
+    };
+    load("-1", "-1").expect("it refuses");
+    load("0", "0").expect("it can");
+    for (suspends, resumes, expected) in [
+        ("0", "-1", "does not resume"),
+        ("plain_detach(dip, 0)", "0", "changed its nodes"),
+    ] {
+        let error = load(suspends, resumes).expect_err("a fault").to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
 #[test]
 fn what_whoever_came_first_finds_is_a_fault() {
     let source = "

@@ -4,8 +4,8 @@
 
 //! kmem: accounts, guards, failures.
 
-use crate::common::Machine;
-use clinet_kernel::{Context, Leak, ModunloadError};
+use crate::common::{Machine, compile_driver};
+use clinet_kernel::{Context, Cred, Kernel, Leak, ModunloadError, OpenFlags, together};
 
 const KMEM: &str = "
     uint64_t alloc(size_t n, int flags) { return ((uint64_t)kmem_alloc(n, flags)); }
@@ -181,4 +181,72 @@ fn accounts_are_of_one_machine() {
     );
     assert!(two.fault("free", &[block, 24]).contains("never allocated"));
     one.call("free", &[block, 24]);
+}
+
+/// What the kernel, or another thread, still reaches.
+#[test]
+fn memory_that_somebody_waits_on_is_not_freed() {
+    let source = "
+        extern void cv_wait(kcondvar_t *, kmutex_t *);
+        static struct { kmutex_t lock; kcondvar_t cv; long more[4]; } *block;
+        static kmutex_t lock;
+        static int waiting;
+        void make(void) { block = kmem_zalloc(sizeof (*block), KM_SLEEP); }
+        void drop(void) { kmem_free(block, sizeof (*block)); }
+        void drop_held(void) { mutex_enter(&block->lock); drop(); }
+        void wait(void) {
+            mutex_enter(&lock);
+            waiting = 1;
+            cv_wait(&block->cv, &lock);
+            mutex_exit(&lock);
+        }
+        int is_waiting(void) {
+            mutex_enter(&lock);
+            int is = waiting;
+            mutex_exit(&lock);
+            return (is);
+        }";
+    let machine = Machine::new(source);
+    machine.call("make", &[]);
+    let message = machine.fault("drop_held", &[]);
+    assert!(message.contains("that this thread holds"), "{message}");
+    let machine = Machine::new(source);
+    machine.call("make", &[]);
+    together::scope(|threads| {
+        threads.spawn(|_| machine.fault("wait", &[]));
+        while machine.call("is_waiting", &[]) == 0 {
+            std::thread::yield_now();
+        }
+        let message = machine.fault("drop", &[]);
+        let expected = "a condition variable that threads wait for";
+        assert!(message.contains(expected), "{message}");
+    });
+}
+
+#[test]
+fn a_pollhead_that_somebody_waits_on_is_not_freed() {
+    let source = "
+        #define CHPOLL polls
+        static pollhead_t *pollhead;
+        static int polls(uint64_t dev, short events, int any, short *revents, pollhead_t **php) {
+            if (pollhead == NULL)
+                pollhead = kmem_zalloc(sizeof (*pollhead), KM_NOSLEEP);
+            *revents = 0;
+            *php = pollhead;
+            return (0);
+        }
+        void drop(void) { kmem_free(pollhead, sizeof (*pollhead)); }";
+    let kernel = Kernel::new();
+    let driver = kernel.load_driver("drv/test", &compile_driver(source), &[]);
+    let driver = driver.unwrap_or_else(|error| panic!("{error}"));
+    let file = driver
+        .open(Cred::root(), OpenFlags::READ)
+        .expect("it opens");
+    let set = file.add_to_poll_set(1).expect("it is polled");
+    let drop_it = driver.module().address("drop");
+    // SAFETY: a function without arguments.
+    let freed = unsafe { driver.module().try_call(&Context::thread(), drop_it, &[]) };
+    let message = freed.expect_err("a fault").message;
+    assert!(message.contains("that somebody waits on"), "{message}");
+    drop(set);
 }

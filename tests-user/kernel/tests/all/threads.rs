@@ -159,6 +159,8 @@ fn a_thread_of_a_module_runs_once_for_each_second() {
     machine.kernel.advance(Duration::from_secs(10));
     assert_eq!(machine.call("get_rounds", &[]), 22);
     machine.call("finish", &[]);
+    // What thread_join waits for: its text must not go before it has left it.
+    machine.kernel.settle();
     machine
         .kernel
         .unload(&machine.module)

@@ -200,9 +200,12 @@ fn misuse_of_pollheads_is_a_fault() {
     for (body, expected) in [
         ("*revents = 0;", "neither events nor a pollhead"),
         ("", "did not say which events came"),
+        ("pollwakeup(&pollhead, 1);", "pollwakeup in chpoll"),
+        ("pollhead_clean(&pollhead);", "pollhead_clean in chpoll"),
     ] {
         let source = format!(
             "#define CHPOLL silent
+            pollhead_t pollhead;
             static int silent(uint64_t dev, short events, int any, short *revents, void **php) {{
                 {body}
                 return (0);

@@ -97,8 +97,13 @@ int plain_open(uint64_t *dev, int flag, int otyp, void *cr) {
     return (0);
 }
 int plain_close(uint64_t dev, int flag, int otyp, void *cr) { return (0); }
-int plain_attach(void *dip, int cmd) { return (NODE(dip, "test")); }
-int plain_detach(void *dip, int cmd) { ddi_remove_minor_node(dip, NULL); return (0); }
+int plain_attach(void *dip, int cmd) { return (cmd == 0 ? NODE(dip, "test") : -1); }
+int plain_detach(void *dip, int cmd) {
+    if (cmd != 0)
+        return (-1);
+    ddi_remove_minor_node(dip, NULL);
+    return (0);
+}
 int plain_info(void *dip, int cmd, void *arg, void **result) { return (-1); }
 "#;
 
