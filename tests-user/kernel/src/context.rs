@@ -8,6 +8,7 @@
 use std::fmt;
 
 use crate::fault::{self, Fault, fault};
+use crate::imports::mutex;
 use crate::locks;
 use crate::machine::Machine;
 use crate::stack::{self, Ending};
@@ -211,8 +212,18 @@ pub(crate) fn enter<R>(machine: &Machine, context: &Context, body: impl FnOnce()
 
 /// Faults unless the current context may sleep; `what` names the function.
 pub(crate) fn must_be_able_to_sleep(what: &str) {
-    let context = here().context;
+    must_be_able_to_wait(what, 0);
+}
+
+/// The same of a wait that gives the mutex at `lock` back meanwhile.
+pub(crate) fn must_be_able_to_wait(what: &str, lock: u64) {
+    let frame = here();
+    let context = frame.context;
     if context.interrupt || !context.may_sleep {
         fault!("{what} may sleep, in a context that must not ({context})");
+    }
+    if let Some(held) = mutex::held_of_hooks(lock) {
+        let name = frame.machine.locks.name(frame.machine, held);
+        fault!("{what} may sleep, and {name} is held, which is taken where nothing may sleep");
     }
 }

@@ -15,7 +15,7 @@ use crate::imports::ksocket;
 use crate::imports::kstat::{KstatError, KstatValue};
 use crate::imports::log::Message;
 use crate::imports::netstack::NetstackLayout;
-use crate::locks::lock;
+use crate::locks::{self, lock};
 use crate::machine::Machine;
 #[cfg(doc)]
 use crate::module::Module;
@@ -445,6 +445,7 @@ impl Drop for Kernel {
             trace: Vec::new(),
         });
         self.machine.sched.join_all();
+        locks::forget_machine(&self.machine);
     }
 }
 

@@ -104,6 +104,21 @@ pub(crate) fn describe_held(machine: &Machine, count: usize) -> String {
         .join(", ")
 }
 
+/// The mutexes of a machine that this thread holds.
+pub(crate) fn held_mutexes(machine: &Machine) -> Vec<u64> {
+    HELD.with_borrow(|held| {
+        let is_mutex = |entry: &&(u64, Hold, *const Machine)| {
+            entry.1 == Hold::Mutex && std::ptr::eq(entry.2, machine)
+        };
+        held.iter().filter(is_mutex).map(|entry| entry.0).collect()
+    })
+}
+
+/// Forgets what this thread holds in a machine that is switched off.
+pub(crate) fn forget_machine(machine: &Machine) {
+    HELD.with_borrow_mut(|held| held.retain(|entry| !std::ptr::eq(entry.2, machine)));
+}
+
 /// A lock in `range` that this thread holds.
 pub(crate) fn held_within(range: &Range<u64>) -> Option<u64> {
     HELD.with_borrow(|held| {

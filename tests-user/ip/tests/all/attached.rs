@@ -106,8 +106,9 @@ const PROVIDER: &str = r#"
     void sleep_in_hooks(void) { sleeps = 1; }
     void set_answer(int errno) { answer = errno; }
     int hold_and_walk(void) {
+        walk_fn walk = (walk_fn)ddi_modsym(ip, "cl_tcp_walk_list", NULL);
         mutex_enter(&lock);
-        int result = ((walk_fn)ddi_modsym(ip, "cl_tcp_walk_list", NULL))(0, NULL, NULL);
+        int result = walk(0, NULL, NULL);
         mutex_exit(&lock);
         return (result);
     }

@@ -148,13 +148,13 @@ imports! {
     }
 
     fn untimeout(handle: u64) -> i64 {
-        must_be_able_to_sleep("untimeout");
         let machine = here().machine;
         match machine.sched.callout(handle) {
             Some(function) => machine.locks.check_wait(Work::Callout(function)),
             None if handle == 0 => return -1,
             None => fault!("untimeout: {handle:#x} is no timeout"),
         }
+        must_be_able_to_sleep("untimeout");
         match machine.sched.cancel_timeout(machine, handle) {
             Some(deadline) => (deadline.saturating_sub(machine.clock.now()) / TICK) as i64,
             None => -1,

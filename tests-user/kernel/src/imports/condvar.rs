@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::clock::{at_tick, in_ticks};
 use super::{imports, mutex};
-use crate::context::{here, must_be_able_to_sleep};
+use crate::context::{here, must_be_able_to_wait};
 use crate::fault::fault;
 use crate::memory::{self, touching};
 use crate::sched::Wake;
@@ -37,7 +37,7 @@ fn wait(what: &str, cv: u64, lock: u64, deadline: Option<u64>, file: Option<u64>
 
 /// Faults unless this thread may wait for `cv` with `lock` held.
 fn check_wait(what: &str, cv: u64, lock: u64) {
-    must_be_able_to_sleep(what);
+    must_be_able_to_wait(what, lock);
     use_condvar(what, cv);
     if !mutex::is_owned(lock) {
         let machine = here().machine;

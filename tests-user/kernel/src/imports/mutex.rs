@@ -5,15 +5,15 @@
 //! `mutex_*`: adaptive mutexes in the eight bytes of a `kmutex_t`.
 //!
 //! The word has the owner, or nothing there when it is free, and bits below: somebody
-//! waits; it was initialised; it was taken before that. All-zero memory is a free
-//! mutex, and stays one that must not be initialised once it was taken: whoever
-//! holds it at that moment would lose it.
+//! waits; it was initialised; it was taken before that; it was taken where nothing
+//! may sleep. All-zero memory is a free mutex, and stays one that must not be
+//! initialised once it was taken: whoever holds it at that moment would lose it.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::imports;
-use crate::context::here;
+use crate::context::{Frame, here};
 use crate::fault::fault;
 use crate::locks::{self, Hold, current_thread};
 use crate::machine::Machine;
@@ -29,8 +29,9 @@ const LOCK_LEVEL: u64 = 10;
 const WAITERS: u64 = 1;
 const INITIALISED: u64 = 8;
 const EARLY: u64 = 16;
+const IN_HOOKS: u64 = 32;
 /// The bits that stay while owners change.
-const KIND: u64 = INITIALISED | EARLY;
+const KIND: u64 = INITIALISED | EARLY | IN_HOOKS;
 /// The word of a destroyed mutex.
 const DEAD: u64 = 6;
 
@@ -53,13 +54,23 @@ pub(crate) fn enter(address: u64) {
     let me = current_thread();
     frame.machine.locks.check_order(frame, address);
     let word: &AtomicU64 = memory::atomic(address);
+    let me = me | in_hooks(frame);
     if try_take(word, me).is_err() {
         enter_contended(frame.machine, address, word, me);
     }
     locks::took(frame, address, Hold::Mutex);
 }
 
-/// Takes the mutex if it is free, or gives its word.
+/// The mark of a mutex that this frame takes.
+#[inline]
+fn in_hooks(frame: &Frame<'_>) -> u64 {
+    match frame.context.may_sleep {
+        true => 0,
+        false => IN_HOOKS,
+    }
+}
+
+/// Takes the mutex if it is free, or gives its word. The `owner` may be marked.
 #[inline]
 fn try_take(word: &AtomicU64, owner: u64) -> Result<(), u64> {
     touching(|| {
@@ -67,20 +78,22 @@ fn try_take(word: &AtomicU64, owner: u64) -> Result<(), u64> {
         if value & !KIND != 0 {
             return Err(value);
         }
-        let taken = owner | if value == 0 { EARLY } else { value };
+        let early = if value & INITIALISED == 0 { EARLY } else { 0 };
+        let taken = owner | value | early;
         let result = word.compare_exchange(value, taken, Ordering::Acquire, Ordering::Relaxed);
         result.map(drop)
     })
 }
 
 #[cold]
-fn enter_contended(machine: &Machine, address: u64, word: &AtomicU64, me: u64) {
+fn enter_contended(machine: &Machine, address: u64, word: &AtomicU64, marked: u64) {
+    let me = owner(marked);
     machine.locks.wait(machine, address, || {
         loop {
             let value = word.load(Ordering::Relaxed);
             if value & !KIND == 0 {
                 // Others may still wait: keep them marked.
-                if try_take(word, me | WAITERS).is_ok() {
+                if try_take(word, marked | WAITERS).is_ok() {
                     return Some(());
                 }
                 continue;
@@ -151,6 +164,17 @@ pub(crate) fn is_owned(address: u64) -> bool {
     owner(value) == current_thread()
 }
 
+/// A mutex that this thread holds, other than `except`, and that was taken before
+/// where nothing may sleep: whoever comes from there would wait for a sleeper.
+pub(crate) fn held_of_hooks(except: u64) -> Option<u64> {
+    let is_of_hooks = |&address: &u64| {
+        let word: &AtomicU64 = memory::atomic(address);
+        touching(|| word.load(Ordering::Relaxed)) & IN_HOOKS != 0
+    };
+    let mut held = locks::held_mutexes(here().machine).into_iter();
+    held.find(|address| *address != except && is_of_hooks(address))
+}
+
 /// Faults on a word that no mutex in use has.
 fn check_word(what: &str, machine: &Machine, address: u64, value: u64) {
     if value & !KIND == 0 || locks::is_thread(owner(value)) {
@@ -215,7 +239,7 @@ imports! {
     fn mutex_tryenter(mutex: u64) -> i32 {
         let frame = here();
         let word: &AtomicU64 = memory::atomic(mutex);
-        match try_take(word, current_thread()) {
+        match try_take(word, current_thread() | in_hooks(frame)) {
             Ok(()) => {
                 locks::took(frame, mutex, Hold::Mutex);
                 1

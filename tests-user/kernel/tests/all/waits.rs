@@ -3,9 +3,12 @@
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
 //! Who waits for work of his own module to end: for a callout, for tasks. He must
-//! not hold what the work takes, whether or not it runs at that moment.
+//! not hold what the work takes, whether or not it runs at that moment. And nobody
+//! who sleeps holds what is taken where nothing may sleep.
 
 use std::time::Duration;
+
+use clinet_kernel::Context;
 
 use crate::common::Machine;
 
@@ -17,9 +20,23 @@ const WAITS: &str = "
     extern void taskq_wait(void *), taskq_destroy(void *);
     extern void *ddi_taskq_create(void *, const char *, int, int, uint32_t);
     extern void *thread_create(char *, size_t, void (*)(void *), void *, size_t, void *, int, int);
-    extern void cv_wait(kcondvar_t *, kmutex_t *);
+    extern clock_t cv_reltimedwait(kcondvar_t *, kmutex_t *, clock_t, int);
+    extern void delay(clock_t);
     extern char p0[];
     static kmutex_t lock, other;
+    static kcondvar_t cv;
+    void hook(void) { mutex_enter(&lock); mutex_exit(&lock); }
+    void hook_tries(void) { if (mutex_tryenter(&lock)) mutex_exit(&lock); }
+    void allocates(void) { mutex_enter(&lock); kmem_free(kmem_alloc(8, KM_SLEEP), 8); mutex_exit(&lock); }
+    void sleeps(void) { mutex_enter(&lock); delay(1); mutex_exit(&lock); }
+    void waits_for_cv(void) { mutex_enter(&lock); (void) cv_reltimedwait(&cv, &lock, 1, 0); mutex_exit(&lock); }
+    void waits_holding_both(void) {
+        mutex_enter(&lock);
+        mutex_enter(&other);
+        (void) cv_reltimedwait(&cv, &other, 1, 0);
+        mutex_exit(&other);
+        mutex_exit(&lock);
+    }
     static void *last, *queue;
     static void takes(void *arg) { mutex_enter(&lock); mutex_exit(&lock); }
     static void waits(void *arg) { taskq_wait(queue); }
@@ -62,6 +79,28 @@ fn untimeout_waits_for_what_takes_the_lock() {
     let expected = "the end of the callout test`takes";
     assert!(message.contains(expected), "{message}");
     assert!(message.contains("test`lock"), "{message}");
+}
+
+/// A hook would wait for the sleeper. The lock that a wait gives back is none.
+#[test]
+fn what_a_hook_takes_is_held_by_nobody_who_sleeps() {
+    for hook in ["hook", "hook_tries"] {
+        for sleeper in ["allocates", "sleeps", "waits_holding_both"] {
+            let machine = Machine::new(WAITS);
+            machine.call(sleeper, &[]);
+            machine.call(hook, &[]);
+            machine.call(sleeper, &[]);
+            let in_hook = machine.call_in(&Context::no_sleep(), hook, &[]);
+            in_hook.expect("no fault");
+            machine.call("waits_for_cv", &[]);
+            let message = machine.fault(sleeper, &[]);
+            assert!(
+                message.contains("taken where nothing may sleep"),
+                "{message}"
+            );
+            assert!(message.contains("test`lock"), "{message}");
+        }
+    }
 }
 
 #[test]
