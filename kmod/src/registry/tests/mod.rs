@@ -25,6 +25,7 @@ use super::uncounted::{Apart, UNCOUNTED};
 use super::*;
 use crate::flow::{Direction, Endpoint, Protocol, SockAddr};
 
+mod age;
 mod audits;
 mod behaviour;
 mod growth;
@@ -39,6 +40,7 @@ mod pools;
 mod sweep;
 mod threads;
 mod udp;
+mod uncounted;
 
 /// The world of `std`.
 #[derive(Debug)]
@@ -234,6 +236,9 @@ pub const SETTINGS: Settings = Settings {
     age: 16,
     fixed: false,
 };
+
+/// In ticks.
+pub const AGE: u8 = SETTINGS.age;
 
 /// A registry whose task has run once.
 pub struct Fixture(pub Registry<Std>);
