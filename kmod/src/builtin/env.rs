@@ -50,12 +50,7 @@ impl Env for Kernel {
 
     #[inline]
     fn prefetch(address: usize) {
-        cpu::prefetch_to_write(address);
-    }
-
-    #[inline]
-    fn prefetch_bucket(address: usize) {
-        cpu::prefetch_two_to_write(address);
+        cpu::prefetch_bucket(address);
     }
 }
 

@@ -114,13 +114,17 @@ pub fn maintain(now: u32) {
     };
     builtin.registry.maintain();
     let next = builtin.tick_at(now);
-    if TICK.swap(next, Ordering::Relaxed) != next {
-        sweep_for(builtin, Pass::Age);
-    }
+    let ages = TICK.swap(next, Ordering::Relaxed) != next;
     let due = now.wrapping_sub(SWEPT.load(Ordering::Relaxed)) >= SWEEP_SECONDS;
-    if builtin.registry.is_dirty() && (due || kmem::bytes() < SWEEP_BYTES) {
-        SWEPT.store(now, Ordering::Relaxed);
-        sweep_for(builtin, Pass::Dead);
+    match builtin.registry.pending() {
+        Some(pass) if due || kmem::bytes() < SWEEP_BYTES => {
+            SWEPT.store(now, Ordering::Relaxed);
+            sweep_for(builtin, pass);
+        }
+        _ if ages => {
+            sweep_for(builtin, Pass::Age);
+        }
+        _ => {}
     }
 }
 
@@ -157,11 +161,8 @@ pub(super) fn sweep_for(builtin: &Builtin, pass: Pass) -> Swept {
 /// Drops what is too old or dead, and gives memory back, now.
 pub fn sweep() {
     if let Some(builtin) = BUILTIN.get() {
-        let pass = match builtin.registry.is_dirty() {
-            true => Pass::Dead,
-            false => Pass::Age,
-        };
-        sweep_for(builtin, pass);
+        let pass = builtin.registry.pending();
+        sweep_for(builtin, pass.unwrap_or(Pass::Age));
     }
 }
 

@@ -6,18 +6,10 @@
 
 use core::arch::asm;
 
-/// Asks for the cache line at an address, which may be any number: nothing
-/// happens if there is no memory. The line will be written soon.
+/// Asks for the cache line at an address and the one behind it, which will be written
+/// soon. The address may be any number: nothing happens if there is no memory.
 #[inline(always)]
-pub fn prefetch_to_write(address: usize) {
-    // SAFETY: a hint, which reads and writes nothing and never traps.
-    unsafe { asm!("prefetchw [{}]", in(reg) address, options(nomem, nostack, preserves_flags)) };
-}
-
-/// As [`prefetch_to_write`], for the line at this address and the one behind
-/// it.
-#[inline(always)]
-pub fn prefetch_two_to_write(address: usize) {
+pub fn prefetch_bucket(address: usize) {
     // SAFETY: hints, which read and write nothing and never trap.
     unsafe {
         asm!(

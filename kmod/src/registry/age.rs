@@ -2,29 +2,32 @@
 // License, v. 2.0. If a copy of the MPL was not distributed with this
 // file, You can obtain one at https://mozilla.org/MPL/2.0/.
 
-//! The search for entries that are too old, by the heads of buckets.
+//! Sweeps that look at entries that age only, UDP and endpoints: the heads of buckets
+//! tell where there are any.
 
 use core::ops::Range;
 
 use super::bucket::{Bucket, older};
 use super::env::Env;
 use super::shard::Shard;
-use super::sweep::{Sweep, Why};
+use super::sweep::{Pass, Sweep, Why};
 use super::table::Table;
 use super::{Registry, TableEntry};
 
 /// Buckets whose heads are read while a shard is locked.
 const GLANCE: usize = 32;
-/// How many buckets ahead of a glance memory is asked for.
-const AHEAD: usize = 64;
 
 impl<E: Env> Registry<E> {
-    /// Drops what is too old, if the shard has any such entry.
-    pub(super) fn age(&self, shard: &Shard<E>, sweep: &mut Sweep<E, impl FnMut(&TableEntry, Why)>) {
+    /// Sweeps a shard, if it has any such entry.
+    pub(super) fn sweep_ageing(
+        &self,
+        shard: &Shard<E>,
+        sweep: &mut Sweep<E, impl FnMut(&TableEntry, Why)>,
+    ) {
+        let wanted = self.wanted(sweep.pass, sweep.tick);
         let end = {
             let mut table = shard.lock();
-            let oldest = table.oldest;
-            if !oldest.is_some_and(|oldest| self.is_old(oldest, sweep.tick)) {
+            if !table.oldest.is_some_and(&wanted) {
                 return;
             }
             table.swept = true;
@@ -42,7 +45,12 @@ impl<E: Env> Registry<E> {
         table.oldest = Some(older(table.oldest, oldest));
     }
 
-    /// Looks for old entries in [`GLANCE`] buckets, by their heads.
+    /// Does a pass look at entries of which the oldest was last used at a tick?
+    fn wanted(&self, pass: Pass, now: u8) -> impl Fn(u8) -> bool {
+        move |oldest| pass == Pass::Unbound || self.is_old(oldest, now)
+    }
+
+    /// Looks at those of [`GLANCE`] buckets that the pass wants, by their heads.
     fn glance(
         &self,
         shard: &Shard<E>,
@@ -50,41 +58,38 @@ impl<E: Env> Registry<E> {
         oldest: &mut u8,
         sweep: &mut Sweep<E, impl FnMut(&TableEntry, Why)>,
     ) {
+        let wanted = self.wanted(sweep.pass, sweep.tick);
         let mut at = first;
         let end = first.saturating_add(GLANCE);
         while at < end {
-            let Some(old) = self.first_old(&shard.lock(), at..end, sweep.tick, oldest) else {
+            let Some(found) = first_wanted(&shard.lock(), at..end, &wanted, oldest) else {
                 return;
             };
-            at = old.saturating_add(1);
-            self.look(shard, old..at, sweep);
-            if let Some(left) = shard.lock().bucket(old).and_then(Bucket::oldest) {
+            at = found.saturating_add(1);
+            self.look(shard, found..at, sweep);
+            if let Some(left) = shard.lock().bucket(found).and_then(Bucket::oldest) {
                 *oldest = older(Some(*oldest), left);
             }
         }
     }
+}
 
-    /// The first of these buckets with an old entry; of those before it the
-    /// oldest entry is noted.
-    fn first_old(
-        &self,
-        table: &Table<E>,
-        range: Range<usize>,
-        tick: u8,
-        oldest: &mut u8,
-    ) -> Option<usize> {
-        for ahead in range.clone() {
-            table.prefetch(ahead.saturating_add(AHEAD));
+/// The first of these buckets that is wanted; of those before it the oldest entry is
+/// noted.
+fn first_wanted<E: Env>(
+    table: &Table<E>,
+    range: Range<usize>,
+    wanted: impl Fn(u8) -> bool,
+    oldest: &mut u8,
+) -> Option<usize> {
+    for index in range {
+        let Some(of_bucket) = table.bucket(index).and_then(Bucket::oldest) else {
+            continue;
+        };
+        if wanted(of_bucket) {
+            return Some(index);
         }
-        for index in range {
-            let Some(of_bucket) = table.bucket(index).and_then(Bucket::oldest) else {
-                continue;
-            };
-            if self.is_old(of_bucket, tick) {
-                return Some(index);
-            }
-            *oldest = older(Some(*oldest), of_bucket);
-        }
-        None
+        *oldest = older(Some(*oldest), of_bucket);
     }
+    None
 }

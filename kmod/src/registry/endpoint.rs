@@ -9,7 +9,7 @@
 
 use super::connect::Tried;
 use super::entry::{Entry, Kind};
-use super::env::{Env, Word};
+use super::env::Env;
 use super::key::Key;
 use super::names::Numbered;
 use super::{Pass, Registry, StackId, Verdict, Via, key, local};
@@ -58,7 +58,7 @@ impl Binds {
         match pass {
             Pass::Clear => self.ip = 0,
             Pass::ClearAll => *self = Self::default(),
-            Pass::Age | Pass::Dead | Pass::Audit => {}
+            Pass::Age | Pass::Unbound | Pass::Dead | Pass::Audit => {}
         }
     }
 }
@@ -98,8 +98,8 @@ impl Bound {
         Entry::endpoint(key, counts)
     }
 
-    /// `begun` and `done` sweeps of the whole table have been: whatever died before
-    /// one began is gone when it is done.
+    /// `begun` and `done` sweeps for what is unbound have been: whatever died before one
+    /// began is gone when it is done.
     pub fn swept(&mut self, begun: u32, done: u32) {
         if done.wrapping_sub(self.pass).cast_signed() > 0 {
             self.oldest = self.mark;
@@ -351,7 +351,7 @@ impl<E: Env> Registry<E> {
         let mut bound = Bound {
             tick,
             empty: true,
-            pass: self.begun.load() as u32,
+            pass: self.unbound.begun(),
             ..Bound::default()
         };
         let verdict = self.add(&mut table, hash, bound.entry(key));
@@ -371,9 +371,9 @@ impl<E: Env> Registry<E> {
     /// All entries of an endpoint go, without looking at any.
     pub(super) fn drop_entries(&self, bound: &mut Bound) {
         if !bound.empty {
-            self.dirty.store(1);
+            self.unbound.mark();
         }
-        bound.swept(self.begun.load() as u32, self.done.load() as u32);
+        bound.swept(self.unbound.begun(), self.unbound.done());
         // Without a free generation the entries stay: they can only be ours.
         let _dropped = bound.drop_entries();
     }

@@ -109,10 +109,7 @@ pub trait Env: Sized + 'static {
     /// No memory for a sweep.
     fn no_scratch() -> Self::Scratch;
 
-    /// Asks for the cache line at an address, which will be written. May do
-    /// nothing.
+    /// Asks for the two cache lines of the bucket at an address, which will be written.
+    /// May do nothing.
     fn prefetch(address: usize);
-
-    /// As [`Env::prefetch`], for the two cache lines of a bucket.
-    fn prefetch_bucket(address: usize);
 }

@@ -36,6 +36,7 @@ mod audit;
 pub mod bucket;
 mod collect;
 mod connect;
+mod dead;
 mod delete;
 mod endpoint;
 pub mod entry;
@@ -61,6 +62,7 @@ pub mod uncounted;
 use crate::flow::{Addr, FiveTuple};
 pub use audit::Audit;
 pub use connect::Ended;
+use dead::Dead;
 pub use delete::Deleted;
 use env::{Env, Lock, Word};
 use growth::segments_for;
@@ -174,11 +176,10 @@ pub struct Registry<E: Env> {
     pools: Pools<E>,
     reserve: Reserve<E>,
     uncounted: Uncounted<E>,
-    /// Entries died since the last sweep.
-    dirty: E::Word,
-    /// Sweeps of the whole table that began, and that are done.
-    begun: E::Word,
-    done: E::Word,
+    /// Entries whose address or owner is gone.
+    nameless: Dead<E>,
+    /// Entries of UDP whose endpoint is gone, and endpoints that nobody uses.
+    unbound: Dead<E>,
     /// A sweep is under way.
     busy: E::Word,
     scratch: E::Lock<E::Scratch>,
@@ -253,9 +254,8 @@ impl<E: Env> Registry<E> {
             pools: Pools::new(most, bits),
             reserve: Reserve::new(memory.reserve),
             uncounted: Uncounted::new(memory.uncounted),
-            dirty: E::Word::new(0),
-            begun: E::Word::new(0),
-            done: E::Word::new(0),
+            nameless: Dead::new(),
+            unbound: Dead::new(),
             busy: E::Word::new(0),
             scratch: E::Lock::new(memory.scratch),
         }
@@ -284,7 +284,7 @@ impl<E: Env> Registry<E> {
             .locals
             .retire(|local| !self.shared.contains(local.words))
         {
-            self.dirty.swap(1);
+            self.nameless.mark();
         }
     }
 
@@ -335,7 +335,7 @@ impl<E: Env> Registry<E> {
         // either this one too, or it is seen here that the address is gone.
         if !self.is_shared(addr) {
             self.locals.retire(|name| *name == meaning);
-            self.dirty.swap(1);
+            self.nameless.mark();
             return Err(Verdict::NotShared);
         }
         Ok(local)
@@ -436,9 +436,12 @@ impl<E: Env> Registry<E> {
         }
     }
 
-    /// Is anything dead that a sweep would drop?
-    pub fn is_dirty(&self) -> bool {
-        self.dirty.load() != 0
+    /// The sweep that drops what is dead, if anything is.
+    pub fn pending(&self) -> Option<Pass> {
+        if self.nameless.is_any() {
+            return Some(Pass::Dead);
+        }
+        self.unbound.is_any().then_some(Pass::Unbound)
     }
 }
 

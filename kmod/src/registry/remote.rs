@@ -275,7 +275,7 @@ impl<E: Env> Registry<E> {
         if !self.is_other(node) {
             return None;
         }
-        let sweeps = (self.begun.load() as u32, self.done.load() as u32);
+        let sweeps = (self.nameless.begun(), self.nameless.done());
         let mut result = Ok(());
         // Without a name it owns nothing.
         let _known = self.owners.change_note(&owner(node), |note| {
@@ -283,8 +283,7 @@ impl<E: Env> Registry<E> {
             result = change(&mut epochs, sweeps);
             epochs.into()
         });
-        // Not a store: a sweep that takes this mark away has to see the epochs.
-        self.dirty.swap(1);
+        self.nameless.mark();
         Some(result)
     }
 

@@ -46,7 +46,7 @@ impl<E: Env> Shard<E> {
         let home = home(hash.fraction(), self.homes.load() as usize);
         let segment = self.peek.address(home / SEGMENT);
         let offset = (home % SEGMENT).wrapping_mul(size_of::<Bucket>());
-        E::prefetch_bucket(segment.wrapping_add(offset));
+        E::prefetch(segment.wrapping_add(offset));
     }
 
     /// The number of homes has changed, or may have.

@@ -59,7 +59,10 @@ impl<E: Env> Drop for Turn<'_, E> {
 pub enum Pass {
     /// Drops what is too old.
     Age,
-    /// Drops what is too old or dead.
+    /// Drops what is too old, entries of UDP whose endpoint is gone, and endpoints that
+    /// nobody uses.
+    Unbound,
+    /// As `Unbound`, and entries whose address or owner is gone.
     Dead,
     /// As `Dead`, and ends an audit: what came through ip's hooks, and neither it
     /// nor the audit before saw, goes.
@@ -115,7 +118,7 @@ impl Swept {
 
 /// A sweep under way.
 pub(super) struct Sweep<E: Env, F> {
-    pass: Pass,
+    pub(super) pass: Pass,
     pub(super) tick: u8,
     swept: Swept,
     asked: E::Scratch,
@@ -169,31 +172,22 @@ impl<E: Env> Registry<E> {
             let is_old = self.settings.age != 0 && self.is_old(then, tick);
             binds.clear(if is_old { Pass::ClearAll } else { pass });
         });
-        let begun = self.begin(pass);
+        let unbound = (pass != Pass::Age).then(|| self.unbound.begin());
+        let looks_at_all = !matches!(pass, Pass::Age | Pass::Unbound);
+        let nameless = looks_at_all.then(|| self.nameless.begin());
         for shard in self.shards.iter() {
-            match pass {
-                Pass::Age => self.age(shard, &mut sweep),
-                _ => self.sweep_all(shard, &mut sweep),
+            match looks_at_all {
+                true => self.sweep_all(shard, &mut sweep),
+                false => self.sweep_ageing(shard, &mut sweep),
             }
             let mut table = shard.lock();
             sweep.swept.dead += u64::from(core::mem::take(&mut table.replaced));
         }
-        if let Some(begun) = begun {
-            self.done.store(begun);
+        for (dead, number) in [(&self.unbound, unbound), (&self.nameless, nameless)] {
+            number.inspect(|number| dead.end(*number));
         }
         *self.scratch.lock() = sweep.asked;
         Ok(sweep.swept)
-    }
-
-    /// A pass that drops the dead begins; its number.
-    fn begin(&self, pass: Pass) -> Option<u64> {
-        if pass == Pass::Age {
-            return None;
-        }
-        // Not a store: what died before the mark that this takes away has to be
-        // seen by what follows.
-        self.dirty.swap(0);
-        Some(self.begun.add(1).wrapping_add(1))
     }
 
     fn sweep_all(&self, shard: &Shard<E>, sweep: &mut Sweep<E, impl FnMut(&TableEntry, Why)>) {
@@ -349,13 +343,13 @@ impl<E: Env> Registry<E> {
 
     fn endpoint_fate(&self, entry: &Entry, pass: Pass, tick: u8) -> Fate {
         let mut bound = Bound::from(entry);
-        bound.swept(self.begun.load() as u32, self.done.load() as u32);
+        bound.swept(self.unbound.begun(), self.unbound.done());
         bound.binds.clear(pass);
         if pass == Pass::ClearAll || self.is_old(bound.tick, tick) {
             bound.binds = Binds::default();
             if !bound.drop_entries() {
                 // Generations have run out: its entries go after another sweep.
-                self.dirty.store(1);
+                self.unbound.mark();
             }
         }
         if bound.is_idle() {
@@ -363,7 +357,7 @@ impl<E: Env> Registry<E> {
         }
         if bound.binds.is_none() && bound.empty {
             // It can go after another sweep.
-            self.dirty.store(1);
+            self.unbound.mark();
         }
         Fate::Changes(bound.entry(&entry.key()))
     }

@@ -323,11 +323,4 @@ impl<E: Env> Table<E> {
             used.map(move |(place, entry)| (At::new(index, place), entry))
         })
     }
-
-    /// Asks for the head of a bucket.
-    pub fn prefetch(&self, index: usize) {
-        if let Some(bucket) = self.bucket(index) {
-            E::prefetch(core::ptr::from_ref(bucket).addr());
-        }
-    }
 }

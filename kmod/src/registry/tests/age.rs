@@ -87,7 +87,7 @@ fn without_an_age_nothing_is_ever_too_old() {
     registry.bind(0, &endpoint(54), Via::Ip, 0);
     for later in 0..200_u8 {
         let tick = later % 64;
-        for pass in [Pass::Age, Pass::Dead] {
+        for pass in [Pass::Age, Pass::Unbound, Pass::Dead] {
             let swept = registry.sweep(pass, tick, |_, _| {}).unwrap();
             assert_eq!(swept, Swept::default());
             // Its age is listed as far as it can be told, and never as less.
@@ -154,8 +154,8 @@ fn an_endpoint_whose_generations_ran_out_goes_when_it_is_too_old() {
     }
     for tick in 1..AGE + 12 {
         registry.sweep(Pass::Age, tick, |_, _| {}).unwrap();
-        if registry.is_dirty() {
-            registry.sweep(Pass::Dead, tick, |_, _| {}).unwrap();
+        if let Some(pass) = registry.pending() {
+            registry.sweep(pass, tick, |_, _| {}).unwrap();
         }
     }
     assert_eq!((registry.len(), registry.endpoints()), (0, 0));

@@ -185,8 +185,6 @@ impl Env for Std {
     }
 
     fn prefetch(_: usize) {}
-
-    fn prefetch_bucket(_: usize) {}
 }
 
 /// Memory for a registry with so many shards.

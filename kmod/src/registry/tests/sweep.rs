@@ -48,7 +48,27 @@ fn what_hung_on_an_endpoint_is_told() {
     fixture.connect(&udp(1));
     assert!(fixture.0.unbind(0, &endpoint, Via::Ip));
     let expected = (udp(1), Why::Dead, 1, 0);
-    assert_eq!(gone(&fixture, Pass::Dead, 0), [expected]);
+    assert_eq!(gone(&fixture, Pass::Unbound, 0), [expected]);
+}
+
+/// What lies in buckets without anything that ages is left to a sweep that looks at
+/// all, which what is unbound does not ask for.
+#[test]
+fn a_sweep_for_the_unbound_leaves_other_dead_entries_for_the_next() {
+    let fixture = Fixture::new(SETTINGS, 1);
+    let (registry, endpoint) = (&fixture.0, udp(1).endpoint());
+    fixture.connect(&udp(1));
+    registry.unbind(0, &endpoint, Via::Ip);
+    assert_eq!(registry.pending(), Some(Pass::Unbound));
+    registry.install(2, &tcp(2)).unwrap();
+    registry.leave(2);
+    assert_eq!(registry.pending(), Some(Pass::Dead));
+    assert_eq!(registry.sweep(Pass::Unbound, 0, |_, _| {}).unwrap().dead, 1);
+    assert_eq!((registry.pending(), registry.len()), (Some(Pass::Dead), 1));
+    assert_eq!(registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap().dead, 1);
+    // The endpoint goes with another sweep.
+    assert_eq!(registry.pending(), Some(Pass::Unbound));
+    assert_eq!((registry.len(), registry.endpoints()), (0, 1));
 }
 
 /// Although nobody finds the names of their address and owner any more.
@@ -93,7 +113,7 @@ fn all_of_this_node_is_told_and_others_stay() {
 #[test]
 fn a_sweep_that_began_a_tick_ago_leaves_what_is_younger() {
     for now in [5, 63] {
-        for pass in [Pass::Age, Pass::Dead] {
+        for pass in [Pass::Age, Pass::Unbound, Pass::Dead] {
             let fixture = Fixture::new(SETTINGS, 1);
             let registry = &fixture.0;
             let next = (now + 1) % 64;

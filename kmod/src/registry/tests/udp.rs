@@ -26,7 +26,7 @@ fn the_last_unbind_drops_the_entries_of_this_endpoint_only() {
     assert_eq!(verdict(&registry, &udp(3)), Verdict::OwnedBy(2));
     assert_eq!(verdict(&registry, &other), Verdict::Repeated);
     assert_eq!(verdict(&registry, &tcp(1)), Verdict::Repeated);
-    assert!(registry.is_dirty());
+    assert_eq!(registry.pending(), Some(Pass::Unbound));
     assert_eq!(registry.sweep(Pass::Dead, 0, |_, _| {}).unwrap().dead, 2);
     assert_eq!(registry.len(), 3);
 }

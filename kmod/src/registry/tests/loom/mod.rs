@@ -125,8 +125,6 @@ impl Env for World {
     }
 
     fn prefetch(_: usize) {}
-
-    fn prefetch_bucket(_: usize) {}
 }
 
 /// What a scenario changes: names of addresses and nodes, places of addresses

@@ -189,7 +189,7 @@ fn no_purge_is_forgotten_by_a_sweep_that_begins() {
             },
         ),
         |registry, (), ()| {
-            assert!(registry.is_dirty() || registry.len() == 0);
+            assert!(registry.pending().is_some() || registry.len() == 0);
         },
     );
 }

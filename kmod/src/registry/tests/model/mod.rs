@@ -235,8 +235,8 @@ impl Both {
         self.model.tick = (self.model.tick + ticks) % 64;
         self.sweep(Pass::Age);
         self.since_dead = self.since_dead.saturating_add(ticks);
-        if self.since_dead > 4 && self.registry.is_dirty() {
-            self.sweep(Pass::Dead);
+        if let Some(pass) = self.registry.pending().filter(|_| self.since_dead > 4) {
+            self.sweep(pass);
         }
     }
 
@@ -248,6 +248,8 @@ impl Both {
         assert_eq!(swept.unseen, self.model.sweep(pass));
         if pass != Pass::Age {
             self.since_dead = 0;
+        }
+        if pass != Pass::Age && self.registry.pending().is_none() {
             assert_eq!(self.registry.len(), self.model.held.len());
         }
     }
@@ -304,7 +306,7 @@ fn call() -> impl Strategy<Value = Call> {
     let pass = prop::sample::select(
         &[
             Pass::Age,
-            Pass::Dead,
+            Pass::Unbound,
             Pass::Dead,
             Pass::Audit,
             Pass::Audit,
