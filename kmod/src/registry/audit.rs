@@ -51,7 +51,8 @@ impl<E: Env> Registry<E> {
         let Some(mut table) = self.lock(hash, local) else {
             return Audit::Absent;
         };
-        match table.find_mut(hash, &key) {
+        let home = table.home(hash);
+        match table.find_mut(home, &key) {
             None => Audit::Absent,
             Some((_, entry)) => self.see(entry),
         }
@@ -89,11 +90,12 @@ impl<E: Env> Registry<E> {
             let Some(mut table) = self.lock(hash, local) else {
                 continue;
             };
+            let home = table.home(hash);
             let new = Entry::tcp(&key, Direction::Incoming, Via::Ip, true);
-            let verdict = match table.find_mut(hash, &key) {
-                None => self.add(&mut table, hash, new),
+            let verdict = match table.find_mut(home, &key) {
+                None => self.add(&mut table, home, new),
                 Some((at, entry)) => match self.see(entry) {
-                    Audit::Absent => self.replace(&mut table, hash, at, new),
+                    Audit::Absent => self.replace(&mut table, home, at, new),
                     // Somebody registered it meanwhile, who will end it, too.
                     present => return present,
                 },

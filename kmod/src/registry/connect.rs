@@ -10,7 +10,7 @@ use super::hash::Hash;
 use super::key::Key;
 use super::names::{Meaning, Numbered};
 use super::pool::Pool;
-use super::table::{At, Table};
+use super::table::{At, Home, Table};
 use super::{Full, Node, ROUNDS, Registry, StackId, Verdict, Via, key, local};
 use crate::flow::{Addr, Direction, FiveTuple, Protocol};
 
@@ -42,6 +42,16 @@ impl Tried {
             verdict,
             grows: None,
         }
+    }
+}
+
+/// The pools that an entry is of.
+#[inline(always)]
+fn pools(entry: &Entry) -> (Pool, Option<Pool>) {
+    match entry.kind() {
+        Kind::Endpoint => (Pool::Endpoints, None),
+        Kind::Udp => (Pool::Udp, Some(Pool::Tuples)),
+        Kind::Tcp | Kind::Other(..) => (Pool::Tuples, None),
     }
 }
 
@@ -138,11 +148,11 @@ impl<E: Env> Registry<E> {
         let Some(mut table) = self.lock(hash, local) else {
             return Tried::at_rest(Verdict::Late);
         };
-        let verdict = self.register_tcp(&mut table, hash, &key, direction, via);
-        let [outgoing, incoming, _] = &mut table.counts.flows;
-        match direction {
-            Direction::Outgoing => outgoing.count(verdict),
-            Direction::Incoming => incoming.count(verdict),
+        let home = table.home(hash);
+        let verdict = self.register_tcp(&mut table, home, &key, direction, via);
+        if matches!(verdict, Verdict::OwnedBy(_)) {
+            // Nothing came: nothing has to grow.
+            return Tried::at_rest(verdict);
         }
         let grows = table.grows().then_some(hash);
         Tried { verdict, grows }
@@ -152,28 +162,30 @@ impl<E: Env> Registry<E> {
     fn register_tcp(
         &self,
         table: &mut Table<E>,
-        hash: Hash,
+        home: Home,
         key: &Key,
         direction: Direction,
         via: Via,
     ) -> Verdict {
         let audited = table.audited;
         let may_end_twice = (direction, via) == (Direction::Incoming, Via::Ip);
-        let Some((at, entry)) = table.find_mut(hash, key) else {
+        let Some((at, entry)) = table.find_mut(home, key) else {
             let new = Entry::tcp(key, direction, via, audited);
-            let ghost = || table.ghost(hash, key);
-            return match may_end_twice && ghost().is_some_and(Entry::is_incoming_via_ip) {
-                true => self.add_doubtful(table, hash, new),
-                false => self.add(table, hash, new),
+            let ghost = || table.ghost(home, key);
+            let verdict = match may_end_twice && ghost().is_some_and(Entry::is_incoming_via_ip) {
+                true => self.add_doubtful(table, home, new),
+                false => self.add(table, home, new),
             };
+            return table.counts.tcp(direction).count(verdict);
         };
         // There is an entry of this 5-tuple already.
         match entry.kind() {
             Kind::Other(owner, epoch) => match self.owner(owner, epoch) {
-                Some(owner) => Verdict::OwnedBy(owner),
+                Some(owner) => table.counts.tcp(direction).count(Verdict::OwnedBy(owner)),
                 None => {
                     let new = Entry::tcp(key, direction, via, audited);
-                    self.replace(table, hash, at, new)
+                    let verdict = self.replace(table, home, at, new);
+                    table.counts.tcp(direction).count(verdict)
                 }
             },
             _ => {
@@ -181,7 +193,7 @@ impl<E: Env> Registry<E> {
                 if may_end_twice {
                     entry.set_doubtful();
                 }
-                Verdict::Repeated
+                table.counts.tcp(direction).count(Verdict::Repeated)
             }
         }
     }
@@ -191,19 +203,51 @@ impl<E: Env> Registry<E> {
     /// nothing is left of the first connection's entry ([`Table::ghost`]), that end takes
     /// the entry of the second one, until two audits register it again.
     #[cold]
-    fn add_doubtful(&self, table: &mut Table<E>, hash: Hash, mut entry: Entry) -> Verdict {
+    fn add_doubtful(&self, table: &mut Table<E>, home: Home, mut entry: Entry) -> Verdict {
         entry.retain(false);
         entry.set_doubtful();
-        self.add(table, hash, entry)
+        self.add(table, home, entry)
     }
 
     /// Adds an entry whose key has none.
     #[inline(always)]
-    pub(super) fn add(&self, table: &mut Table<E>, hash: Hash, entry: Entry) -> Verdict {
-        if let Some(full) = self.take_credit(table, &entry) {
-            return Verdict::Full(full);
+    pub(super) fn add(&self, table: &mut Table<E>, home: Home, entry: Entry) -> Verdict {
+        let (one, other) = pools(&entry);
+        let has = |pool| *table.credit.of(pool) > 0;
+        match has(one) && other.is_none_or(has) {
+            true => self.add_with_credit(table, home, entry),
+            false => self.add_with_new_credit(table, home, entry),
         }
-        if !table.insert(hash, entry) {
+    }
+
+    /// As [`Registry::add`], in a shard whose credit is spent.
+    #[inline(never)]
+    fn add_with_new_credit(&self, table: &mut Table<E>, home: Home, entry: Entry) -> Verdict {
+        let (one, other) = pools(&entry);
+        if !self.pools.refill(&mut table.credit, one) {
+            return Verdict::Full(match one {
+                Pool::Tuples => Full::Tuples,
+                Pool::Udp | Pool::Endpoints => Full::Udp,
+            });
+        }
+        if other.is_some_and(|pool| !self.pools.refill(&mut table.credit, pool)) {
+            // Others may have what this shard cannot use.
+            self.pools.spend(&mut table.credit, one);
+            self.pools.give(&mut table.credit, one);
+            return Verdict::Full(Full::Tuples);
+        }
+        self.add_with_credit(table, home, entry)
+    }
+
+    #[inline(always)]
+    fn add_with_credit(&self, table: &mut Table<E>, home: Home, entry: Entry) -> Verdict {
+        let inserted = table.insert(home, entry);
+        let (one, other) = pools(&entry);
+        self.pools.spend(&mut table.credit, one);
+        if let Some(pool) = other {
+            self.pools.spend(&mut table.credit, pool);
+        }
+        if !inserted {
             self.give_credit(table, &entry);
             return Verdict::Late;
         }
@@ -214,40 +258,19 @@ impl<E: Env> Registry<E> {
         Verdict::Registered
     }
 
-    /// What there is no room for, if anything.
-    #[inline(always)]
-    fn take_credit(&self, table: &mut Table<E>, entry: &Entry) -> Option<Full> {
-        let (pools, credit) = (&self.pools, &mut table.credit);
-        match entry.kind() {
-            Kind::Endpoint => (!pools.take(credit, Pool::Endpoints)).then_some(Full::Udp),
-            Kind::Udp if !pools.take(credit, Pool::Udp) => Some(Full::Udp),
-            kind => {
-                let taken = pools.take(credit, Pool::Tuples);
-                if !taken && kind == Kind::Udp {
-                    pools.give(credit, Pool::Udp);
-                }
-                (!taken).then_some(Full::Tuples)
-            }
-        }
-    }
-
     #[inline(always)]
     fn give_credit(&self, table: &mut Table<E>, entry: &Entry) {
-        let (pools, credit) = (&self.pools, &mut table.credit);
-        match entry.kind() {
-            Kind::Endpoint => pools.give(credit, Pool::Endpoints),
-            Kind::Udp => {
-                pools.give(credit, Pool::Udp);
-                pools.give(credit, Pool::Tuples);
-            }
-            Kind::Tcp | Kind::Other(..) => pools.give(credit, Pool::Tuples),
+        let (one, other) = pools(entry);
+        self.pools.give(&mut table.credit, one);
+        if let Some(pool) = other {
+            self.pools.give(&mut table.credit, pool);
         }
     }
 
     /// Takes an entry away.
     #[inline(always)]
-    pub(super) fn remove(&self, table: &mut Table<E>, hash: Hash, at: At, entry: &Entry) {
-        table.remove(hash, at);
+    pub(super) fn remove(&self, table: &mut Table<E>, home: Home, at: At, entry: &Entry) {
+        table.remove(home, at);
         self.give_credit(table, entry);
         table.locals.count(&self.locals, entry.local(), -1);
         if let Kind::Other(owner, _) = entry.kind() {
@@ -257,12 +280,12 @@ impl<E: Env> Registry<E> {
 
     /// A new entry takes the place of a dead one of the same key.
     #[cold]
-    pub(super) fn replace(&self, table: &mut Table<E>, hash: Hash, at: At, new: Entry) -> Verdict {
+    pub(super) fn replace(&self, table: &mut Table<E>, home: Home, at: At, new: Entry) -> Verdict {
         if let Some(dead) = table.get(at).copied() {
-            self.remove(table, hash, at, &dead);
+            self.remove(table, home, at, &dead);
             table.replaced = table.replaced.saturating_add(1);
         }
-        self.add(table, hash, new)
+        self.add(table, home, new)
     }
 
     /// One use of the 5-tuple ended.
@@ -295,18 +318,19 @@ impl<E: Env> Registry<E> {
             Protocol::Udp => self.generation(&key),
         };
         let mut table = self.lock(hash, local)?;
-        Some(self.release(&mut table, hash, &key, generation))
+        let home = table.home(hash);
+        Some(self.release(&mut table, home, &key, generation))
     }
 
     #[inline(always)]
     fn release(
         &self,
         table: &mut Table<E>,
-        hash: Hash,
+        home: Home,
         key: &Key,
         generation: Option<u8>,
     ) -> Ended {
-        let Some((at, entry)) = table.find_mut(hash, key) else {
+        let Some((at, entry)) = table.find_mut(home, key) else {
             return Ended::Unknown;
         };
         match entry.kind() {
@@ -319,7 +343,7 @@ impl<E: Env> Registry<E> {
             Left::Doubtful => Ended::Doubtful,
             Left::Nothing => {
                 let entry = *entry;
-                self.remove(table, hash, at, &entry);
+                self.remove(table, home, at, &entry);
                 table.counts.removed += 1;
                 Ended::Removed
             }
@@ -345,13 +369,12 @@ impl<E: Env> Registry<E> {
     /// Another node that owns a 5-tuple of UDP, for a question, which is counted.
     pub(super) fn owner_of(&self, local: Numbered<'_, E>, hash: Hash, key: &Key) -> Option<Node> {
         let mut table = self.lock(hash, local)?;
-        let owner = match table.find(hash, key)?.kind() {
+        let owner = match table.find(table.home(hash), key)?.kind() {
             Kind::Other(owner, epoch) => self.owner(owner, epoch),
             _ => None,
         };
         if let Some(owner) = owner {
-            let [.., udp] = &mut table.counts.flows;
-            udp.count(Verdict::OwnedBy(owner));
+            table.counts.udp().count(Verdict::OwnedBy(owner));
         }
         owner
     }

@@ -36,7 +36,8 @@ impl<E: Env> Registry<E> {
             let key = key(local, tuple);
             let hash = key.hash(&self.secret);
             let mut table = self.lock(hash, local)?;
-            let Some((at, entry)) = table.find_mut(hash, &key) else {
+            let home = table.home(hash);
+            let Some((at, entry)) = table.find_mut(home, &key) else {
                 return Some(Deleted::Nothing);
             };
             let entry = *entry;
@@ -46,7 +47,7 @@ impl<E: Env> Registry<E> {
                 _ => Deleted::Ours,
             };
             if !only_look {
-                self.remove(&mut table, hash, at, &entry);
+                self.remove(&mut table, home, at, &entry);
             }
             Some(deleted)
         });

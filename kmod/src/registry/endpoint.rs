@@ -191,12 +191,13 @@ impl<E: Env> Registry<E> {
         let Some(mut table) = self.lock(hash, local) else {
             return Tried::at_rest(Verdict::Late);
         };
-        let verdict = match table.find_mut(hash, &key) {
-            None => self.add(&mut table, hash, new),
+        let home = table.home(hash);
+        let verdict = match table.find_mut(home, &key) {
+            None => self.add(&mut table, home, new),
             Some((at, entry)) => match entry.kind() {
                 Kind::Other(owner, epoch) => match self.owner(owner, epoch) {
                     Some(owner) => Verdict::OwnedBy(owner),
-                    None => self.replace(&mut table, hash, at, new),
+                    None => self.replace(&mut table, home, at, new),
                 },
                 _ if entry.generation() == new.generation() => {
                     entry.ask_again(new.tick());
@@ -205,14 +206,13 @@ impl<E: Env> Registry<E> {
                 _ => {
                     let generation = Some(entry.generation());
                     match core::mem::replace(in_the_way, generation) == generation {
-                        true => self.replace(&mut table, hash, at, new),
+                        true => self.replace(&mut table, home, at, new),
                         false => Verdict::Late,
                     }
                 }
             },
         };
-        let [.., udp] = &mut table.counts.flows;
-        udp.count(verdict);
+        table.counts.udp().count(verdict);
         let grows = table.grows().then_some(hash);
         Tried { verdict, grows }
     }
@@ -258,7 +258,8 @@ impl<E: Env> Registry<E> {
             let key = Key::endpoint(local.number(), endpoint.port);
             let hash = key.hash(&self.secret);
             let mut table = self.lock(hash, local)?;
-            let Some((at, entry)) = table.find_mut(hash, &key) else {
+            let home = table.home(hash);
+            let Some((at, entry)) = table.find_mut(home, &key) else {
                 return Some(false);
             };
             let mut bound = Bound::from(&*entry);
@@ -269,7 +270,7 @@ impl<E: Env> Registry<E> {
             *entry = bound.entry(&key);
             if bound.is_idle() {
                 let entry = *entry;
-                self.remove(&mut table, hash, at, &entry);
+                self.remove(&mut table, home, at, &entry);
             }
             Some(true)
         });
@@ -324,7 +325,8 @@ impl<E: Env> Registry<E> {
     pub(super) fn endpoint_generation(&self, key: &Key) -> Option<u8> {
         let hash = key.hash(&self.secret);
         let table = self.shard(hash)?.lock();
-        let entry = table.find(hash, key)?;
+        let home = table.home(hash);
+        let entry = table.find(home, key)?;
         Some(Bound::from(entry).generation)
     }
 
@@ -342,7 +344,8 @@ impl<E: Env> Registry<E> {
         let Some(mut table) = self.lock(hash, local) else {
             return (Err(Verdict::Late), false);
         };
-        if let Some((_, entry)) = table.find_mut(hash, key) {
+        let home = table.home(hash);
+        if let Some((_, entry)) = table.find_mut(home, key) {
             let mut bound = Bound::from(&*entry);
             let result = change(&mut bound);
             *entry = bound.entry(key);
@@ -354,7 +357,7 @@ impl<E: Env> Registry<E> {
             pass: self.unbound.begun(),
             ..Bound::default()
         };
-        let verdict = self.add(&mut table, hash, bound.entry(key));
+        let verdict = self.add(&mut table, home, bound.entry(key));
         let grows = table.grows();
         if verdict != Verdict::Registered {
             return (Err(verdict), grows);
@@ -362,7 +365,7 @@ impl<E: Env> Registry<E> {
         // Now that there is room, it has the binds that were counted apart.
         bound.binds = self.uncounted.take(|| (local.meaning(), key.lport()));
         let result = change(&mut bound);
-        if let Some((_, entry)) = table.find_mut(hash, key) {
+        if let Some((_, entry)) = table.find_mut(home, key) {
             *entry = bound.entry(key);
         }
         (Ok(result), grows)

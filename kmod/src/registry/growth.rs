@@ -27,7 +27,7 @@ use super::entry::Entry;
 use super::env::{Directory, Env, SEGMENT};
 use super::hash::{Hash, Secret};
 use super::layout::{Layout, Move};
-use super::table::{At, PAD, Table, within_reach};
+use super::table::{At, Home, PAD, Table, within_reach};
 
 /// Homes whose entries an insertion moves.
 pub const STEPS: usize = 2;
@@ -259,7 +259,11 @@ impl<E: Env> Table<E> {
             return;
         };
         let hash = hash_of(&entry, secret);
-        let to = self.put(next.target(hash.fraction()), hash, entry);
+        let home = Home {
+            bucket: next.target(hash.fraction()),
+            fingerprint: hash.fingerprint(),
+        };
+        let to = self.put(home, entry);
         if let (Some(to), Some(tick)) = (to, entry.ages())
             && let Some(bucket) = self.bucket_mut(to)
         {

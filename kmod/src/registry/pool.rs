@@ -83,19 +83,22 @@ impl<E: Env> Pools<E> {
         }
     }
 
-    /// One more entry, for a shard with this credit. False: that is one too many.
-    #[inline]
-    pub fn take(&self, credit: &mut Credit, pool: Pool) -> bool {
+    /// Gives a shard more credit if it has none. False: there is no more.
+    pub fn refill(&self, credit: &mut Credit, pool: Pool) -> bool {
         let mine = credit.of_mut(pool);
         if *mine == 0 {
             *mine = self.take_batch(pool);
         }
-        let taken = mine.checked_sub(1);
-        *mine = taken.unwrap_or(0);
-        taken.is_some()
+        *mine != 0
     }
 
-    #[inline(never)]
+    /// One more entry in a shard with credit for it.
+    #[inline]
+    pub fn spend(&self, credit: &mut Credit, pool: Pool) {
+        let mine = credit.of_mut(pool);
+        *mine = mine.saturating_sub(1);
+    }
+
     fn take_batch(&self, pool: Pool) -> u32 {
         let batch = *self.batches.of(pool);
         let left = self.left.of(pool);

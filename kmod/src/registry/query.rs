@@ -6,11 +6,11 @@
 
 use super::entry::{Entry, Kind};
 use super::env::Env;
-use super::hash::Hash;
 use super::key::Key;
 use super::names::{Meaning, Numbered};
 use super::pool::Pool;
 use super::shard::Guard;
+use super::table::Home;
 use super::{Full, Registry, StackId, Verdict, key, local};
 use crate::flow::{FiveTuple, Protocol};
 
@@ -43,18 +43,19 @@ impl<E: Env> Registry<E> {
             Protocol::Udp => self.generation(&key),
         };
         let table = self.lock(hash, local)?;
-        Some(self.tell(&table, hash, &key, generation))
+        let home = table.home(hash);
+        Some(self.tell(&table, home, &key, generation))
     }
 
     #[inline(always)]
     fn tell(
         &self,
         table: &Guard<'_, E>,
-        hash: Hash,
+        home: Home,
         key: &Key,
         generation: Option<u8>,
     ) -> (Verdict, u64) {
-        let found = table.find(hash, key);
+        let found = table.find(home, key);
         match found.map(|entry| (entry, entry.kind())) {
             Some((_, Kind::Other(owner, epoch))) => {
                 if let Some(owner) = self.owner(owner, epoch) {
@@ -66,7 +67,7 @@ impl<E: Env> Registry<E> {
             None => {}
         }
         let dead = found.map(Entry::kind);
-        let is_late = dead.is_none() && self.reserve.is_exhausted() && !table.has_place(hash);
+        let is_late = dead.is_none() && self.reserve.is_exhausted() && !table.has_place(home);
         match self.room(table, key, dead, generation) {
             Verdict::Registered if is_late => (Verdict::Late, 0),
             verdict => (verdict, 0),

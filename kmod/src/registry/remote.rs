@@ -152,13 +152,14 @@ impl<E: Env> Registry<E> {
             Protocol::Udp => self.generation_that_is_over(local, &key),
         };
         let mut table = self.lock(hash, local).ok_or(NotInstalled::Late)?;
+        let home = table.home(hash);
         if !name.holds() {
             return Err(NotInstalled::Late);
         }
         let epochs = Epochs::from(name.note().load());
         let new = Entry::other(&key, name.number(), epochs.present);
-        let verdict = match table.find_mut(hash, &key) {
-            None => self.add(&mut table, hash, new),
+        let verdict = match table.find_mut(home, &key) {
+            None => self.add(&mut table, home, new),
             Some((at, entry)) => {
                 let holder = match entry.kind() {
                     Kind::Other(number, epoch) => self.owner(number, epoch),
@@ -171,7 +172,7 @@ impl<E: Env> Registry<E> {
                         Verdict::Repeated
                     }
                     Some(holder) => return Err(NotInstalled::OwnedBy(holder)),
-                    None => self.replace(&mut table, hash, at, new),
+                    None => self.replace(&mut table, home, at, new),
                 }
             }
         };
@@ -198,7 +199,8 @@ impl<E: Env> Registry<E> {
         let hash = key.hash(&self.secret);
         let seen = {
             let table = self.lock(hash, local)?;
-            let entry = table.find(hash, key)?;
+            let home = table.home(hash);
+            let entry = table.find(home, key)?;
             (entry.kind() == Kind::Udp).then(|| entry.generation())
         };
         seen.filter(|seen| self.generation(key) != Some(*seen))
@@ -214,7 +216,8 @@ impl<E: Env> Registry<E> {
             let key = key(local, tuple);
             let hash = key.hash(&self.secret);
             let mut table = self.lock(hash, local)?;
-            let Some((at, entry)) = table.find_mut(hash, &key) else {
+            let home = table.home(hash);
+            let Some((at, entry)) = table.find_mut(home, &key) else {
                 return Some(false);
             };
             let entry = *entry;
@@ -223,7 +226,7 @@ impl<E: Env> Registry<E> {
                 _ => false,
             };
             if owned {
-                self.remove(&mut table, hash, at, &entry);
+                self.remove(&mut table, home, at, &entry);
             }
             Some(owned)
         });

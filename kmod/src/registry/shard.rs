@@ -10,14 +10,19 @@ use super::hash::{Hash, home};
 use super::table::Table;
 
 /// A shard. On cache lines of its own, so that the lock and what every call needs
-/// come together and nobody else's with them.
+/// come together and nobody else's with them. What memory is asked for by is on another
+/// line than the lock, which the processor that had it last has to hand over.
 #[repr(C, align(64))]
 pub struct Shard<E: Env> {
     /// How many homes there are, to prefetch by; may be out of date.
     homes: E::Word,
     peek: E::Peek,
-    table: E::Lock<Table<E>>,
+    table: Aligned<E::Lock<Table<E>>>,
 }
+
+/// Begins with a cache line.
+#[repr(align(64))]
+struct Aligned<T>(T);
 
 /// What a locked shard is reached by.
 pub type Guard<'a, E> = <<E as Env>::Lock<Table<E>> as Lock<Table<E>>>::Guard<'a>;
@@ -29,14 +34,14 @@ impl<E: Env> Shard<E> {
         Self {
             homes: E::Word::new(0),
             peek,
-            table: E::Lock::new(Table::new(directory)),
+            table: Aligned(E::Lock::new(Table::new(directory))),
         }
     }
 
     /// Waits for it. No holder sleeps.
     #[inline]
     pub fn lock(&self) -> Guard<'_, E> {
-        self.table.lock()
+        self.table.0.lock()
     }
 
     /// Asks for the memory of the home bucket of a hash, before the lock is taken: a

@@ -15,7 +15,6 @@ use super::bucket::SLOTS;
 use super::endpoint::{Binds, Bound};
 use super::entry::{Entry, Kind, TICKS};
 use super::env::{Env, Lock, Word};
-use super::hash::Hash;
 use super::key::Key;
 use super::shard::Shard;
 use super::table::{At, Table};
@@ -302,8 +301,8 @@ impl<E: Env> Registry<E> {
         why: Why,
         sweep: &mut Sweep<E, impl FnMut(&TableEntry, Why)>,
     ) {
-        let hash: Hash = entry.hash(&self.secret);
-        self.remove(table, hash, at, entry);
+        let home = table.home(entry.hash(&self.secret));
+        self.remove(table, home, at, entry);
         let why = match entry.kind() {
             Kind::Endpoint => Why::Endpoint,
             _ => why,

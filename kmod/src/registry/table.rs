@@ -20,6 +20,7 @@ use super::key::Key;
 use super::layout::Layout;
 use super::pool::Credit;
 use super::tallies::Tallies;
+use crate::flow::Direction;
 
 /// Buckets behind the last home. With five eighths of the places in use the chance
 /// that an entry of a shard would need one more is 1e-12 (a queue of five
@@ -78,17 +79,36 @@ pub struct FlowCounts {
     pub owned: u64,
 }
 
-impl FlowCounts {
-    /// Counts a verdict that is one of these three.
+impl Counts {
+    /// Those of TCP.
     #[inline(always)]
-    pub(super) fn count(&mut self, verdict: Verdict) {
-        let count = match verdict {
-            Verdict::Registered => &mut self.registered,
-            Verdict::Repeated => &mut self.repeated,
-            Verdict::OwnedBy(_) => &mut self.owned,
-            _ => return,
-        };
-        *count += 1;
+    pub(super) fn tcp(&mut self, direction: Direction) -> &mut FlowCounts {
+        let [outgoing, incoming, _] = &mut self.flows;
+        match direction {
+            Direction::Outgoing => outgoing,
+            Direction::Incoming => incoming,
+        }
+    }
+
+    /// Those of UDP.
+    #[inline(always)]
+    pub(super) fn udp(&mut self) -> &mut FlowCounts {
+        let [.., udp] = &mut self.flows;
+        udp
+    }
+}
+
+impl FlowCounts {
+    /// Counts a verdict, if it is one of these three, and gives it back.
+    #[inline(always)]
+    pub(super) fn count(&mut self, verdict: Verdict) -> Verdict {
+        match verdict {
+            Verdict::Registered => self.registered += 1,
+            Verdict::Repeated => self.repeated += 1,
+            Verdict::OwnedBy(_) => self.owned += 1,
+            _ => {}
+        }
+        verdict
     }
 }
 
@@ -105,6 +125,14 @@ impl At {
     pub fn new(bucket: usize, place: usize) -> Self {
         Self { bucket, place }
     }
+}
+
+/// Where a hash belongs, as long as its shard is locked and does not grow.
+#[derive(Clone, Copy, Debug)]
+pub struct Home {
+    /// The number of its home bucket in the shard.
+    pub bucket: usize,
+    pub(super) fingerprint: u8,
 }
 
 /// The buckets that entries of a home may be in.
@@ -162,40 +190,47 @@ impl<E: Env> Table<E> {
         }
     }
 
+    /// Where a hash belongs now.
+    #[inline(always)]
+    pub fn home(&self, hash: Hash) -> Home {
+        Home {
+            bucket: self.layout.home(hash.fraction()),
+            fingerprint: hash.fingerprint(),
+        }
+    }
+
     /// Finds the entry of a key.
     #[inline(always)]
-    pub fn find(&self, hash: Hash, key: &Key) -> Option<&Entry> {
-        let home = self.layout.home(hash.fraction());
-        let bucket = self.bucket(home)?;
-        match bucket.find(hash.fingerprint(), key) {
+    pub fn find(&self, home: Home, key: &Key) -> Option<&Entry> {
+        let bucket = self.bucket(home.bucket)?;
+        match bucket.find(home.fingerprint, key) {
             Some(place) => bucket.found(place),
             None if bucket.overflow() == 0 => None,
-            None => self.get(self.find_overflown(hash, key, home)?),
+            None => self.get(self.find_overflown(home, key)?),
         }
     }
 
     /// As [`Table::find`], to change it.
     #[inline(always)]
-    pub fn find_mut(&mut self, hash: Hash, key: &Key) -> Option<(At, &mut Entry)> {
-        let home = self.layout.home(hash.fraction());
-        let bucket = self.bucket(home)?;
-        let at = match bucket.find(hash.fingerprint(), key) {
+    pub fn find_mut(&mut self, home: Home, key: &Key) -> Option<(At, &mut Entry)> {
+        let bucket = self.bucket(home.bucket)?;
+        let at = match bucket.find(home.fingerprint, key) {
             Some(place) => {
-                let entry = self.bucket_mut(home)?.found_mut(place)?;
-                return Some((At::new(home, place), entry));
+                let entry = self.bucket_mut(home.bucket)?.found_mut(place)?;
+                return Some((At::new(home.bucket, place), entry));
             }
             None if bucket.overflow() == 0 => return None,
-            None => self.find_overflown(hash, key, home)?,
+            None => self.find_overflown(home, key)?,
         };
         Some((at, self.get_mut(at)?))
     }
 
     /// As [`Table::find`], for an entry that lies behind its home.
     #[inline(never)]
-    fn find_overflown(&self, hash: Hash, key: &Key, home: usize) -> Option<At> {
-        for index in within_reach(home).skip(1) {
+    fn find_overflown(&self, home: Home, key: &Key) -> Option<At> {
+        for index in within_reach(home.bucket).skip(1) {
             let bucket = self.bucket(index)?;
-            if let Some(place) = bucket.find(hash.fingerprint(), key) {
+            if let Some(place) = bucket.find(home.fingerprint, key) {
                 return Some(At::new(index, place));
             }
             if bucket.overflow() == 0 {
@@ -220,19 +255,17 @@ impl<E: Env> Table<E> {
     /// Was there an entry of this key, whose place nobody has taken yet? Looks at the
     /// home bucket only, where one entry in twenty or fewer is not. With `n` entries the
     /// next `n / 4` or so that come leave a place as it is, on average.
-    pub fn ghost(&self, hash: Hash, key: &Key) -> Option<&Entry> {
-        let home = self.layout.home(hash.fraction());
-        self.bucket(home)?.ghost(key)
+    pub fn ghost(&self, home: Home, key: &Key) -> Option<&Entry> {
+        self.bucket(home.bucket)?.ghost(key)
     }
 
     /// Adds an entry whose key has none. False: there is no place for it.
     #[inline(always)]
-    pub fn insert(&mut self, hash: Hash, entry: Entry) -> bool {
+    pub fn insert(&mut self, home: Home, entry: Entry) -> bool {
         if self.is_overfull() {
             return false;
         }
-        let home = self.layout.home(hash.fraction());
-        let Some(index) = self.put(home, hash, entry) else {
+        let Some(index) = self.put(home, entry) else {
             return false;
         };
         self.used = self.used.saturating_add(1);
@@ -244,33 +277,33 @@ impl<E: Env> Table<E> {
 
     /// Puts an entry into the first bucket with room.
     #[inline(always)]
-    pub(super) fn put(&mut self, home: usize, hash: Hash, entry: Entry) -> Option<usize> {
-        let bucket = self.bucket_mut(home)?;
+    pub(super) fn put(&mut self, home: Home, entry: Entry) -> Option<usize> {
+        let bucket = self.bucket_mut(home.bucket)?;
         if let Some(place) = bucket.free() {
-            bucket.put(place, hash.fingerprint(), entry);
-            return Some(home);
+            bucket.put(place, home.fingerprint, entry);
+            return Some(home.bucket);
         }
-        self.put_behind(home, hash, entry)
+        self.put_behind(home, entry)
     }
 
     #[inline(never)]
-    fn put_behind(&mut self, home: usize, hash: Hash, entry: Entry) -> Option<usize> {
+    fn put_behind(&mut self, home: Home, entry: Entry) -> Option<usize> {
         let end = self.end();
-        for index in within_reach(home).take_while(|index| *index < end).skip(1) {
+        let near = within_reach(home.bucket);
+        for index in near.take_while(|index| *index < end).skip(1) {
             let bucket = self.bucket_mut(index)?;
             if let Some(place) = bucket.free() {
-                bucket.put(place, hash.fingerprint(), entry);
-                self.change(home..index, Bucket::add_overflow);
+                bucket.put(place, home.fingerprint, entry);
+                self.change(home.bucket..index, Bucket::add_overflow);
                 return Some(index);
             }
         }
         None
     }
 
-    /// Would an entry of this hash find a place?
-    pub fn has_place(&self, hash: Hash) -> bool {
-        let home = self.layout.home(hash.fraction());
-        let mut near = within_reach(home).map_while(|index| self.bucket(index));
+    /// Would an entry with this home find a place?
+    pub fn has_place(&self, home: Home) -> bool {
+        let mut near = within_reach(home.bucket).map_while(|index| self.bucket(index));
         !self.is_overfull() && near.any(|bucket| bucket.free().is_some())
     }
 
@@ -285,8 +318,8 @@ impl<E: Env> Table<E> {
 
     /// Takes an entry away.
     #[inline(always)]
-    pub fn remove(&mut self, hash: Hash, at: At) {
-        self.take(self.layout.home(hash.fraction()), at);
+    pub fn remove(&mut self, home: Home, at: At) {
+        self.take(home.bucket, at);
         self.used = self.used.saturating_sub(1);
     }
 

@@ -109,16 +109,16 @@ fn check_shard<E: Env>(
             let (key, hash) = (entry.key(), entry.hash(&registry.secret));
             assert!(keys.insert((key.address, key.packed)), "{entry:?} twice");
             assert_eq!(registry.shard_number(hash), number);
-            let home = table.layout.home(hash.fraction());
-            (home..index).for_each(|index| passed[index] += 1);
-            assert!(within_reach(home).contains(&index));
+            let home = table.home(hash);
+            (home.bucket..index).for_each(|index| passed[index] += 1);
+            assert!(within_reach(home.bucket).contains(&index));
             let at = At::new(index, place);
-            let found = table.find(hash, &key);
+            let found = table.find(home, &key);
             assert!(
                 found.is_some_and(|found| std::ptr::eq(found, entry)),
-                "{entry:?} of {home} is found"
+                "{entry:?} of {home:?} is found"
             );
-            to_change.push((hash, key, at));
+            to_change.push((home, key, at));
             contents.locals.push(entry.local());
             match entry.kind() {
                 Kind::Endpoint => drop(contents.bounds.insert(key.packed, Bound::from(entry))),
@@ -126,8 +126,8 @@ fn check_shard<E: Env>(
             }
         }
     }
-    for (hash, key, at) in to_change {
-        let found = table.find_mut(hash, &key);
+    for (home, key, at) in to_change {
+        let found = table.find_mut(home, &key);
         assert_eq!(
             found.map(|(at, _)| at),
             Some(at),

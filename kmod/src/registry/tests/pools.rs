@@ -59,7 +59,7 @@ fn of_a_large_limit_little_lies_idle() {
 
 #[test]
 fn udp_stops_at_its_share_and_leaves_the_rest_to_tcp() {
-    let fixture = limited(200, 80, 4);
+    let fixture = limited(200, 80, 64);
     let registry = &fixture.0;
     assert_eq!(registered(&fixture, (0..500).map(udp)), 80);
     assert_eq!(fixture.connect(&udp(9999)), Verdict::Full(Full::Udp));
@@ -77,6 +77,11 @@ fn udp_stops_at_its_share_and_leaves_the_rest_to_tcp() {
         assert_eq!(fixture.connect(&flow), Verdict::Full(Full::Tuples));
     }
     assert_eq!((registry.len(), registry.len_udp()), (200, 40));
+    // UDP that was refused left none of its share idle.
+    for n in 0..40 {
+        assert_eq!(registry.end(0, &tcp(1000 + n)), Some(true));
+    }
+    assert_eq!(registered(&fixture, (2000..2040).map(udp)), 40);
     invariants::check(registry);
 }
 
