@@ -67,11 +67,13 @@ fn work() -> Duration {
     }
     let now = time::seconds();
     attach::work(now);
+    let is_short = SHORT.swap(false, Ordering::AcqRel);
     // Not whenever the thread was woken, since that may be as often as something is
     // refused.
-    let is_due = MAINTAINED.swap(now, Ordering::Relaxed) != now;
-    if SHORT.swap(false, Ordering::AcqRel) || is_due {
+    if MAINTAINED.swap(now, Ordering::Relaxed) != now {
         builtin::maintain(now);
+    } else if is_short {
+        builtin::bring_memory();
     }
     watch::notice();
     match events::notify_readers() {

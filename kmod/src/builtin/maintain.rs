@@ -107,7 +107,14 @@ fn in_turn<R>(mut work: impl FnMut() -> Result<R, Busy>) -> R {
     }
 }
 
-/// Does what there is to do. To be called every second, and when the waker was.
+/// Has the registry's memory seen to. To be called when the waker was.
+pub fn bring_memory() {
+    if let Some(builtin) = BUILTIN.get() {
+        builtin.registry.bring_memory();
+    }
+}
+
+/// Does what there is to do. To be called every second.
 pub fn maintain(now: u32) {
     let Some(builtin) = BUILTIN.get() else {
         return;

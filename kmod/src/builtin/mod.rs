@@ -35,8 +35,8 @@ pub use cluster::{install, node, purge, resync_begin, resync_end, set_addresses,
 pub use control::{Deleted, NodeGrants, delete, each_address, full_refuses, grants, is_shared};
 pub use decide::{bind, connect, disconnect, query, unbind};
 pub use maintain::{
-    Gauges, clear_all, clear_local, collect_counts, gauges, list, maintain, seconds, set_waker,
-    sweep,
+    Gauges, bring_memory, clear_all, clear_local, collect_counts, gauges, list, maintain, seconds,
+    set_waker, sweep,
 };
 pub use provider::{answers, associate, is_associated, is_built_in};
 

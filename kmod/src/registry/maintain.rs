@@ -71,16 +71,25 @@ impl<E: Env> Registry<E> {
         last
     }
 
-    /// Fills the reserve up, finishes what grows, and gives back what is not needed
-    /// any more; for the module's task, once a second and when it was woken.
-    pub fn maintain(&self) {
+    /// Fills the reserve up and finishes what grows; for the module's task, when it was
+    /// woken. Gives nothing back: where one connection opens and closes after another,
+    /// each would find its shard without memory and wake the task again.
+    pub fn bring_memory(&self) {
         self.reserve.refill();
-        self.collect();
         for (number, shard) in self.shards.iter().enumerate() {
             self.finish_moving(number, shard);
-            if self.settings.fixed {
-                continue;
-            }
+        }
+    }
+
+    /// As [`Registry::bring_memory`], and gives back what is not needed any more; for the
+    /// module's task, once a second.
+    pub fn maintain(&self) {
+        self.bring_memory();
+        self.collect();
+        if self.settings.fixed {
+            return;
+        }
+        for (number, shard) in self.shards.iter().enumerate() {
             if shard.lock().shrink() {
                 self.finish_moving(number, shard);
             }

@@ -147,6 +147,27 @@ fn a_full_shard_grows_when_memory_comes() {
     }
 }
 
+/// Else each of the connections that follow would look for memory and wake it again.
+#[test]
+fn the_task_gives_nothing_back_when_it_was_woken() {
+    let fixture = Fixture::new(SETTINGS, 16);
+    let registry = &fixture.0;
+    let one_after_another = || {
+        for n in 0..200 {
+            assert_eq!(fixture.connect(&tcp(n)), Verdict::Registered);
+            assert_eq!(registry.end(0, &tcp(n)), Some(true));
+            registry.bring_memory();
+        }
+    };
+    one_after_another();
+    assert_eq!(bytes(registry), 16 * size_of::<Segment>());
+    let before = wakes_and_asks();
+    one_after_another();
+    assert_eq!(wakes_and_asks(), before);
+    registry.maintain();
+    assert_eq!(bytes(registry), 0);
+}
+
 #[test]
 fn who_finds_no_memory_does_not_look_again_before_the_task() {
     let fixture = with_segments(0, 4);
