@@ -53,6 +53,7 @@ fn provider(stack: StackId) -> Option<To> {
 
 fn ask(stack: StackId, tuple: &FiveTuple, direction: Direction) -> Result<(), Errno> {
     match provider(stack) {
+        Some(To::BuiltIn) if builtin::ignores(&tuple.endpoint(), direction) => Ok(()),
         Some(To::BuiltIn) => {
             let answer = builtin::connect(stack, tuple, direction, Via::Ip);
             state::clear_if_detached();

@@ -81,7 +81,18 @@ pub(super) fn active() -> Option<&'static Builtin> {
     (settings::mode() != Mode::Off).then_some(builtin)
 }
 
-/// This node wants the 5-tuple.
+/// Counts a question that nobody looks at, if it surely is one. That is all
+/// that the flows of most machines cost.
+#[inline]
+pub fn ignores(local: &Endpoint, direction: Direction) -> bool {
+    let ignored = active().is_some_and(|builtin| builtin.registry.excludes(&local.addr));
+    if ignored {
+        stats::flow(local.protocol, direction).cf_not_shared.bump();
+    }
+    ignored
+}
+
+/// This node wants the 5-tuple, which [`ignores`] did not.
 ///
 /// # Errors
 ///
@@ -98,11 +109,6 @@ pub fn connect(
     let Some(builtin) = active() else {
         return Ok(());
     };
-    if builtin.registry.excludes(&tuple.local.addr) {
-        // That is all that the flows of most machines cost.
-        stats::flow(tuple.protocol, direction).cf_not_shared.bump();
-        return Ok(());
-    }
     if tuple.protocol == Protocol::Udp {
         return builtin.connect_udp((stack, tuple, direction), via);
     }
@@ -137,7 +143,7 @@ impl Builtin {
     ) -> (Result<(), Errno>, Next) {
         probe::ask(tuple.as_probe(), stack, direction == Direction::Outgoing);
         let generation = self.grants.generation();
-        if self.grants.has_space(Protocol::Tcp)
+        if !self.is_open(Protocol::Tcp, stack, tuple, generation)
             && let Some(refused) = self.objection((stack, tuple, direction))
         {
             return (refused, Next::Nothing);
@@ -169,7 +175,9 @@ impl Builtin {
         let (stack, tuple, direction) = question;
         probe::ask(tuple.as_probe(), stack, direction == Direction::Outgoing);
         let generation = self.grants.generation();
-        if let Some(refused) = self.objection(question) {
+        if !self.is_open(Protocol::Udp, stack, tuple, generation)
+            && let Some(refused) = self.objection(question)
+        {
             return refused;
         }
         let verdict = self.registry.connect_udp(stack, tuple, via, tick());
@@ -208,22 +216,29 @@ impl Builtin {
         }
     }
 
-    /// The answer to a question that something speaks against before the registry is
-    /// asked.
+    /// Does nothing speak against a question before the registry is asked, as long as
+    /// the grants are of this generation? Quick, and false for some of them.
     #[inline(always)]
-    fn objection(&self, question: Question<'_>) -> Option<Result<(), Errno>> {
-        match self.standing(question) {
-            Standing::NoSpace | Standing::Granted => None,
-            standing => self.object(question, standing),
-        }
+    fn is_open(
+        &self,
+        protocol: Protocol,
+        stack: StackId,
+        tuple: &FiveTuple,
+        generation: u64,
+    ) -> bool {
+        let port = u16::from_be(tuple.local.port);
+        !self.grants.has_space(protocol)
+            || (stack == GLOBAL && self.grants.is_open(generation, protocol, port))
     }
 
+    /// The answer to a question that something speaks against before the registry is
+    /// asked.
     #[cold]
     #[inline(never)]
-    fn object(&self, question: Question<'_>, standing: Standing) -> Option<Result<(), Errno>> {
+    fn objection(&self, question: Question<'_>) -> Option<Result<(), Errno>> {
         let (_, tuple, direction) = question;
         let flow = stats::flow(tuple.protocol, direction);
-        match self.case(question, standing) {
+        match self.case(question, self.standing(question)) {
             Case::Registry => None,
             Case::Admitted(reason) => {
                 match reason {
@@ -413,7 +428,8 @@ pub fn query(
 ) -> Result<(Outcome, u64), Errno> {
     let builtin = BUILTIN.get().ok_or(Errno::NXIO)?;
     let question = (stack, tuple, direction);
-    if builtin.grants.has_space(tuple.protocol)
+    let generation = builtin.grants.generation();
+    if !builtin.is_open(tuple.protocol, stack, tuple, generation)
         && let Case::Refused(reason) = builtin.case(question, builtin.standing(question))
     {
         return Ok((reason.outcome(), 0));

@@ -33,7 +33,7 @@ mod provider;
 pub use audit::{audit_add, audit_begin, audit_finish, audit_seen};
 pub use cluster::{install, node, purge, resync_begin, resync_end, set_addresses, withdraw};
 pub use control::{Deleted, NodeGrants, delete, each_address, full_refuses, grants, is_shared};
-pub use decide::{bind, connect, disconnect, query, unbind};
+pub use decide::{bind, connect, disconnect, ignores, query, unbind};
 pub use maintain::{
     Gauges, bring_memory, clear_all, clear_local, collect_counts, gauges, list, maintain, seconds,
     set_waker, sweep,

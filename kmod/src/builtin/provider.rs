@@ -81,6 +81,7 @@ pub(super) unsafe extern "C" fn connect2(
     let tuple = unsafe { FiveTuple::read(protocol, family, (laddr, lport), (faddr, fport)) };
     let direction = Direction::of(is_outgoing);
     match tuple {
+        Ok(tuple) if decide::ignores(&tuple.endpoint(), direction) => 0,
         Ok(tuple) => errno::to_c(decide::connect(GLOBAL, &tuple, direction, Via::Contract)),
         Err(reject) => errno::to_c(rejected(reject)),
     }

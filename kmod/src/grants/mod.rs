@@ -150,6 +150,13 @@ impl<W: World> Grants<W> {
         self.gate.load()
     }
 
+    /// Is the port granted, and the gate open, if this is the [`Grants::generation`] now
+    /// and still is afterwards? Quick, and false while the grants change.
+    #[inline]
+    pub fn is_open(&self, generation: u64, protocol: Protocol, port: u16) -> bool {
+        generation & (OPEN | CHANGING) == OPEN && self.is_granted(protocol, port)
+    }
+
     /// What is true of a local port, in host byte order. Any context; waits for
     /// nothing but, for a moment, the lock of a change.
     #[inline]

@@ -91,6 +91,26 @@ fn no_question_pairs_an_old_port_with_a_new_deadline() {
     });
 }
 
+/// As a question that looks at the generation again once it is registered.
+#[test]
+fn no_port_is_open_in_a_generation_that_did_not_grant_it() {
+    ::loom::model(|| {
+        let grants = small(1, FOREVER);
+        let asking = grants.clone();
+        let asked = thread::spawn(move || {
+            let generation = asking.generation();
+            let open = [1, 2].map(|port| asking.is_open(generation, Tcp, port));
+            (asking.generation() == generation).then_some(open)
+        });
+        replace(&grants, 2, 2, FOREVER);
+        let open = asked.join().unwrap();
+        assert!(open.is_none_or(|open| open != [true, true]), "{open:?}");
+        let generation = grants.generation();
+        assert!(grants.is_open(generation, Tcp, 2));
+        assert!(!grants.is_open(generation, Tcp, 1));
+    });
+}
+
 #[test]
 fn what_both_grants_have_is_never_refused() {
     ::loom::model(|| {
