@@ -24,6 +24,7 @@ mod scenarios;
 mod stock_node;
 mod stress;
 mod tcp;
+mod tcp_incoming;
 mod traces;
 mod udp;
 mod unbalanced;
