@@ -12,8 +12,9 @@ use crate::fault::Fault;
 use crate::instance;
 use crate::kernel::Kernel;
 use crate::leak::Leaks;
+use crate::load_error::{ModloadError, ModunloadError};
 use crate::machine::Machine;
-use crate::module::{ModloadError, Module, ModunloadError};
+use crate::module::Module;
 use crate::open_file::{OpenFile, OpenFlags};
 use crate::user::Cred;
 

@@ -8,13 +8,14 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use clinet_krtld::{Image, LoadError, ModuleFile, Resolve, Warning};
+use clinet_krtld::{Image, ModuleFile, Resolve, Warning};
 
 use crate::context::Context;
 use crate::fault::Fault;
 use crate::imports::modctl::modinfo;
 use crate::kernel::Kernel;
 use crate::leak::{self, Leaks};
+use crate::load_error::{ModloadError, ModunloadError};
 use crate::locks::lock;
 use crate::machine::Machine;
 use crate::memory;
@@ -25,115 +26,6 @@ const EINVAL: i32 = 22;
 const EALREADY: i32 = 149;
 /// The longest module name with its NUL.
 const MODMAXNAMELEN: usize = 32;
-
-/// Why a module is not loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum ModloadError {
-    /// One of this name is there already.
-    #[error("{0} is loaded already")]
-    Loaded(String),
-    /// The last component of the name is longer than 31 bytes.
-    #[error("the name {0} is longer than 31 bytes")]
-    NameTooLong(String),
-    /// A module that the file names is not loaded.
-    #[error("{module} depends on {dependency}, which is not loaded: load it first")]
-    MissingDependency {
-        /// The module to be loaded.
-        module: String,
-        /// What it depends on.
-        dependency: String,
-    },
-    /// krtld refused the file or could not resolve a symbol.
-    #[error(transparent)]
-    Krtld(#[from] LoadError),
-    /// The file lacks a function that every module has.
-    #[error("{module} has no {function}")]
-    MissingEntry {
-        /// The module.
-        module: String,
-        /// `_info` or `_init`.
-        function: &'static str,
-    },
-    /// `_info` failed.
-    #[error("_info of {0} failed: modload cannot learn its modlinkage")]
-    Info(String),
-    /// `_init` returned an errno, and the module is unloaded again.
-    #[error("_init of {module} returned errno {errno}{}", left_behind(.leaks))]
-    Init {
-        /// The module.
-        module: String,
-        /// What `_init` returned.
-        errno: i32,
-        /// What it left behind.
-        leaks: Leaks,
-    },
-    /// It is loaded as a driver, and `mod_install` was called for none.
-    #[error("{0} is no driver")]
-    NoDriver(String),
-    /// The driver refused to attach, and the module is unloaded again.
-    #[error("{module} does not attach{}", left_behind(.leaks))]
-    Attach {
-        /// The module.
-        module: String,
-        /// What it left behind.
-        leaks: Leaks,
-    },
-    /// The driver did not attach, and then the module did not unload cleanly.
-    #[error("{module} does not attach, and then: {error}")]
-    AfterAttach {
-        /// The module.
-        module: String,
-        /// Why it did not unload.
-        error: ModunloadError,
-    },
-    /// The machine panicked.
-    #[error(transparent)]
-    Panic(#[from] Fault),
-}
-
-/// Why a module is not, or not cleanly, unloaded.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ModunloadError {
-    /// Other modules or open handles refer to it; `_fini` was not called.
-    #[error("EBUSY: {0} is referred to by other modules")]
-    Referenced(String),
-    /// It has no `_fini` and can never be unloaded.
-    #[error("EBUSY: {0} has no _fini")]
-    NoFini(String),
-    /// The driver refused to detach; module and instance stay.
-    #[error("{0} does not detach")]
-    Detach(String),
-    /// `_fini` returned this errno; the module stays.
-    #[error("_fini of {module} returned errno {errno}")]
-    Refused {
-        /// The module.
-        module: String,
-        /// What `_fini` returned.
-        errno: i32,
-    },
-    /// It is unloaded, but left something behind.
-    #[error("{module} is unloaded and left behind: {leaks}")]
-    Leaks {
-        /// The module.
-        module: String,
-        /// What it left.
-        leaks: Leaks,
-    },
-    /// It was unloaded before.
-    #[error("{0} is not loaded")]
-    NotLoaded(String),
-    /// The machine panicked.
-    #[error(transparent)]
-    Panic(#[from] Fault),
-}
-
-fn left_behind(leaks: &Leaks) -> String {
-    if leaks.0.is_empty() {
-        String::new()
-    } else {
-        format!(" and left behind: {leaks}")
-    }
-}
 
 /// What `modinfo` shows of a module.
 #[derive(Debug, Clone, PartialEq, Eq)]

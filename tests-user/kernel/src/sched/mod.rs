@@ -9,10 +9,13 @@
 //! test, or by a thread of the test that sleeps inside a module: nobody else
 //! would move it then, unless the machine's clock is kept by somebody.
 
+mod threads;
+mod timeouts;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -106,14 +109,6 @@ impl State {
             .filter_map(|waiter| waiter.deadline)
             .chain(timeouts)
             .min()
-    }
-
-    /// Notes that a background thread has done its work.
-    fn end(&mut self, id: u64) {
-        self.running -= 1;
-        if let Some(thread) = self.threads.iter_mut().find(|thread| thread.id == id) {
-            thread.ended = true;
-        }
     }
 
     fn wake(&mut self, why: Wake, limit: usize, wanted: impl Fn(&Waiter) -> bool) {
@@ -384,114 +379,5 @@ impl Sched {
             state = self.sleep(state);
         }
         state
-    }
-
-    /// Runs `body` in a new background thread that counts as in `function`.
-    pub fn spawn(
-        &self,
-        machine: &Machine,
-        function: u64,
-        body: impl FnOnce(&Machine) + Send + 'static,
-    ) {
-        self.spawn_locked(machine, &mut lock(&self.state), function, body);
-    }
-
-    fn spawn_locked(
-        &self,
-        machine: &Machine,
-        state: &mut State,
-        function: u64,
-        body: impl FnOnce(&Machine) + Send + 'static,
-    ) {
-        let machine: Arc<Machine> = machine.shared();
-        state.running += 1;
-        state.last_id += 1;
-        let id = state.last_id;
-        let host = std::thread::spawn(move || {
-            BACKGROUND.set(true);
-            body(&machine);
-            lock(&machine.sched.state).end(id);
-            machine.sched.changed.notify_all();
-        });
-        state.threads.retain(|thread| !thread.host.is_finished());
-        state.threads.push(Thread {
-            id,
-            function,
-            ended: false,
-            host,
-        });
-    }
-
-    /// Calls `function(argument)` at the time `deadline`; returns a handle.
-    pub fn add_timeout(&self, deadline: u64, function: u64, argument: u64, by: u64) -> u64 {
-        let mut state = lock(&self.state);
-        state.last_id += 1;
-        let handle = 0xffff_ff03_0000_0000 + state.last_id * 64;
-        state.callouts.insert(handle, function);
-        state.timeouts.insert(
-            (deadline, handle),
-            Timeout {
-                function,
-                argument,
-                by,
-            },
-        );
-        handle
-    }
-
-    /// The function of a timeout that comes, or came.
-    pub fn callout(&self, handle: u64) -> Option<u64> {
-        lock(&self.state).callouts.get(&handle).copied()
-    }
-
-    /// Takes a timeout back; returns its deadline, or `None` if it is too
-    /// late, after the function has returned.
-    pub fn cancel_timeout(&self, machine: &Machine, handle: u64) -> Option<u64> {
-        let mut state = lock(&self.state);
-        let found = state.timeouts.keys().find(|key| key.1 == handle).copied();
-        if let Some(key) = found {
-            state.timeouts.remove(&key);
-            return Some(key.0);
-        }
-        drop(state);
-        self.wait_until(machine, |state| !state.firing.contains(&handle));
-        None
-    }
-
-    /// Takes the timeouts that code in `text` set; returns their functions.
-    pub fn take_timeouts_of(&self, text: &Range<u64>) -> Vec<u64> {
-        lock(&self.state)
-            .timeouts
-            .extract_if(.., |_, timeout| text.contains(&timeout.by))
-            .map(|(_, timeout)| timeout.function)
-            .collect()
-    }
-
-    /// The first functions of the threads in `text` that have not ended.
-    pub fn threads_in(&self, text: &Range<u64>) -> Vec<u64> {
-        lock(&self.state)
-            .threads
-            .iter()
-            .filter(|thread| text.contains(&thread.function) && !thread.ended)
-            .map(|thread| thread.function)
-            .collect()
-    }
-
-    /// Waits for the end of every background thread of a halted machine.
-    pub fn join_all(&self) {
-        if lock(&self.state).threads.is_empty() {
-            return;
-        }
-        let _watched = together::watch(together::BOUND, || {
-            together::give_up("the threads of a machine have not ended")
-        });
-        loop {
-            let Some(thread) = lock(&self.state).threads.pop() else {
-                return;
-            };
-            self.changed.notify_all();
-            // A panic of the thread was printed when it happened.
-            let _ = thread.host.join();
-        }
     }
 }
