@@ -13,6 +13,7 @@ mod flows;
 mod memory;
 mod recorder;
 mod socket;
+mod stats;
 mod tuple;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ pub use flows::{FLOWS, Family, Flow, Node, every_row_holds};
 pub use memory::LastBytes;
 pub use recorder::{Call, Recorder, What};
 pub use socket::{LPORT, RESETS, Socket, asked, sockets};
+pub use stats::STATS;
 pub use tuple::{In6, PEER4, PEER6, SHARED4, SHARED6, TcpState, Tuple, UdpAsk, UdpState};
 
 use memory::PAGE;
@@ -312,97 +314,6 @@ impl Loaded {
         )
     }
 }
-
-/// The members of `clinet_stats_t`, in their order.
-pub const STATS: [&str; 87] = [
-    "tcp_out_asked",
-    "tcp_in_asked",
-    "udp_asked",
-    "tcp_out_refused",
-    "tcp_in_refused",
-    "udp_refused",
-    "no_provider",
-    "no_laddr",
-    "other_protocol",
-    "bad_argument",
-    "bad_answer",
-    "ended",
-    "udp_overtaken",
-    "registered",
-    "repeated",
-    "owned_elsewhere",
-    "full_admitted",
-    "full_refused",
-    "removed",
-    "unknown",
-    "unspecified",
-    "conflicts",
-    "tuples",
-    "capacity",
-    "binds_uncounted",
-    "other_family",
-    "aged",
-    "dropped",
-    "purged",
-    "audit_added",
-    "audit_removed",
-    "audit_conflicts",
-    "cleared",
-    "flow_tcp_out_asked",
-    "flow_tcp_out_registered",
-    "flow_tcp_out_repeated",
-    "flow_tcp_out_owned",
-    "flow_tcp_out_full",
-    "flow_tcp_out_late",
-    "flow_tcp_out_no_address",
-    "flow_tcp_out_not_shared",
-    "flow_tcp_out_observed",
-    "flow_tcp_out_udp_full",
-    "flow_tcp_out_addresses_full",
-    "flow_tcp_in_asked",
-    "flow_tcp_in_registered",
-    "flow_tcp_in_repeated",
-    "flow_tcp_in_owned",
-    "flow_tcp_in_full",
-    "flow_tcp_in_late",
-    "flow_tcp_in_no_address",
-    "flow_tcp_in_not_shared",
-    "flow_tcp_in_observed",
-    "flow_tcp_in_udp_full",
-    "flow_tcp_in_addresses_full",
-    "flow_udp_asked",
-    "flow_udp_registered",
-    "flow_udp_repeated",
-    "flow_udp_owned",
-    "flow_udp_full",
-    "flow_udp_late",
-    "flow_udp_no_address",
-    "flow_udp_not_shared",
-    "flow_udp_observed",
-    "flow_udp_udp_full",
-    "flow_udp_addresses_full",
-    "addresses_full",
-    "nodes_full",
-    "install_late",
-    "flow_tcp_out_lapsed",
-    "flow_tcp_out_not_granted",
-    "flow_tcp_out_explicit",
-    "flow_tcp_out_other_stack",
-    "flow_tcp_out_explicit_admitted",
-    "flow_tcp_out_other_stack_admitted",
-    "flow_tcp_in_lapsed",
-    "flow_tcp_in_not_granted",
-    "flow_tcp_in_explicit",
-    "flow_tcp_in_other_stack",
-    "flow_tcp_in_explicit_admitted",
-    "flow_tcp_in_other_stack_admitted",
-    "flow_udp_lapsed",
-    "flow_udp_not_granted",
-    "flow_udp_explicit",
-    "flow_udp_other_stack",
-    "flow_udp_explicit_admitted",
-    "flow_udp_other_stack_admitted",
-];
 
 /// Reads a variable of a module.
 #[must_use]
