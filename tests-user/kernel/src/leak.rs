@@ -136,13 +136,10 @@ pub(crate) fn collect(machine: &Machine, record: &Record) -> Leaks {
             allocated_by: machine.place(by),
         });
     }
-    leaks.extend(
-        machine
-            .memory
-            .take_caches_of(text)
-            .into_iter()
-            .map(Leak::Cache),
-    );
+    for cache in machine.memory.take_caches_of(text) {
+        machine.kstats.remove_of_kernel(&cache);
+        leaks.push(Leak::Cache(cache));
+    }
     for (address, live) in machine.locks.take_of(text) {
         leaks.push(Leak::Lock {
             kind: live.kind,
@@ -150,7 +147,7 @@ pub(crate) fn collect(machine: &Machine, record: &Record) -> Leaks {
         });
     }
     leaks.extend(machine.kstats.take_of(text).into_iter().map(Leak::Kstat));
-    let queues = machine.task_queues.take_of(text);
+    let queues = machine.task_queues.take_of(machine, text);
     leaks.extend(queues.into_iter().map(Leak::TaskQueue));
     for function in machine.sched.take_timeouts_of(text) {
         leaks.push(Leak::Timeout {

@@ -97,7 +97,8 @@ fn is_identifier(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-fn destroy(state: &mut State, machine: &Machine, cache: u64) -> Result<(), Complaint> {
+/// Returns the cache's name.
+fn destroy(state: &mut State, machine: &Machine, cache: u64) -> Result<String, Complaint> {
     let left = state.live_of(cache).count();
     if let Some(block) = state.live_of(cache).next() {
         return Err(format!(
@@ -106,8 +107,9 @@ fn destroy(state: &mut State, machine: &Machine, cache: u64) -> Result<(), Compl
             machine.place(block.allocated_by)
         ));
     }
+    let name = state.caches.name(cache);
     state.caches.live.remove(&cache);
-    Ok(())
+    Ok(name)
 }
 
 imports! {
@@ -148,7 +150,9 @@ imports! {
             slabs: Slabs::new(size, align, flags & KMC_NOMAGAZINE == 0),
             created_by: fault::caller_address(),
         };
-        here().machine.memory.with(|state| state.caches.add(cache))
+        let machine = here().machine;
+        machine.kstats.add_of_kernel(machine, &cache.name);
+        machine.memory.with(|state| state.caches.add(cache))
     }
 
     fn kmem_cache_destroy(cache: u64) {
@@ -156,8 +160,9 @@ imports! {
         shape("kmem_cache_destroy", cache);
         let machine = here().machine;
         let destroyed = machine.memory.with(|state| destroy(state, machine, cache));
-        if let Err(complaint) = destroyed {
-            fault!("{complaint}");
+        match destroyed {
+            Ok(name) => machine.kstats.remove_of_kernel(&name),
+            Err(complaint) => fault!("{complaint}"),
         }
     }
 

@@ -5,30 +5,38 @@
 //! `random_get_bytes`: a reproducible stream for each machine.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::imports;
-use crate::context::here;
+use crate::context::{here, must_be_able_to_sleep};
 use crate::locks::lock;
 use crate::memory;
 
 /// A splitmix64 generator: tests need a stream that repeats, not one that
 /// cannot be guessed.
-pub(crate) struct Random(Mutex<u64>);
+pub(crate) struct Random {
+    state: Mutex<u64>,
+    /// The functions are stubs, and the first call loads their module.
+    loaded: AtomicBool,
+}
 
 impl Default for Random {
     fn default() -> Self {
-        Self(Mutex::new(1))
+        Self {
+            state: Mutex::new(1),
+            loaded: AtomicBool::new(false),
+        }
     }
 }
 
 impl Random {
     /// Starts the stream again from `seed`.
     pub fn seed(&self, seed: u64) {
-        *lock(&self.0) = seed;
+        *lock(&self.state) = seed;
     }
 
     fn fill(&self, bytes: &mut [u8]) {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         for chunk in bytes.chunks_mut(8) {
             *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let mut word = *state;
@@ -40,20 +48,25 @@ impl Random {
     }
 }
 
-fn write_random(to: u64, length: usize) {
+fn write_random(what: &str, to: u64, length: usize) {
+    let random = &here().machine.random;
+    if !random.loaded.load(Ordering::Relaxed) {
+        must_be_able_to_sleep(&format!("the first {what}"));
+        random.loaded.store(true, Ordering::Relaxed);
+    }
     let mut bytes = vec![0; length];
-    here().machine.random.fill(&mut bytes);
+    random.fill(&mut bytes);
     memory::write_bytes(to, &bytes);
 }
 
 imports! {
     fn random_get_bytes(to: u64, length: usize) -> i32 {
-        write_random(to, length);
+        write_random("random_get_bytes", to, length);
         0
     }
 
     fn random_get_pseudo_bytes(to: u64, length: usize) -> i32 {
-        write_random(to, length);
+        write_random("random_get_pseudo_bytes", to, length);
         0
     }
 }

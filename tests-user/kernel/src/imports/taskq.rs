@@ -27,10 +27,20 @@ const NAME_SIZE: usize = 32;
 
 struct Queue {
     name: String,
+    /// Its kstat is `unix:0:NAME`; others have a number of their own.
+    is_instance_0: bool,
     by: u64,
     threads: usize,
     active: usize,
     tasks: VecDeque<(u64, u64)>,
+}
+
+impl Queue {
+    fn remove_kstat(&self, machine: &Machine) {
+        if self.is_instance_0 {
+            machine.kstats.remove_of_kernel(&self.name);
+        }
+    }
 }
 
 #[derive(Default)]
@@ -44,16 +54,20 @@ struct Queues {
 pub(crate) struct TaskQueues(Mutex<Queues>);
 
 impl TaskQueues {
-    fn create(&self, name: String, threads: i32) -> u64 {
+    fn create(&self, machine: &Machine, name: String, threads: i32, is_instance_0: bool) -> u64 {
         let Some(threads) = usize::try_from(threads).ok().filter(|&threads| threads > 0) else {
             fault!("taskq_create: {name} with {threads} threads");
         };
+        if is_instance_0 {
+            machine.kstats.add_of_kernel(machine, &name);
+        }
         let mut queues = lock(&self.0);
         queues.last += 1;
         // No address: a module that follows the handle traps.
         let handle = 0xffff_ff05_0000_0000 + queues.last * 64;
         let queue = Queue {
             name,
+            is_instance_0,
             by: fault::caller_address(),
             threads,
             active: 0,
@@ -121,7 +135,8 @@ impl TaskQueues {
 
     fn destroy(&self, machine: &Machine, handle: u64) {
         self.wait(machine, handle);
-        lock(&self.0).by_handle.remove(&handle);
+        let gone = lock(&self.0).by_handle.remove(&handle);
+        gone.iter().for_each(|queue| queue.remove_kstat(machine));
     }
 
     /// The name of a queue, or its handle.
@@ -132,12 +147,14 @@ impl TaskQueues {
     }
 
     /// Removes the queues that code in `text` made; returns their names.
-    pub fn take_of(&self, text: &Range<u64>) -> Vec<String> {
-        lock(&self.0)
+    pub fn take_of(&self, machine: &Machine, text: &Range<u64>) -> Vec<String> {
+        let left: Vec<Queue> = lock(&self.0)
             .by_handle
             .extract_if(.., |_, queue| text.contains(&queue.by))
-            .map(|(_, queue)| queue.name)
-            .collect()
+            .map(|(_, queue)| queue)
+            .collect();
+        left.iter().for_each(|queue| queue.remove_kstat(machine));
+        left.into_iter().map(|queue| queue.name).collect()
     }
 }
 
@@ -162,7 +179,7 @@ fn dispatch(what: &str, handle: u64, function: u64, argument: u64, flags: u32) -
     true
 }
 
-fn create(what: &str, name: u64, threads: i32, priority: i32) -> u64 {
+fn create(what: &str, name: u64, threads: i32, priority: i32, is_instance_0: bool) -> u64 {
     must_be_able_to_sleep(what);
     if !PRIORITIES.contains(&(priority as i16)) {
         fault!("{what}: {} is no priority", priority as i16);
@@ -172,7 +189,9 @@ fn create(what: &str, name: u64, threads: i32, priority: i32) -> u64 {
     if machine.fails(what) {
         return 0;
     }
-    machine.task_queues.create(name, threads)
+    machine
+        .task_queues
+        .create(machine, name, threads, is_instance_0)
 }
 
 /// Faults unless this thread may wait for all tasks of a queue.
@@ -211,7 +230,7 @@ imports! {
         if flags & !TASKQ_PREPOPULATE != 0 {
             fault!("taskq_create: only the flag TASKQ_PREPOPULATE is emulated, not {flags:#x}");
         }
-        create("taskq_create", name, threads, priority)
+        create("taskq_create", name, threads, priority, false)
     }
 
     fn taskq_dispatch(queue: u64, function: u64, argument: u64, flags: u32) -> u64 {
@@ -240,7 +259,7 @@ imports! {
             TASKQ_DEFAULTPRI => 0,
             other => i32::from(other),
         };
-        create("ddi_taskq_create", name, threads, priority)
+        create("ddi_taskq_create", name, threads, priority, device == 0)
     }
 
     fn ddi_taskq_dispatch(queue: u64, function: u64, argument: u64, flags: u32) -> i32 {

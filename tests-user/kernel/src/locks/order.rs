@@ -34,10 +34,17 @@ pub(crate) enum Work {
 
 /// Runs `body` as this work.
 pub(crate) fn doing<R>(work: Work, body: impl FnOnce() -> R) -> R {
-    let outer = WORK.replace(Some(work));
-    let result = body();
-    WORK.set(outer);
-    result
+    let _ends = Doing(WORK.replace(Some(work)));
+    body()
+}
+
+/// The work of this thread before, and again when this is dropped.
+struct Doing(Option<Work>);
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        WORK.set(self.0);
+    }
 }
 
 /// Does this thread do that work?

@@ -246,3 +246,47 @@ fn two_machines_have_their_own_kstats_and_messages() {
     assert!(one.kstat("test", 1, "own").is_some());
     assert_eq!(two.read_kstat("test", 1, "own"), Err(KstatError::Absent));
 }
+
+/// The kernel's own of kmem caches and of task queues have one name space.
+#[test]
+fn caches_and_queues_of_one_name_are_warned_of() {
+    let source = "
+        extern void *ddi_taskq_create(void *, const char *, int, int, uint32_t);
+        extern void ddi_taskq_destroy(void *);
+        extern void *taskq_create(const char *, int, int, int, int, uint32_t);
+        extern void taskq_destroy(void *);
+        uint64_t queue(void) { return ((uint64_t)ddi_taskq_create(NULL, \"name\", 1, -1, 0)); }
+        void drop_queue(void *q) { ddi_taskq_destroy(q); }
+        void other_queue(void) { taskq_destroy(taskq_create(\"name\", 1, 60, 1, 4, 0)); }
+        uint64_t cache(void) {
+            return ((uint64_t)kmem_cache_create(\"name\", 8, 0, NULL, NULL, NULL, NULL, NULL, 0));
+        }
+        void drop_cache(void *c) { kmem_cache_destroy(c); }";
+    let machine = Machine::new(source);
+    for (first, drop_first, second, drop_second) in [
+        ("queue", "drop_queue", "cache", "drop_cache"),
+        ("cache", "drop_cache", "queue", "drop_queue"),
+    ] {
+        for _ in 0..2 {
+            let one = machine.call(first, &[]);
+            machine.call("other_queue", &[]);
+            machine.call(drop_first, &[one]);
+        }
+        assert!(machine.kernel.log().is_empty());
+        let (one, two) = (machine.call(first, &[]), machine.call(second, &[]));
+        let said = &machine.kernel.log()[0].text;
+        assert_eq!(said, "kstat_create(unix:0:name): namespace collision");
+        machine.kernel.clear_log();
+        machine.call(drop_first, &[one]);
+        machine.call(drop_second, &[two]);
+    }
+    machine.call("queue", &[]);
+    machine.call("cache", &[]);
+    let kernel = &machine.kernel;
+    kernel.unload(&machine.module).expect_err("both are left");
+    kernel.clear_log();
+    let again = load_plain(kernel, "misc/test", source);
+    // SAFETY: a function without arguments.
+    unsafe { again.call(&Context::thread(), again.address("queue"), &[]) };
+    assert!(kernel.log().is_empty(), "nothing is left of the names");
+}

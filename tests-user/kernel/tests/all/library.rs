@@ -5,7 +5,7 @@
 //! Messages, strings, atomics and random numbers.
 
 use crate::common::Machine;
-use clinet_kernel::{Destination, Level, Message};
+use clinet_kernel::{Context, Destination, Level, Message};
 
 #[test]
 fn messages_are_formatted_and_sorted() {
@@ -137,4 +137,15 @@ fn random_bytes_repeat_for_a_seed() {
     assert_ne!(first, one.call("next", &[]));
     let part = one.call("part", &[]);
     assert!(part != 0 && part < 1 << 24);
+    // They are loaded now.
+    let in_hook = one.call_in(&Context::interrupt(), "part", &[]);
+    assert_ne!(in_hook, Ok(0));
+    for function in ["next", "part"] {
+        let machine = Machine::new(source);
+        let fault = machine.fault_in(&Context::interrupt(), function, &[]);
+        assert!(
+            fault.message.starts_with("the first random_get_"),
+            "{fault}"
+        );
+    }
 }

@@ -72,12 +72,33 @@ impl Entry {
 
 /// The kstats of one machine.
 #[derive(Default)]
-pub(crate) struct Kstats(Mutex<Vec<Entry>>);
+pub(crate) struct Kstats {
+    entries: Mutex<Vec<Entry>>,
+    /// The names of those that the kernel has of kmem caches and task queues.
+    of_kernel: Mutex<Vec<String>>,
+}
 
 impl Kstats {
+    /// The kernel makes `unix:0:NAME` for what has this name, and warns if there
+    /// is one.
+    pub fn add_of_kernel(&self, machine: &Machine, name: &str) {
+        let mut names = lock(&self.of_kernel);
+        if names.iter().any(|other| other == name) {
+            warn_of_collision(machine, &format!("unix:0:{name}"));
+        }
+        names.push(name.to_owned());
+    }
+
+    /// It is gone.
+    pub fn remove_of_kernel(&self, name: &str) {
+        let mut names = lock(&self.of_kernel);
+        let found = names.iter().position(|other| other == name);
+        found.map(|index| names.swap_remove(index));
+    }
+
     /// Deletes what code in `text` created, and returns the names.
     pub fn take_of(&self, text: &Range<u64>) -> Vec<String> {
-        lock(&self.0)
+        lock(&self.entries)
             .extract_if(.., |entry| text.contains(&entry.by))
             .map(|entry| entry.full_name())
             .collect()
@@ -106,7 +127,7 @@ impl Kstats {
     }
 
     fn find(&self, module: &str, instance: i32, name: &str) -> Result<u64, KstatError> {
-        let all = lock(&self.0);
+        let all = lock(&self.entries);
         let is_it = |entry: &&Entry| {
             (&*entry.module, entry.instance, &*entry.name) == (module, instance, name)
         };
@@ -116,7 +137,7 @@ impl Kstats {
 
     /// Holds a kstat for reading, unless somebody else does.
     fn try_hold(&self, kstat: u64) -> Option<Result<(), KstatError>> {
-        let mut all = lock(&self.0);
+        let mut all = lock(&self.entries);
         let Some(entry) = all.iter_mut().find(|entry| entry.address() == kstat) else {
             return Some(Err(KstatError::Absent));
         };
@@ -131,7 +152,10 @@ impl Kstats {
     }
 
     fn set_busy(&self, kstat: u64, busy: bool) {
-        if let Some(entry) = lock(&self.0).iter_mut().find(|e| e.address() == kstat) {
+        if let Some(entry) = lock(&self.entries)
+            .iter_mut()
+            .find(|e| e.address() == kstat)
+        {
             entry.busy = busy;
         }
     }
@@ -143,7 +167,7 @@ impl Kstats {
 
     /// The name of the kstat at `kstat`, if it is one.
     fn name_of(&self, kstat: u64) -> Option<String> {
-        lock(&self.0)
+        lock(&self.entries)
             .iter()
             .find(|entry| entry.address() == kstat)
             .map(Entry::full_name)
@@ -151,7 +175,7 @@ impl Kstats {
 
     /// Adds a kstat unless one of that name is there.
     fn add(&self, entry: Entry) -> Result<u64, String> {
-        let mut all = lock(&self.0);
+        let mut all = lock(&self.entries);
         let name = entry.full_name();
         if all.iter().any(|other| other.full_name() == name) {
             return Err(name);
@@ -163,7 +187,7 @@ impl Kstats {
 
     /// Removes the kstat unless it is being read.
     fn try_remove(&self, kstat: u64) -> Option<()> {
-        let mut all = lock(&self.0);
+        let mut all = lock(&self.entries);
         let index = all.iter().position(|entry| entry.address() == kstat)?;
         (!all[index].busy).then(|| {
             all.swap_remove(index);
@@ -194,6 +218,14 @@ fn new_kstat(
     memory::write(kstat + KS_NDATA, ndata);
     memory::write(kstat + KS_DATA_SIZE, data_size as u64);
     memory
+}
+
+fn warn_of_collision(machine: &Machine, name: &str) {
+    machine.log.push(Message {
+        level: Level::Warning,
+        destination: Destination::Everywhere,
+        text: format!("kstat_create({name}): namespace collision"),
+    });
 }
 
 /// Faults unless `kstat` is one; `what` names the function.
@@ -237,11 +269,7 @@ imports! {
             busy: false,
         };
         machine.kstats.add(entry).unwrap_or_else(|name| {
-            machine.log.push(Message {
-                level: Level::Warning,
-                destination: Destination::Everywhere,
-                text: format!("kstat_create({name}): namespace collision"),
-            });
+            warn_of_collision(machine, &name);
             0
         })
     }
