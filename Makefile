@@ -82,6 +82,7 @@ bench-cluster: $(cluster) ## Measure a cluster: takeover, join, etcd, agent
 # What is for the host and what is for illumos have folders of their own, and are
 # compiled beside each other.
 test: $(crates) ## Run all checks and tests
+	@tools/etcd true
 	@$(MAKE) --no-print-directory --jobs=2 checks
 	$T tools/etcd tools/linted tools/run-tests
 

@@ -99,9 +99,8 @@ impl<S: Source> Kstat<S> {
 
 impl<S: Source> Drop for Kstat<S> {
     fn drop(&mut self) {
-        // SAFETY: created by `create` and deleted nowhere else; nobody holds
-        // its lock here, since only the kernel ever takes it. The data goes
-        // after this.
+        // SAFETY: created by `create` and deleted nowhere else, and not by
+        // its own reader: `update` drops no kstat. The data goes after this.
         unsafe { sys::kstat_delete(self.kstat) };
     }
 }
@@ -110,7 +109,8 @@ impl<S: Source> Drop for Kstat<S> {
 ///
 /// # Safety
 ///
-/// `kstat` is one that `Kstat::<S>::create` made, and its lock is held.
+/// `kstat` is one that `Kstat::<S>::create` made, and the caller holds it as
+/// a reader of kstats does (kstat_hold, os/kstat_fr.c): one at a time.
 unsafe extern "C" fn update<S: Source>(kstat: *mut sys::kstat_t, direction: c_int) -> c_int {
     if direction == sys::KSTAT_WRITE as c_int {
         return sys::EACCES as c_int;
@@ -118,7 +118,7 @@ unsafe extern "C" fn update<S: Source>(kstat: *mut sys::kstat_t, direction: c_in
     // SAFETY: the caller's kstat.
     let (data, count) = unsafe { ((*kstat).ks_data, (*kstat).ks_ndata) };
     // SAFETY: `create` set both for a slice that lives as long as the kstat;
-    // the lock of the kstat keeps others out.
+    // whoever holds the kstat keeps other readers out.
     let values = unsafe {
         &mut *ptr::slice_from_raw_parts_mut(data.cast::<sys::kstat_named_t>(), count as usize)
     };

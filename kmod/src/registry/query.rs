@@ -75,7 +75,7 @@ impl<E: Env> Registry<E> {
     }
 
     /// What would become of a 5-tuple without an entry, or with a dead one, whose
-    /// credit it gets: in the order of [`Registry::take_credit`].
+    /// credit it gets: in the order of [`Registry::add`].
     #[cold]
     fn room(
         &self,
