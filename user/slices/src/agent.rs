@@ -96,7 +96,7 @@ struct Pending {
     sent: Now,
     /// No answer can be of an earlier revision.
     floor: u64,
-    /// Nothing: all keys are read, or the directory is in a new incarnation since it was sent.
+    /// Nothing: all keys are read.
     request: Option<Request>,
 }
 
@@ -176,7 +176,8 @@ impl Agent {
 
     /// The lease that its node key is under, if it is a member.
     pub fn member(&self) -> Option<LeaseId> {
-        self.standing().map(|standing| standing.lease)
+        let (_, entry) = self.view.node(&self.config.identity.node)?;
+        self.lease.filter(|lease| entry.lease == Some(*lease))
     }
 
     /// The lease that it has, or believes to have.
@@ -216,14 +217,9 @@ impl Agent {
     fn standing(&self) -> Option<Standing<'_>> {
         self.conf()?;
         let (conf, known) = self.view.conf()?;
-        let lease = self.lease?;
-        let (_, entry) = self.view.node(&self.config.identity.node)?;
-        if entry.lease != Some(lease) {
-            return None;
-        }
         Some(Standing {
             identity: &self.config.identity,
-            lease,
+            lease: self.member()?,
             conf,
             revision: known.entry.as_ref()?.revision,
             since: known.since,

@@ -4,10 +4,12 @@
 
 //! One node, step by step, as the agent's own loop would run it.
 
-use clinet_slices::agent::{Agent, Command, Config, Effect, Event, Fence, Grants, Kept, Module};
-use clinet_slices::directory::{Entry, Header, Transaction};
+use clinet_slices::agent::{
+    Agent, Command, Config, Effect, Event, Fence, Grants, Kept, Module, Trouble,
+};
+use clinet_slices::directory::{Entry, Header, Operation, Transaction};
 use clinet_slices::names::{Identity, Key, Name, Protocol, Range, Uuid};
-use clinet_slices::records::{Conf, FIRST_INCARNATION, FORMAT, Value};
+use clinet_slices::records::{Conf, FIRST_INCARNATION, FORMAT, Record, Tenure, Value};
 use clinet_slices::{Now, Timing};
 
 const CLUSTER: u64 = 7;
@@ -164,8 +166,7 @@ fn a_directory_that_went_back_is_not_believed() {
     assert_eq!(effects, []);
 }
 
-/// The directory is restored from a copy and recovered while a request is under way, and the agent
-/// hears of that first: what answers the request is of another incarnation.
+/// The directory is restored from a copy and recovered while a request is under way.
 #[test]
 fn an_answer_to_what_was_asked_in_an_earlier_incarnation_says_nothing() {
     let snapshot = |id, revision, incarnation| {
@@ -187,9 +188,10 @@ fn an_answer_to_what_was_asked_in_an_earlier_incarnation_says_nothing() {
         agent.step(now(0), Event::Lease(42));
         let effects = agent.step(now(1), snapshot(1, 9, FIRST_INCARNATION));
         let (id, _) = committed(&effects);
-        assert_eq!(agent.kept().revision, 9);
-        agent.step(now(2), snapshot(0, 6, 100));
-        let effects = agent.step(now(3), Event::Reply(id, header(revision), done, Vec::new()));
+        assert_eq!(agent.step(now(2), Event::Interrupted), []);
+        agent.step(now(3), Event::Reply(id, header(revision), done, Vec::new()));
+        agent.step(now(40), Event::Timer);
+        let effects = agent.step(now(41), snapshot(id + 1, 6, 100));
         committed(&effects);
         assert_eq!(agent.trouble(), None);
         let kept = Kept {
@@ -200,16 +202,111 @@ fn an_answer_to_what_was_asked_in_an_earlier_incarnation_says_nothing() {
         };
         assert_eq!(agent.kept(), kept);
     }
-    // And so for a reading of all keys.
-    let kept = Kept {
-        incarnation: FIRST_INCARNATION,
-        cluster: CLUSTER,
-        revision: 9,
-        stopped: false,
+}
+
+/// All keys of a directory in which node a has joined and taken a slice.
+struct Keys(Vec<(Key, Entry)>);
+
+impl Keys {
+    /// An agent that serves, and the keys that it goes by, which it knows up to revision 5.
+    fn of_serving_agent() -> (Agent, Keys) {
+        let mut agent = agent();
+        agent.step(now(0), Event::Timer);
+        agent.step(now(0), Event::Lease(42));
+        let mut keys = Keys(Vec::new());
+        keys.put(Key::Conf, Value::Conf(conf()), 3, None);
+        let mut effects = agent.step(now(1), Event::Snapshot(1, header(3), keys.0.clone()));
+        for revision in [4, 5] {
+            let (id, transaction) = committed(&effects);
+            for operation in &transaction.operations {
+                let Operation::Put(key, value, lease) = operation else {
+                    panic!("{operation:?}");
+                };
+                keys.put(key.clone(), value.clone(), revision, *lease);
+            }
+            effects = agent.step(now(1), Event::Reply(id, header(revision), true, Vec::new()));
+        }
+        let Some(Effect::Module(Command::Grants(grants))) = effects.last() else {
+            panic!("{effects:?}");
+        };
+        let module = Module {
+            grants: grants.clone(),
+            fence: Fence::Open,
+            fence_time: 5 * SECOND,
+        };
+        agent.step(now(1), Event::Module(module));
+        (agent, keys)
+    }
+
+    fn put(&mut self, key: Key, value: Value, revision: u64, lease: Option<i64>) {
+        let entry = Entry {
+            value,
+            revision,
+            lease,
+        };
+        self.0.push((key, entry));
+    }
+
+    /// The record of the slice.
+    fn record(&mut self) -> &mut Record {
+        let records = self
+            .0
+            .iter_mut()
+            .find_map(|(_, entry)| match &mut entry.value {
+                Value::Record(record) => Some(record),
+                _ => None,
+            });
+        records.expect("a record")
+    }
+
+    /// What the agent does that was interrupted and then reads these.
+    fn read_by(self, agent: &mut Agent, revision: u64) -> Vec<Effect> {
+        let effects = agent.step(now(150), Event::Interrupted);
+        let [Effect::Read(id)] = effects[..] else {
+            panic!("{effects:?}");
+        };
+        agent.step(now(151), Event::Snapshot(id, header(revision), self.0))
+    }
+}
+
+#[test]
+fn who_was_interrupted_reads_everything_and_goes_on() {
+    let (mut agent, keys) = Keys::of_serving_agent();
+    assert_eq!(agent.step(now(50), Event::Timer), []);
+    let effects = keys.read_by(&mut agent, 9);
+    let (_, renewal) = committed(&effects);
+    assert!(renewal.operations.is_empty());
+    assert_eq!((effects.len(), agent.trouble()), (2, None));
+}
+
+/// After a restore from a copy, without `recover`.
+#[test]
+fn an_older_directory_shows_in_its_revision_or_in_its_keys() {
+    let (mut agent, keys) = Keys::of_serving_agent();
+    keys.read_by(&mut agent, 4);
+    assert_eq!(agent.trouble(), Some(Trouble::Rollback));
+    // It has grown past what was seen, and another took the slice at the very revision.
+    let (mut agent, mut keys) = Keys::of_serving_agent();
+    let Tenure::Own(owner) = &mut keys.record().tenure else {
+        panic!("not owned");
     };
-    let mut agent = agent_with(kept);
-    assert!(agent.step(now(0), Event::Timer).contains(&Effect::Read(1)));
-    agent.step(now(1), snapshot(0, 6, 100));
-    agent.step(now(2), snapshot(1, 6, 100));
-    assert_eq!(agent.trouble(), None);
+    owner.node = name("b");
+    keys.read_by(&mut agent, 9);
+    assert_eq!(agent.trouble(), Some(Trouble::Rollback));
+    assert!(agent.kept().stopped);
+}
+
+/// A slice that the copy does not know may be another's any time.
+#[test]
+fn who_has_lost_a_record_gives_everything_up_at_once() {
+    let (mut agent, mut keys) = Keys::of_serving_agent();
+    keys.0
+        .retain(|(_, entry)| !matches!(entry.value, Value::Record(_)));
+    let effects = keys.read_by(&mut agent, 9);
+    assert!(agent.giving_up());
+    assert!(
+        effects.contains(&Effect::Module(Command::Fence)),
+        "{effects:?}"
+    );
+    assert!(effects.contains(&Effect::Addresses(false)));
 }

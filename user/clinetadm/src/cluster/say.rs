@@ -94,8 +94,9 @@ pub struct Fenced {
 Agents stop where they see an older state than they have seen. After this they go
 on: what each has is fenced and given up, and nothing is taken before all that may
 still be on its way has ended (Q). On a terminal it asks before; elsewhere it
-needs --yes. An agent that has seen nothing newer than the copy does not stop: if
-etcd's files were copied, keep agents from etcd until this is done.
+needs --yes. An agent that has seen nothing newer than the copy does not stop: keep
+agents from etcd until this is done, or restore it as another etcd (etcdctl snapshot
+restore with an --initial-cluster-token of its own).
 
 Examples:
   clinetadm cluster recover

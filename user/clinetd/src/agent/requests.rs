@@ -67,7 +67,8 @@ impl Runner {
     }
 }
 
-/// Hands on what a watch reports. The first report answers the request of this id.
+/// Hands on what a watch reports. The first report answers the request of this id: all keys, or that
+/// they could not be read.
 async fn follow(
     id: u64,
     mut queue: mpsc::Receiver<Watched>,
@@ -78,7 +79,6 @@ async fn follow(
     while let Some(watched) = queue.recv().await {
         let event = match watched {
             Watched::All(header, entries) => {
-                let id = if answered { 0 } else { id };
                 answered = true;
                 Event::Snapshot(id, header, entries)
             }
@@ -86,14 +86,13 @@ async fn follow(
             Watched::Interrupted(reason) => {
                 warn!("etcd: {reason}");
                 metrics.watch_restarts.inc();
-                if answered {
-                    continue;
+                match answered {
+                    true => Event::Interrupted,
+                    false => Event::Failed(id),
                 }
-                Event::Failed(id)
             }
         };
-        let failed = matches!(event, Event::Failed(_));
-        if news.send(News::Event(event)).is_err() || failed {
+        if news.send(News::Event(event)).is_err() {
             return;
         }
     }

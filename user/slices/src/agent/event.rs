@@ -21,12 +21,13 @@ pub enum Event {
     Lease(LeaseId),
     /// The lease has ended, or the directory says that it does not know it.
     LeaseLost(LeaseId),
-    /// All keys, in answer to [`Effect::Read`] of this id, or whenever following the changes was
-    /// interrupted (id 0). Read in one go, linearizably.
+    /// All keys, in answer to [`Effect::Read`] of this id. Read in one go, linearizably.
     Snapshot(u64, Header, Vec<(Key, Entry)>),
     /// Keys that changed, in the order of the changes, each with the revision of its change. Nothing
     /// may be missing since the last snapshot.
     Changes(Header, Vec<(Key, u64, Option<Entry>)>),
+    /// No more changes will be told of until all keys were read again.
+    Interrupted,
     /// The answer to [`Effect::Commit`] of this id: whether it was done, and if not, all keys that it
     /// compared.
     Reply(u64, Header, bool, Vec<(Key, Option<Entry>)>),

@@ -28,6 +28,9 @@ impl Agent {
                 self.hear_snapshot(now, id, header, entries, effects);
             }
             Event::Changes(header, changes) => self.hear_changes(now, header, changes, effects),
+            // Perhaps it was replaced by an older one: that shows in the keys, if its revision has
+            // grown past what was seen.
+            Event::Interrupted => self.complete = false,
             Event::Reply(id, header, done, entries) => {
                 self.hear_reply(now, id, header, done, entries, effects);
             }
@@ -66,11 +69,8 @@ impl Agent {
         entries: Vec<(Key, Entry)>,
         effects: &mut Vec<Effect>,
     ) {
-        // What is read without being asked for may come from a member that is behind.
-        let floor = match self.take_pending(id) {
-            Some(pending) => pending.floor,
-            None if id == 0 => 0,
-            None => return,
+        let Some(Pending { floor, .. }) = self.take_pending(id) else {
+            return;
         };
         let conf = entries
             .iter()
@@ -140,12 +140,7 @@ impl Agent {
         });
         let incarnation = incarnation.unwrap_or(self.kept.incarnation);
         if incarnation > self.kept.incarnation {
-            // Nothing that was known before says anything about this directory, nor does an answer to
-            // what was asked before.
-            if let Some(pending) = &mut self.pending {
-                pending.floor = 0;
-                pending.request = None;
-            }
+            // Nothing that was known before says anything about this directory.
             self.view = View::read(header.revision, entries, now.own);
             self.keep(
                 Kept {

@@ -56,10 +56,7 @@ impl World {
                 self.commit(n);
                 self.machine(n).orphan = transaction;
             }
-            Fault::Interrupt => {
-                let event = Event::Snapshot(0, self.store.header, self.store.all());
-                self.tell(n, event);
-            }
+            Fault::Interrupt => self.tell(n, Event::Interrupted),
             Fault::Drain => {
                 let drain = operator::drain(&self.machines[n].identity.node);
                 self.store().commit(&drain);

@@ -53,7 +53,7 @@ pub enum Fault {
     Lose,
     /// A request arrives twice.
     Repeat,
-    /// Following the changes was interrupted: an agent is told all keys, and did not ask for them.
+    /// Following the changes is interrupted.
     Interrupt,
     /// An operator drains a node, and takes that back.
     Drain,
