@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::{finished, json, root, run};
 
 /// Where the programs and the module files are.
@@ -119,7 +121,7 @@ fn the_help_names_all_faults() {
 
 #[test]
 fn an_interrupt_leaves_neither_processes_nor_files() {
-    for signal in [2, 15] {
+    for signal in [Signal::INT, Signal::TERM] {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().display().to_string();
         let tool = super::lab(&["cluster"]);
@@ -140,12 +142,9 @@ fn an_interrupt_leaves_neither_processes_nor_files() {
             thread::sleep(Duration::from_millis(10));
         }
         assert!(processes_with(&path) >= 5, "it does not begin");
-        let kill = Command::new("kill")
-            .args([format!("-{signal}"), child.id().to_string()])
-            .status();
-        assert!(kill.expect("kill").success());
+        kill_process(Pid::from_child(&child), signal).expect("it lives");
         let output = finished(child);
-        assert_eq!(output.status.signal(), Some(signal), "{output:?}");
+        assert_eq!(output.status.signal(), Some(signal.as_raw()), "{output:?}");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");
         let left: Vec<_> = fs::read_dir(&path).expect("the folder").collect();
         assert!(left.is_empty(), "{left:?}");

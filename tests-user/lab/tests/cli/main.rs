@@ -18,6 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use assert_cmd::Command;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -76,16 +77,14 @@ fn run(arguments: &[&str]) -> Run {
 
 /// Waits for a process that was started; one that does not end is killed.
 fn finished(child: Child) -> Output {
-    let process = child.id().to_string();
+    let process = Pid::from_child(&child);
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(child.wait_with_output()));
     receiver
         .recv_timeout(LONGEST)
         .unwrap_or_else(|_| {
-            let kill = std::process::Command::new("kill")
-                .args(["-KILL", &process])
-                .status();
-            panic!("it does not end; kill: {kill:?}")
+            let killed = kill_process(process, Signal::KILL);
+            panic!("it does not end; kill: {killed:?}")
         })
         .expect("it ends")
 }

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clinet_replay::{ModelStack, Options, replay};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::{SHARED, finished, json, lab, module, root, run};
@@ -284,10 +285,7 @@ fn an_interrupted_capture_is_reported() {
         let mut input = child.stdin.take().expect("a pipe");
         input.write_all(first).expect("written");
         wait_for_handler(child.id());
-        let kill = std::process::Command::new("kill")
-            .args(["-INT", &child.id().to_string()])
-            .status();
-        assert!(kill.expect("kill").success());
+        kill_process(Pid::from_child(&child), Signal::INT).expect("it lives");
         input.write_all(after).expect("written");
         // Open as long as it runs, as a writer that does not end keeps it.
         let output = finished(child);

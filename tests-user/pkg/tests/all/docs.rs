@@ -27,7 +27,7 @@ const BUILT: [&str; 5] = [
 ];
 
 /// Runs a line of the shell in the top folder; what it prints.
-fn run(line: &str) -> String {
+pub fn run(line: &str) -> String {
     // The make that runs the tests has nothing to do with the one of a line.
     let output = command("timeout")
         .args(["60", "sh", "-euc", line])
@@ -41,7 +41,7 @@ fn run(line: &str) -> String {
 }
 
 /// The command with which a line is tried.
-fn trial(line: &str) -> String {
+pub fn trial(line: &str) -> String {
     let Some(rest) = line.strip_prefix("make ") else {
         return line.to_owned();
     };

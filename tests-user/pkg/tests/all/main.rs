@@ -14,6 +14,7 @@ mod make;
 mod man;
 mod package;
 mod refusals;
+mod shell;
 mod sockets;
 mod toolchain;
 mod vm_test;

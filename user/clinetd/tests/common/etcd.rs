@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// Nothing here takes so long; what does has failed.
@@ -46,9 +47,7 @@ impl Process {
 
     /// Sends SIGTERM and waits.
     pub fn terminate(mut self) -> Option<i32> {
-        let id = self.0.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status();
-        assert!(sent.expect("kill").success());
+        kill_process(Pid::from_child(&self.0), Signal::TERM).expect("it lives");
         let end = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.0.try_wait().expect("a status") {
