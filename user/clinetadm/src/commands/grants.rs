@@ -171,12 +171,18 @@ fn put(space: &mut Space, word: &str, ports: &RangeInclusive<u16>) -> anyhow::Re
     Ok(())
 }
 
-/// What is granted, as `grants set` reads it.
+/// What is granted, as `grants set` reads it: after the deadline nothing, and what was granted is in
+/// comments.
 pub fn file(state: &GrantsState) -> String {
+    let left = state.grants.deadline.map(|at| at.saturating_sub(state.now));
+    let left = left.map(|left| Duration::from_nanos(left).as_secs());
+    let passed = state.lapsed || left == Some(0);
     let mut text = String::new();
     let mut line = |what: &str, protocol, ports: &RangeInclusive<u16>| {
+        let comment = if passed && what != "space" { "# " } else { "" };
+        let (first, last) = (ports.start(), ports.end());
         // A String takes everything.
-        let _ = writeln!(text, "{what} {protocol} {}-{}", ports.start(), ports.end());
+        let _ = writeln!(text, "{comment}{what} {protocol} {first}-{last}");
     };
     for protocol in Protocol::ALL {
         let space = state.grants.space(protocol);
@@ -193,10 +199,10 @@ pub fn file(state: &GrantsState) -> String {
         }
     }
     // As long as nothing was granted the device's deadline is 0.
-    let deadline = state.grants.deadline.filter(|_| !text.is_empty());
-    if let Some(deadline) = deadline {
-        let left = Duration::from_nanos(deadline.saturating_sub(state.now));
-        let _ = writeln!(text, "deadline {}", left.as_secs());
+    match left.filter(|_| !text.is_empty()) {
+        _ if passed && text.contains('#') => text += "# The deadline has passed.\n",
+        Some(seconds) if !passed => text += &format!("deadline {seconds}\n"),
+        _ => {}
     }
     text
 }
@@ -236,6 +242,21 @@ deadline 300
             fence: FenceState::Unfenced,
         };
         assert_eq!(file(&state), FILE);
+        let passed = GrantsState {
+            now: 301_000_000_000,
+            ..state.clone()
+        };
+        let lapsed = GrantsState {
+            lapsed: true,
+            ..state
+        };
+        for state in [passed, lapsed] {
+            let text = file(&state);
+            assert!(text.contains("\n# grant tcp 32768-36863\n"), "{text}");
+            let wanted = parse(&text).expect("it is good");
+            assert_eq!(wanted.tcp.ports, Some(32768..=65535));
+            assert!(wanted.tcp.granted.is_empty() && wanted.deadline.is_none());
+        }
     }
 
     #[test]

@@ -18,7 +18,8 @@ use crate::{Outcome, Way};
 #[derive(clap::Args)]
 #[command(after_help = "\
 USE tells ports of the port space (space), those of it that are granted to this
-node (granted), and granted ones outside of it (reserved).
+node (granted), and granted ones outside of it (reserved). After the deadline
+nothing is granted: --file has it in comments.
 
 Examples:
   clinetadm show-grants
