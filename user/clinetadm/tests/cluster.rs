@@ -225,6 +225,7 @@ fn a_file_of_no_use_and_an_etcd_that_is_gone_are_told_apart() {
     setup.etcd.stop();
     let said = setup.prints(&["status"], 1);
     assert!(said.contains("etcd: http://127.0.0.1:"), "{said}");
+    assert!(said.contains("\nIs etcd running"), "{said}");
     // One of the members is enough.
     setup.etcd.resume();
     let members = format!(

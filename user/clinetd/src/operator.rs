@@ -6,7 +6,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::bail;
+use anyhow::{Error, bail};
 use clinet_slices::directory::{Header, Transaction, View};
 use clinet_slices::names::{Key, Name, Names, Protocol};
 use clinet_slices::operator::{self, Refused};
@@ -47,7 +47,7 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// None of them answers.
+    /// None of them answers: a [`CallError`](crate::directory::CallError) of the last one.
     pub async fn view(&self) -> anyhow::Result<(Header, View)> {
         let mut members = self.directory.link().members();
         loop {
@@ -55,7 +55,7 @@ impl Operator {
                 Ok((header, entries)) => {
                     return Ok((header, View::read(header.revision, entries, 0)));
                 }
-                Err(error) if members <= 1 => bail!("etcd: {error}"),
+                Err(error) if members <= 1 => return Err(Error::new(error).context("etcd")),
                 Err(_) => members -= 1,
             }
         }

@@ -22,6 +22,7 @@ use clinet_slices::names::{Key, Protocol, Range};
 use clinet_slices::operator::Refused;
 use clinet_slices::records::{Conf, Owner, Record, Tenure};
 use clinetd::config::{self, Config};
+use clinetd::directory::CallError;
 use clinetd::operator::Operator;
 
 use crate::Outcome;
@@ -95,7 +96,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     match ended {
         Err(error) if !is_input_or_output(&error) => {
             eprintln!("clinetadm: {error:#}");
-            if let Some(hint) = error.downcast_ref().and_then(next) {
+            let refused = error.downcast_ref().and_then(next);
+            if let Some(hint) = refused.or(error.downcast_ref().map(next_with_etcd)) {
                 eprintln!("{hint}");
             }
             Ok(Outcome::FoundWrong)
@@ -123,6 +125,19 @@ fn next(refused: &Refused) -> Option<&'static str> {
         Refused::NotReserved(..) => "clinetadm cluster slices shows what is reserved.",
         Refused::Held(..) => "clinetadm cluster status shows the nodes.",
     })
+}
+
+/// The same where the directory cannot be read.
+fn next_with_etcd(error: &CallError) -> &'static str {
+    match error {
+        CallError::Refused(_) => {
+            "user, password_file and the certificates below [etcd] in the file: clinetd.toml(5)."
+        }
+        CallError::Unknown(_) => {
+            "Is etcd running, and are these its addresses? endpoints below [etcd] in the file: \
+             clinetd.toml(5). Nodes go on without it until their deadlines: clinetadm show-grants."
+        }
+    }
 }
 
 /// A slice or a reserved port.
