@@ -156,8 +156,10 @@ scripts: ## Lint the shell scripts, and compile those in Perl
 	$T perl -c pkg/vm/sockets.pl
 	$T perl -c pkg/vm/device.pl
 
+# Only illumos' own mandoc knows its section of devices.
 man: ## Lint the manual pages
-	$T mandoc -T lint -W warning pkg/man/*
+	@$T sh -c 'mandoc -T lint -W warning pkg/man/* || [ $$? -lt 6 ] || echo no mandoc' | \
+		{ ! grep -v "unknown manual section: Dt ... 4D$$"; }
 
 # The kernel looks for modules in few places, so there is no prefix, only
 # DESTDIR; pkg/clinet.p5m is the list.
