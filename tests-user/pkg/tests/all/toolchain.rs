@@ -5,7 +5,7 @@
 //! `tools/toolchain` on machines that lack something. apt is a shell script.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -228,6 +228,30 @@ fn the_toolchain_installs_what_is_missing() {
     fs::remove_file(machine.path("log")).expect("the log");
     let run = machine.run("tools/toolchain", &command, "");
     assert_eq!((run.said.as_str(), run.log.len()), ("ran\n", 0));
+}
+
+/// Its owner may prefer it to Debian's packages.
+#[test]
+fn a_rustup_that_only_lacks_components_is_named() {
+    let machine = Machine::new("bookworm", "root");
+    // Debian's Rust is not here, whatever this machine has.
+    let toolchain = machine.path("tools/toolchain");
+    let text = fs::read_to_string(&toolchain).expect("the script");
+    fs::write(&toolchain, text.replace("/usr/bin/rustc", "/nowhere")).expect("written");
+    let script = |name: &str, text: String| {
+        let path = machine.path("bin").join(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a script");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
+        path
+    };
+    for (version, is_named) in [("1.99.0", true), ("1.80.0", false)] {
+        let compiler = script("other-rustc", format!("echo rustc {version}"));
+        script("rustup", format!("echo '{}'", compiler.display()));
+        let run = machine.run("tools/toolchain", &["true"], "/usr/bin:/bin");
+        assert_eq!(run.status, Some(1), "{}", run.said);
+        let named = run.said.contains("rustup component add rust-src");
+        assert_eq!(named, is_named, "{}", run.said);
+    }
 }
 
 /// Progress goes to the log only, errors and warnings to the screen, too.
