@@ -12,6 +12,7 @@ mod docs;
 mod helper;
 mod make;
 mod man;
+mod messages;
 mod package;
 mod refusals;
 mod shell;
