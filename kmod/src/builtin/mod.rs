@@ -28,6 +28,7 @@ mod control;
 mod decide;
 mod env;
 mod maintain;
+mod outcome;
 mod provider;
 
 pub use audit::{audit_add, audit_begin, audit_finish, audit_seen};
