@@ -52,12 +52,14 @@ mod pool;
 mod query;
 mod remote;
 pub mod reserve;
+mod settings;
 pub mod shard;
 pub mod shared;
 mod sweep;
 mod table;
 pub mod tallies;
 pub mod uncounted;
+mod verdict;
 
 use crate::flow::{Addr, FiveTuple};
 pub use audit::Audit;
@@ -65,7 +67,6 @@ pub use connect::Ended;
 use dead::Dead;
 pub use delete::Deleted;
 use env::{Env, Lock, Word};
-use growth::segments_for;
 use hash::{Hash, Secret};
 use key::Key;
 pub use list::{Cursor, ROOM, TableEntry};
@@ -74,11 +75,13 @@ pub use pool::PerPool;
 use pool::Pools;
 pub use remote::{NotInstalled, TooMany};
 use reserve::Reserve;
+pub use settings::{MOST_TICKS, Memory, Settings};
 use shard::{Guard, Shard};
 use shared::{NotAList, Shared};
 pub use sweep::{ASKED, Asked, Busy, Pass, Swept, Why};
 use table::Counts;
 use uncounted::Uncounted;
+pub use verdict::{Full, Verdict};
 
 /// A node of the cluster; 0 is none.
 pub type Node = u32;
@@ -93,74 +96,6 @@ pub enum Via {
     Ip,
     /// Through the contract, from a stack that calls clinet.
     Contract,
-}
-
-/// What there is no room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Full {
-    /// 5-tuples.
-    Tuples,
-    /// 5-tuples of UDP, which have a share of the table.
-    Udp,
-    /// Local addresses.
-    Addresses,
-    /// Other nodes.
-    Nodes,
-}
-
-/// What an answer rests on. Two whole words: one that is put together of bytes and read
-/// as a word is a word that the processor waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Verdict {
-    /// Accepted and registered.
-    Registered,
-    /// Accepted: ours already, one more reference.
-    Repeated,
-    /// Accepted and not registered: there is no local address.
-    Unspecified,
-    /// Accepted and not registered: the local address is not shared.
-    NotShared,
-    /// Refused: that node owns it.
-    OwnedBy(Node),
-    /// A limit is reached. Whether that refuses is the caller's policy.
-    Full(Full),
-    /// There is no room now: no memory, or growth that waits for a sweep, or numbers of
-    /// addresses that are just being given back. The rest as for `Full`.
-    Late,
-}
-
-/// How a registry is set up.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// This node.
-    pub node: Node,
-    /// 5-tuples at most.
-    pub most: usize,
-    /// 5-tuples of UDP of this node at most, and as many local endpoints besides.
-    pub most_udp: usize,
-    /// Age of UDP entries in ticks, at most [`MOST_TICKS`]. 0: they are never too old,
-    /// and so many ticks are as much as is told of their age.
-    pub age: u8,
-    /// Shards keep the memory that they have.
-    pub fixed: bool,
-}
-
-/// The greatest age in ticks. Two ticks can be told apart by which is the older
-/// one if there are fewer than [`entry::TICKS`] / 2 between them; the rest is
-/// what a sweep may be late.
-pub const MOST_TICKS: u8 = 24;
-
-impl Settings {
-    /// Segments that one of `shards` may ever need: those of all 5-tuples and
-    /// endpoints, six standard deviations more than its part, and one.
-    #[must_use]
-    pub fn directory(&self, shards: usize) -> usize {
-        let mean = (self.most + self.most_udp) / shards.max(1);
-        let entries = mean + 6 * (mean.isqrt() + 1);
-        segments_for(entries) + 1
-    }
 }
 
 /// The registry of one node.
@@ -183,25 +118,6 @@ pub struct Registry<E: Env> {
     /// A sweep is under way.
     busy: E::Word,
     scratch: E::Lock<E::Scratch>,
-}
-
-/// The memory of a registry.
-pub struct Memory<E: Env> {
-    /// Two to the power of something, at most 2^16, each with a directory of
-    /// [`Settings::directory`].
-    pub shards: E::Shards,
-    /// [`entry::NAMES`].
-    pub locals: E::Names,
-    /// As `locals`.
-    pub owners: E::Names,
-    /// [`shared::WORDS`].
-    pub shared: E::Words,
-    /// [`reserve::RESERVED`].
-    pub reserve: E::FreeSegments,
-    /// [`uncounted::UNCOUNTED`].
-    pub uncounted: E::Uncounted,
-    /// [`ASKED`].
-    pub scratch: E::Scratch,
 }
 
 /// A local address with its stack.
