@@ -8,9 +8,11 @@
 //! ip here is what the module sees of it: twelve variables and a walk. Calls
 //! go as ip's do: the variable is tested, loaded again, and called.
 
+mod hooks;
 mod step;
 mod walk;
 
+pub use hooks::connect_arguments;
 pub use walk::{TcpInfo, state};
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -203,72 +205,11 @@ impl Machine {
         })
     }
 
-    /// Calls a hook as ip does; `None` if it is NULL.
-    pub fn through(&self, name: &str, context: &Context, args: &[u64]) -> Option<i32> {
-        (self.hook(name) != 0).then(|| self.call_hook(self.hook(name), context, args))
-    }
-
-    /// Calls what a hook variable held.
-    #[must_use]
-    pub fn call_hook(&self, function: u64, context: &Context, args: &[u64]) -> i32 {
-        // SAFETY: a value of a hook variable, with arguments for it.
-        unsafe { self.kernel.call(context, function, args) as i32 }
-    }
-
-    /// `cl_inet_connect2`, outgoing; what ip makes of a NULL hook is 0.
-    #[must_use]
-    pub fn connect(&self, stack: i32, tuple: &Tuple) -> i32 {
-        let args = connect_arguments(stack, true, tuple);
-        self.through("cl_inet_connect2", &Context::no_sleep(), &args)
-            .unwrap_or(0)
-    }
-
-    /// `cl_inet_connect2`, incoming.
-    #[must_use]
-    pub fn connect_in(&self, stack: i32, tuple: &Tuple) -> i32 {
-        let args = connect_arguments(stack, false, tuple);
-        self.through("cl_inet_connect2", &Context::interrupt(), &args)
-            .unwrap_or(0)
-    }
-
     /// `clinet_ask`, as a stack of another module calls it: outgoing.
     #[must_use]
     pub fn ask(&self, tuple: &Tuple) -> i32 {
         let [_, args @ .., _] = connect_arguments(0, true, tuple);
         self.call("clinet_ask", &args)
-    }
-
-    /// `cl_inet_disconnect`.
-    pub fn disconnect(&self, stack: i32, tuple: &Tuple) {
-        let args = [
-            stack as u64,
-            tuple.protocol.into(),
-            tuple.family.into(),
-            ptr(&tuple.laddr),
-            tuple.lport.into(),
-            ptr(&tuple.faddr),
-            tuple.fport.into(),
-            0,
-        ];
-        self.through("cl_inet_disconnect", &Context::no_sleep(), &args);
-    }
-
-    /// One of the four with a local endpoint, in the context in which ip calls
-    /// it.
-    pub fn local(&self, name: &str, stack: i32, tuple: &Tuple) {
-        let context = match name {
-            "cl_inet_unlisten" => Context::no_sleep().holding("connf_lock"),
-            _ => Context::no_sleep(),
-        };
-        let args = [
-            stack as u64,
-            tuple.protocol.into(),
-            tuple.family.into(),
-            ptr(&tuple.laddr),
-            tuple.lport.into(),
-            0,
-        ];
-        self.through(name, &context, &args);
     }
 
     /// `clinet_bind` or `clinet_unbind`, as a stack of another module calls it.
@@ -386,22 +327,6 @@ impl Machine {
             .unload(self.module())
             .map_err(|error| error.to_string())
     }
-}
-
-/// The nine arguments of `cl_inet_connect2`.
-#[must_use]
-pub fn connect_arguments(stack: i32, outgoing: bool, tuple: &Tuple) -> [u64; 9] {
-    [
-        stack as u64,
-        tuple.protocol.into(),
-        outgoing.into(),
-        tuple.family.into(),
-        ptr(&tuple.laddr),
-        tuple.lport.into(),
-        ptr(&tuple.faddr),
-        tuple.fport.into(),
-        0,
-    ]
 }
 
 impl Control for Machine {
