@@ -13,7 +13,7 @@ use std::sync::Arc;
 use clinet_slices::directory::{Entry, Header, Transaction};
 use clinet_slices::names::{Key, Names};
 use clinet_slices::records::LeaseId;
-use etcd_client::{Error, GetOptions};
+use etcd_client::{Client, Error, GetOptions, GetResponse};
 
 pub use link::{CallError, Link, Observer};
 pub use watch::{Change, Watched};
@@ -62,12 +62,12 @@ impl Directory {
         let prefix = self.names.prefix();
         let answer = self
             .link
-            .call("read", |client| async move {
-                let mut kv = client.kv_client().max_decoding_message_size(usize::MAX);
-                let options = GetOptions::new().with_prefix();
-                kv.get(prefix, Some(options)).await
-            })
+            .call("read", |client| async move { read(&client, prefix).await })
             .await?;
+        self.entries(&answer)
+    }
+
+    fn entries(&self, answer: &GetResponse) -> Result<(Header, Vec<(Key, Entry)>), CallError> {
         let header = values::header(answer.header())?;
         let entries = answer.kvs().iter();
         let entries = entries.filter_map(|pair| values::entry(&self.names, pair));
@@ -147,4 +147,9 @@ impl Directory {
             .await
             .map(drop)
     }
+}
+
+async fn read(client: &Client, prefix: String) -> Result<GetResponse, Error> {
+    let mut kv = client.kv_client().max_decoding_message_size(usize::MAX);
+    kv.get(prefix, Some(GetOptions::new().with_prefix())).await
 }

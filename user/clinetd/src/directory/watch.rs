@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use clinet_slices::directory::{Entry, Header};
 use clinet_slices::names::Key;
-use etcd_client::{EventType, WatchOptions, WatchResponse, WatchStream};
+use etcd_client::{Error, EventType, WatchOptions, WatchResponse, WatchStream};
 use tokio::sync::mpsc;
 
-use super::{CallError, Directory, values};
+use super::{CallError, Directory, read, values};
 
 /// After a failure the next try waits so long, so that a member that refuses to be watched is not
 /// read all the time.
@@ -47,9 +47,7 @@ impl Directory {
     }
 
     async fn follow(&self, news: &mpsc::Sender<Watched>) -> Result<(), CallError> {
-        // Begun before all is read, so that nothing is missed, whichever member answers.
-        let mut stream = self.open().await?;
-        let (read, entries) = self.read().await?;
+        let (mut stream, read, entries) = self.begin().await?;
         let _ = news.send(Watched::All(read, entries)).await;
         while let Some(answer) = next(&mut stream).await? {
             if answer.canceled() {
@@ -67,24 +65,32 @@ impl Directory {
         Ok(())
     }
 
-    /// A watch that has begun.
-    async fn open(&self) -> Result<WatchStream, CallError> {
+    /// A watch that has begun, and then all keys, so that nothing is missed, whichever member answers.
+    ///
+    /// One call with one time for both: nothing is renewed meanwhile.
+    async fn begin(&self) -> Result<(WatchStream, Header, Vec<(Key, Entry)>), CallError> {
         let prefix = self.names.prefix();
-        let (stream, first) = self
+        let (stream, answer) = self
             .link
             .call("watch", |client| async move {
                 let mut watch = client.watch_client().max_decoding_message_size(usize::MAX);
                 let options = WatchOptions::new().with_prefix();
-                let mut stream = watch.watch(prefix, Some(options)).await?;
-                let first = stream.message().await?;
-                Ok((stream, first))
+                let mut stream = watch.watch(prefix.clone(), Some(options)).await?;
+                let reason = match stream.message().await? {
+                    Some(first) if !first.canceled() => None,
+                    Some(first) => Some(cancelled(&first)),
+                    None => Some("the member watches nothing".into()),
+                };
+                if let Some(reason) = reason {
+                    // Perhaps it does not know the token any more, which it only says in words here:
+                    // an error of this kind has the next call connect anew.
+                    return Err(Error::WatchError(reason));
+                }
+                Ok((stream, read(&client, prefix).await?))
             })
             .await?;
-        match first {
-            Some(answer) if answer.canceled() => Err(CallError::Unknown(cancelled(&answer))),
-            Some(_) => Ok(stream),
-            None => Err(CallError::Unknown("the member watches nothing".into())),
-        }
+        let (header, entries) = self.entries(&answer)?;
+        Ok((stream, header, entries))
     }
 
     /// What changed after a revision.

@@ -64,7 +64,7 @@ label_sets! {
     }
     /// A kind of call of etcd.
     Call {
-        /// read, renew, write, lease, keep, revoke or watch.
+        /// watch, with the reading of all keys, renew, write, lease or keep.
         call: &'static str,
     }
     /// How something ended.
