@@ -4,6 +4,7 @@
 
 //! Watching all keys of a cluster: read once, then told of each change.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use clinet_slices::directory::{Entry, Header};
@@ -16,6 +17,9 @@ use super::{CallError, Directory, read, values};
 /// After a failure the next try waits so long, so that a member that refuses to be watched is not
 /// read all the time.
 const PAUSE: Duration = Duration::from_millis(200);
+/// And up to so many milliseconds more for each key: all nodes of a cluster are interrupted together,
+/// and each reads all keys. A thousand nodes with two thousand keys take ten seconds.
+const EACH: u64 = 5;
 
 /// A key that changed, at which revision, and what it has since; nothing: it was deleted.
 pub type Change = (Key, u64, Option<Entry>);
@@ -38,16 +42,21 @@ impl Directory {
     /// A watch never goes on where an earlier one ended: etcd may have been replaced by an older state
     /// of itself meanwhile, which only shows in the keys.
     pub async fn watch(self, news: mpsc::Sender<Watched>) {
-        let reason = match self.follow(&news).await {
+        let mut keys = 0;
+        let reason = match self.follow(&news, &mut keys).await {
             Ok(()) => "the member ended the watch".to_owned(),
             Err(error) => error.to_string(),
         };
-        tokio::time::sleep(PAUSE).await;
+        // The only random number that the standard library has. Where nothing was read the agent waits
+        // for an answer, and does not renew.
+        let turn = RandomState::new().hash_one(()) % (EACH * keys + 1);
+        tokio::time::sleep(PAUSE + Duration::from_millis(turn)).await;
         let _ = news.send(Watched::Interrupted(reason)).await;
     }
 
-    async fn follow(&self, news: &mpsc::Sender<Watched>) -> Result<(), CallError> {
+    async fn follow(&self, news: &mpsc::Sender<Watched>, keys: &mut u64) -> Result<(), CallError> {
         let (mut stream, read, entries) = self.begin().await?;
+        *keys = entries.len() as u64;
         let _ = news.send(Watched::All(read, entries)).await;
         while let Some(answer) = next(&mut stream).await? {
             if answer.canceled() {
