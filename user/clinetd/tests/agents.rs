@@ -4,36 +4,22 @@
 
 //! Agents as processes, on machines in memory, with a real etcd.
 
+#[allow(dead_code, reason = "the other tests of the agent need more of it")]
 mod common;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clinet_slices::names::{Name, Protocol};
+use clinet_slices::names::Protocol;
 use common::etcd::{Etcd, block_on, eventually, get};
 use common::proxy::Proxy;
-use common::{Cluster, Machine, one_at_a_time, operator};
+use common::{Cluster, Machine, disjoint, name, one_at_a_time, operator};
 use etcd_client::PutOptions;
 
 /// T of tests in which nobody may be late, on a machine that has much to do.
 const LONG: u32 = 9;
 /// T of tests that wait for its end.
 const SHORT: u32 = 3;
-
-fn name(name: &str) -> Name {
-    name.parse().expect("a name")
-}
-
-fn disjoint(machines: &[Machine]) -> bool {
-    (0..2).all(|protocol| {
-        let ranges = machines
-            .iter()
-            .flat_map(|machine| machine.granted(protocol));
-        let mut all: Vec<(u16, u16)> = ranges.collect();
-        all.sort_unstable();
-        all.windows(2).all(|pair| pair[0].1 < pair[1].0)
-    })
-}
 
 /// The text of all keys of the cluster.
 fn keys(etcd: &Etcd) -> Vec<String> {
@@ -241,57 +227,6 @@ fn a_drained_node_gives_up_and_comes_back_when_nobody_is_on_its_old_ports() {
     assert!(a.is_fenced());
     a.around.lock().expect("the machine").sockets.clear();
     eventually("a serves", || a.serves());
-}
-
-#[test]
-fn a_restored_snapshot_stops_agents_until_somebody_recovers() {
-    let _one = one_at_a_time();
-    let mut cluster = Cluster::found(&["a", "b"], SHORT, "");
-    let copy = tempfile::tempdir().expect("a folder");
-    let agent = cluster.agent(0);
-    eventually("a serves", || cluster.machines[0].serves());
-    // The copy knows nothing of b.
-    cluster.etcd.stop();
-    let copied = std::process::Command::new("cp")
-        .arg("-R")
-        .arg(cluster.etcd.data())
-        .arg(copy.path())
-        .status();
-    assert!(copied.expect("cp").success());
-    cluster.etcd.resume();
-    let other = cluster.agent(1);
-    eventually("both serve", || {
-        cluster.machines.iter().all(Machine::serves)
-    });
-    let had = cluster.machines[1].granted(0);
-    // Who has heard of nothing since the copy was made cannot tell the two apart.
-    let [a, b] = [&cluster.machines[0], &cluster.machines[1]];
-    eventually("a has heard of b", || a.heard() >= b.heard());
-    cluster.etcd.stop();
-    std::fs::remove_dir_all(cluster.etcd.data()).expect("removed");
-    std::fs::rename(copy.path().join("data"), cluster.etcd.data()).expect("restored");
-    cluster.etcd.resume();
-    // Agents that run notice, and so does one that starts.
-    drop(other);
-    let _agents = [agent, cluster.agent(1)];
-    for machine in &cluster.machines {
-        eventually("it stops", || {
-            let metrics = get(&machine.metrics, "/metrics").unwrap_or_default();
-            metrics.contains("state=\"stopped\"} 1") && machine.is_fenced()
-        });
-    }
-    block_on(operator(&cluster.files[0]).recover()).expect("recovered");
-    let began = Instant::now();
-    eventually("both serve again", || {
-        cluster.machines.iter().all(Machine::serves)
-    });
-    assert!(
-        began.elapsed() > Duration::from_secs(4),
-        "{:?}",
-        began.elapsed()
-    );
-    assert!(disjoint(&cluster.machines));
-    assert!(!had.is_empty());
 }
 
 #[test]

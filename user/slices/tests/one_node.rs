@@ -279,21 +279,25 @@ fn who_was_interrupted_reads_everything_and_goes_on() {
     assert_eq!((effects.len(), agent.trouble()), (2, None));
 }
 
-/// After a restore from a copy, without `recover`.
+/// After a restore from a copy, without `recover`. Who has seen nothing newer may take what this node
+/// has, so that it is fenced at once.
 #[test]
 fn an_older_directory_shows_in_its_revision_or_in_its_keys() {
+    let fence = Effect::Module(Command::Fence);
     let (mut agent, keys) = Keys::of_serving_agent();
-    keys.read_by(&mut agent, 4);
+    let effects = keys.read_by(&mut agent, 4);
     assert_eq!(agent.trouble(), Some(Trouble::Rollback));
+    assert!(effects.contains(&fence), "{effects:?}");
     // It has grown past what was seen, and another took the slice at the very revision.
     let (mut agent, mut keys) = Keys::of_serving_agent();
     let Tenure::Own(owner) = &mut keys.record().tenure else {
         panic!("not owned");
     };
     owner.node = name("b");
-    keys.read_by(&mut agent, 9);
+    let effects = keys.read_by(&mut agent, 9);
     assert_eq!(agent.trouble(), Some(Trouble::Rollback));
     assert!(agent.kept().stopped);
+    assert!(effects.contains(&fence), "{effects:?}");
 }
 
 /// A slice that the copy does not know may be another's any time.

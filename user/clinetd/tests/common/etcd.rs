@@ -98,8 +98,27 @@ impl Etcd {
         &self.client
     }
 
-    pub fn data(&self) -> PathBuf {
+    fn data(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// A copy of its data, for which it is off for a moment.
+    pub fn copy(&mut self) -> TempDir {
+        let copy = tempfile::tempdir().expect("a folder");
+        self.stop();
+        let mut command = Command::new("cp");
+        let copied = command.arg("-R").arg(self.data()).arg(copy.path()).status();
+        assert!(copied.expect("cp").success());
+        self.resume();
+        copy
+    }
+
+    /// Puts a copy in the place of its data.
+    pub fn restore(&mut self, copy: &TempDir) {
+        self.stop();
+        fs::remove_dir_all(self.data()).expect("removed");
+        fs::rename(copy.path().join("data"), self.data()).expect("restored");
+        self.resume();
     }
 
     /// Ends it without warning.

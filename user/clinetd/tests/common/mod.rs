@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use clinet_control::machine::{MachineReply, MachineRequest, UdpSocket};
 use clinet_control::{Errno, EventType, Protocol, abi};
 use clinet_device::Node;
+use clinet_slices::names::Name;
 use clinetd::config::Config;
 use clinetd::operator::Operator;
 use tempfile::TempDir;
@@ -226,6 +227,22 @@ fn run_clock(node: &Node, ended: &AtomicBool) {
             }
         });
     }
+}
+
+pub fn name(name: &str) -> Name {
+    name.parse().expect("a name")
+}
+
+/// No two machines have one port.
+pub fn disjoint(machines: &[Machine]) -> bool {
+    (0..2).all(|protocol| {
+        let ranges = machines
+            .iter()
+            .flat_map(|machine| machine.granted(protocol));
+        let mut all: Vec<(u16, u16)> = ranges.collect();
+        all.sort_unstable();
+        all.windows(2).all(|pair| pair[0].1 < pair[1].0)
+    })
 }
 
 /// The operator of the cluster that a file describes.

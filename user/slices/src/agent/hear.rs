@@ -290,6 +290,11 @@ impl Agent {
                 ..self.kept
             };
             self.keep(stopped, effects);
+            // Who has seen nothing newer believes it, and may take what this node has.
+            let has_nothing = self.held.is_empty() && self.is_away();
+            if !self.giving_up && !has_nothing {
+                self.give_up(effects);
+            }
         }
         if trouble.is_some() {
             self.complete = false;

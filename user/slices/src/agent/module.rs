@@ -15,7 +15,7 @@ use crate::time::Now;
 impl Agent {
     /// Nothing leaves from a granted port, and nothing is granted. A module that never had a grant in
     /// this boot did not bring the addresses up.
-    fn is_away(&self) -> bool {
+    pub(super) fn is_away(&self) -> bool {
         self.module.grants.ports.iter().all(Vec::is_empty) && self.module.fence != Fence::Moving
     }
 
