@@ -133,20 +133,6 @@ impl Directory {
             })
             .await
     }
-
-    /// Ends a lease, and with it the keys that are under it.
-    ///
-    /// # Errors
-    ///
-    /// See [`CallError`].
-    pub async fn revoke_lease(&self, lease: LeaseId) -> Result<(), CallError> {
-        self.link
-            .call("revoke", |client| async move {
-                client.lease_client().revoke(lease).await
-            })
-            .await
-            .map(drop)
-    }
 }
 
 async fn read(client: &Client, prefix: String) -> Result<GetResponse, Error> {
